@@ -1,0 +1,5 @@
+"""`python -m medbench.bench` is `medbench`."""
+
+from .cli import app
+
+app()

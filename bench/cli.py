@@ -1,0 +1,201 @@
+"""The command line. Heavy imports wait inside the commands, so that help and completion answer at once."""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .errors import MedbenchError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+data_app = typer.Typer(no_args_is_help=True, help="Look at data sets.")
+app.add_typer(data_app, name="data")
+
+P = ParamSpec("P")
+StoreOption = Annotated[Path, typer.Option(envvar="MEDBENCH_STORE", help="The store of finished trials.")]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder with isic2018/, ph2/, ham10000/ and weights/; or set MEDBENCH_DATA.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+@app.callback()
+def main() -> None:
+    """Benchmark and ablation suite for lightweight medical image segmentation."""
+
+
+def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
+    """Turns the user's mistakes into one line on standard error and exit code 2."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except MedbenchError as error:
+            Console(stderr=True).print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+            raise typer.Exit(2) from error
+
+    return wrapped
+
+
+@app.command()
+@told_in_one_line
+def run(
+    study: Annotated[str, typer.Argument(help="A YAML file, or the name of a study that ships, as in `baa`.")],
+    store: StoreOption = Path("runs"),
+    data: DataOption = None,
+    profile: Annotated[str, typer.Option(help="quick, cpu, paper, or a profile of the study.")] = "paper",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as in training.epochs=20.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at once; they share the processor's cores.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Loader processes a trial; no result depends on it.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+) -> None:
+    """Train and evaluate every trial of a study that the store does not have yet."""
+    from ..ablations.spec import load_study
+    from .runner import left_to_do, prepare_study, run_study, threads_for
+    from .sets import cache_folder, data_folder
+    from .store import Store
+    from .trials import Place
+    from .view import View
+
+    console = Console()
+    loaded = load_study(study, profile=profile, settings=settings or [])
+    Store(store).check_writable()
+    place = Place(store, data_folder(data), cache_folder(), threads_for(jobs), workers)
+    with View(console, 0) as view:
+        planned = prepare_study(loaded, place, view.reading)
+    todo = left_to_do(planned, Store(store))
+    record = planned.record
+    n_images = record["n_images"]
+    console.print(f"{record['study']} ({profile}): {record['question']}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for validation, "
+        f"{n_images['test']} for test; {len(todo)} to do, {place.threads} thread(s) each",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if record["left_out"]:
+        console.print(
+            f"{record['left_out']} images left out: `medbench data verify` says which", highlight=False, soft_wrap=True
+        )
+    if dry_run:
+        for job in planned.jobs:
+            state = "to do" if job in todo else "done"
+            console.print(f"{job.id}  {state:5}  {job.cell.label}", highlight=False, markup=False, soft_wrap=True)
+        return
+    with View(console, len(todo)) as view:
+        failed = run_study(planned, place, view, jobs=jobs)
+    if failed:
+        console.print(
+            f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
+    console.print(
+        f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}", highlight=False, soft_wrap=True
+    )
+
+
+@app.command()
+@told_in_one_line
+def report(
+    stores: Annotated[list[Path] | None, typer.Argument(help="Stores to read; `runs` where none is named.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")] = Path("report"),
+) -> None:
+    """Write index.html, tables/*.csv and report.json from one or more stores."""
+    from ..reports.page import write_report
+
+    index = write_report(stores or [_default_store()], out)
+    Console().print(f"the report is {index}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _default_store() -> Path:
+    import os
+
+    return Path(os.environ.get("MEDBENCH_STORE", "runs"))
+
+
+@app.command()
+@told_in_one_line
+def models(as_json: JsonOption = False) -> None:
+    """List the models that medbench brings: parameters, multiply-accumulates at 256x256, and what each is for."""
+    from ..models.catalog import describe_models
+
+    rows = describe_models()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    cells = [
+        (row["name"], f"{row['parameters'] / 1e6:.2f} M", f"{row['macs'] / 1e9:.2f} G", row["description"])
+        for row in rows
+    ]
+    _print_table(("name", "parameters", "MACs at 256", "what it is"), cells, right=(1, 2))
+    typer.echo("Besides: smp:Architecture/encoder (segmentation-models-pytorch) and package.module:Class of your own.")
+
+
+@data_app.command("list")
+@told_in_one_line
+def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List the data sets that medbench knows, and which of them are here."""
+    from ..datasets.catalog import DATASETS
+    from .sets import data_folder
+
+    root = data_folder(data)
+    rows: list[dict[str, Any]] = []
+    for name, dataset in DATASETS.items():
+        path = root / dataset.folder if root and dataset.folder else None
+        here = dataset.folder is None or bool(path and path.is_dir())
+        place = "built in" if dataset.folder is None else str(path) if here else "not here"
+        rows.append(
+            {"name": name, "here": here, "place": place, "description": dataset.description, "how": dataset.how}
+        )
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    _print_table(("name", "where", "what it is"), [(row["name"], row["place"], row["description"]) for row in rows])
+    for row in rows:
+        if not row["here"]:
+            typer.echo(f"{row['name']}: {row['how']} (expected in <data>/{row['name']}; --data or MEDBENCH_DATA)")
+
+
+@data_app.command("verify")
+@told_in_one_line
+def data_verify(
+    name: Annotated[str, typer.Argument(help="isic2018, ph2, ham10000, synthetic, or folder:PATH.")],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at every image and mask of a set: pairs, sizes, empty and grey masks, unreadable files; exit 1 on errors."""
+    from ..datasets.catalog import open_dataset
+    from ..datasets.inspection import inspect
+    from .sets import cache_folder, data_folder
+
+    image_set = open_dataset(name, data=data_folder(data))
+    problems = inspect(image_set, cache_folder()).problems
+    n_errors = sum(problem.kind == "error" for problem in problems)
+    if as_json:
+        rows = [{"id": each.id, "file": each.file, "kind": each.kind, "message": each.message} for each in problems]
+        typer.echo(json.dumps({"name": image_set.name, "images": len(image_set), "problems": rows}, indent=1))
+    else:
+        for problem in problems:
+            typer.echo(f"{problem.kind}: {problem}")
+        typer.echo(f"{image_set.name}: {len(image_set)} pairs, {n_errors} errors, {len(problems) - n_errors} notes")
+    if n_errors:
+        raise typer.Exit(1)
+
+
+def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column, title in enumerate(header):
+        table.add_column(title, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table, highlight=False)

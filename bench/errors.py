@@ -1,0 +1,18 @@
+"""Errors that are the user's to mend: each is one clear line; the command line prints it and exits with 2."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MedbenchError(Exception):
+    """Bad input. The message names the file, the key or the image, and what to do."""
+
+
+class UnknownNameError(MedbenchError):
+    """A name matches nothing that is known."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
+        known = sorted(known)
+        close = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.{note}")

@@ -1,0 +1,96 @@
+"""A trained model applied to a test set: one row of scores an image, and the masks that it drew."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from ..datasets.base import ImageSet
+from .loading import Images
+from .metrics import score_masks
+from .training import EVALUATION_BATCH, predict
+
+MASK_SIDE = 512  # pixels of the longer side of masks kept for the gallery
+PICTURE_SIDE = 384
+
+
+def evaluate(
+    model: nn.Module,
+    image_set: ImageSet,
+    images: Images,
+    ids: Sequence[str],
+    *,
+    score_at: str,
+    masks: Path,
+    on_image: Callable[[int, int], None] = lambda *_: None,
+) -> pd.DataFrame:
+    """Scores every image and writes the predicted masks as 1-bit PNG into the folder `masks`.
+
+    Args:
+        model: images (B, 3, H, W) to logits (B, 1, H, W), on any device.
+        image_set: where reference masks at their own resolution come from.
+        images: the test images at the model's input size.
+        ids: which images.
+        score_at: "native" resizes logits to the reference mask; "input" scores at the input size.
+        masks: a folder to write to.
+        on_image: called with the numbers of images done and to do.
+
+    Returns:
+        Columns image, height, width (of the masks compared), all metrics, and tp, fp, fn, tn in pixels.
+    """
+    masks.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for image, logits in _logits(model, images, sorted(ids)):
+        reference = image_set.mask(image) if score_at == "native" else images.masks[images.row[image]] > 0
+        height, width = reference.shape
+        prediction = threshold(logits, height, width)
+        scores = score_masks(prediction[None], reference[None])
+        rows.append(
+            {"image": image, "height": height, "width": width, **{key: float(x[0]) for key, x in scores.items()}}
+        )
+        write_mask(masks / f"{image}.png", prediction, MASK_SIDE)
+        on_image(len(rows), len(ids))
+    return pd.DataFrame(rows)
+
+
+def _logits(model: nn.Module, images: Images, ids: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+    for start in range(0, len(ids), EVALUATION_BATCH):
+        batch = ids[start : start + EVALUATION_BATCH]
+        yield from zip(batch, predict(model, images.images[[images.row[id] for id in batch]]), strict=True)
+
+
+def threshold(logits: torch.Tensor, height: int, width: int) -> NDArray[np.bool_]:
+    """The mask (height, width) where probability exceeds one half; logits (1, h, w) are resized first, bilinearly."""
+    if logits.shape[-2:] != (height, width):
+        logits = F.interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=False)[0]
+    return (logits[0] > 0).numpy()
+
+
+def write_mask(path: Path, mask: NDArray[np.bool_], side: int) -> None:
+    """A 1-bit PNG, shrunk so that its longer side is at most `side` pixels."""
+    height, width = _fit(*mask.shape, side)
+    small = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)
+    Image.fromarray(np.asarray(small) >= 128).save(path, optimize=True)
+
+
+def write_pictures(folder: Path, image_set: ImageSet, ids: Sequence[str]) -> None:
+    """Small copies of test images (JPEG) and of their reference masks (1-bit PNG), for the report's gallery."""
+    for id in ids:
+        image = image_set.image(id)
+        height, width = _fit(*image.shape[:2], PICTURE_SIDE)
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        Image.fromarray(np.asarray(small)).save(folder / f"{id}.jpg", quality=85)
+        write_mask(folder / f"{id}.png", image_set.mask(id), PICTURE_SIDE)
+
+
+def _fit(height: int, width: int, side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))

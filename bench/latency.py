@@ -1,0 +1,82 @@
+"""How long one forward pass takes on this machine."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .provenance import device_name
+
+WARM_UP_S = 0.5
+PASSES = 50
+MOST_SECONDS = 4.0  # a slow model on a slow machine gets fewer passes, and the table says how many
+
+
+def time_model(
+    model: nn.Module, name: str, *, size: int, batches: Sequence[int] = (1, 16), device: torch.device
+) -> list[dict[str, Any]]:
+    """One row a batch size: median, 5th and 95th percentile of a forward pass, in milliseconds for the whole batch.
+
+    FP16 on a GPU, timed by events; FP32 on a CPU, timed by the clock. Inputs are on the device already, channels
+    last; nothing but the model is timed.
+    """
+    on_gpu = device.type == "cuda"
+    model = model.to(device).to(memory_format=torch.channels_last).eval()
+    rows: list[dict[str, Any]] = []
+    for batch in batches:
+        image = torch.rand(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+
+        def forward(image: torch.Tensor = image) -> None:
+            with torch.inference_mode(), torch.autocast(device.type, torch.float16, enabled=on_gpu):
+                model(image)
+
+        times = _gpu_times(forward) if on_gpu else _cpu_times(forward)
+        p5, median, p95 = np.percentile(times, (5, 50, 95))
+        rows.append(
+            {
+                "model": name,
+                "runtime": "torch eager",
+                "device": device_name(device),
+                "dtype": "fp16" if on_gpu else "fp32",
+                "batch": batch,
+                "size": size,
+                "median_ms": float(median),
+                "p5_ms": float(p5),
+                "p95_ms": float(p95),
+                "n": len(times),
+            }
+        )
+    return rows
+
+
+def _cpu_times(forward: Callable[[], None]) -> list[float]:
+    _for_a_while(forward)
+    times: list[float] = []
+    while len(times) < PASSES and sum(times) < MOST_SECONDS * 1000:
+        started = time.perf_counter()
+        forward()
+        times.append((time.perf_counter() - started) * 1000)
+    return times
+
+
+def _gpu_times(forward: Callable[[], None]) -> list[float]:
+    _for_a_while(forward)
+    pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(PASSES)]
+    torch.cuda.synchronize()
+    for start, end in pairs:
+        start.record()
+        forward()
+        end.record()
+    torch.cuda.synchronize()
+    return [start.elapsed_time(end) for start, end in pairs]
+
+
+def _for_a_while(forward: Callable[[], None]) -> None:
+    """Warm-up: caches, clocks, and kernels that are chosen at the first call."""
+    until = time.perf_counter() + WARM_UP_S
+    forward()
+    while time.perf_counter() < until:
+        forward()

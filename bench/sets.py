@@ -1,0 +1,87 @@
+"""The data sets of a run, opened, inspected and cached once in a process."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..datasets.base import ImageSet
+from ..datasets.cache import Arrays, load_arrays
+from ..datasets.catalog import open_dataset
+from ..datasets.inspection import inspect
+from .errors import MedbenchError
+from .records import short_id
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSet:
+    """A set that was looked through: its images are sound, its content is known.
+
+    `left_out` counts the images that could not be used and that the study allowed to leave out.
+    """
+
+    image_set: ImageSet
+    digests: dict[str, str]
+    left_out: int
+
+    def digest_of(self, ids: Iterable[str]) -> str:
+        """One digest for the content of these images and masks."""
+        return short_id([[id, self.digests[id]] for id in sorted(ids)])
+
+
+class Sets:
+    """Opens sets by their plain description: `{name: ...}`, `{folder: ...}`, or synthetic with `images` and `size`."""
+
+    def __init__(self, data: Path | None, cache: Path, progress: Callable[[str, int, int], None] | None = None) -> None:
+        self.data = data
+        self.cache = cache
+        self.progress = progress
+        self._open: dict[str, OpenSet] = {}
+
+    def open(self, source: Mapping[str, Any], *, leave_out_broken: bool = False) -> OpenSet:
+        """The set, inspected; MedbenchError where it is missing or has broken images that may not be left out."""
+        key = short_id([dict(source), leave_out_broken])
+        if key not in self._open:
+            self._open[key] = self._inspected(source, leave_out_broken)
+        return self._open[key]
+
+    def arrays(self, opened: OpenSet, size: int) -> Arrays:
+        """All images of the set at size x size, through the cache."""
+
+        def report(done: int, total: int) -> None:
+            if self.progress:
+                self.progress(f"decoding {opened.image_set.name} at {size} pixels", done, total)
+
+        return load_arrays(opened.image_set, opened.image_set.ids, size, self.cache, opened.digests, report)
+
+    def _inspected(self, source: Mapping[str, Any], leave_out_broken: bool) -> OpenSet:
+        folder = Path(source["folder"]) if source.get("folder") else None
+        numbers = {key: source[key] for key in ("images", "size") if source.get(key)}
+        image_set = open_dataset(source.get("name"), folder=folder, data=self.data, **numbers)
+        inspection = inspect(image_set, self.cache)
+        errors = [problem for problem in inspection.problems if problem.kind == "error"]
+        if errors and not leave_out_broken:
+            others = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+            name = f"folder:{folder}" if folder else image_set.name
+            raise MedbenchError(
+                f"{image_set.name}: {errors[0]}{others}; `medbench data verify {name}` lists them, mend them or say "
+                "dataset.leave_out_broken: true"
+            )
+        image_set.leave_out({problem.id for problem in errors})
+        return OpenSet(image_set, inspection.digests, len({problem.id for problem in errors}))
+
+
+def data_folder(given: Path | None) -> Path | None:
+    """The folder of `--data`, else of MEDBENCH_DATA; MedbenchError where it is named and does not exist."""
+    folder = given or (Path(os.environ["MEDBENCH_DATA"]) if os.environ.get("MEDBENCH_DATA") else None)
+    if folder is not None and not folder.is_dir():
+        raise MedbenchError(f"{folder}: the data folder does not exist (from {'--data' if given else 'MEDBENCH_DATA'})")
+    return folder
+
+
+def cache_folder() -> Path:
+    """MEDBENCH_CACHE, else medbench in the user's cache folder. It may be deleted at any time."""
+    if os.environ.get("MEDBENCH_CACHE"):
+        return Path(os.environ["MEDBENCH_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medbench"

@@ -1,0 +1,97 @@
+"""The store: the folder of finished trials and their evaluations. Train once, evaluate many times."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .errors import MedbenchError
+from .records import is_sealed, read_json, read_yaml, short_id
+
+PROTOCOL = 1  # raised whenever the meaning of a result changes
+
+
+def trial_id(config: Mapping[str, Any]) -> str:
+    """The id of a resolved configuration. `source` says where things were found, not what they are, and is left out."""
+    return short_id({key: value for key, value in config.items() if key != "source"})
+
+
+def evaluation_id(config: Mapping[str, Any]) -> str:
+    """The id of an evaluation: its trial, the test images' content, and the scoring. Its name does not count."""
+    return short_id({key: config[key] for key in ("protocol", "trial", "images_digest", "score_at")})
+
+
+class Store:
+    """Paths and states below one folder; the layout is DESIGN's."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def study(self, name: str) -> Path:
+        """The file of a resolved study."""
+        return self.root / "studies" / f"{name}.yaml"
+
+    def trial(self, id: str) -> Path:
+        """The folder of a trial."""
+        return self.root / "trials" / id
+
+    def evaluation(self, trial: str, id: str) -> Path:
+        """The folder of an evaluation."""
+        return self.trial(trial) / "evaluations" / id
+
+    def latency(self, trial: str, machine: str) -> Path:
+        """The timing table of a trial on a machine."""
+        return self.trial(trial) / "latency" / f"{machine}.json"
+
+    def gallery(self, digest: str) -> Path:
+        """Small copies of the images of one test set."""
+        return self.root / "gallery" / digest
+
+    def has_trial(self, id: str) -> bool:
+        """Whether the trial is finished."""
+        return is_sealed(self.trial(id))
+
+    def has_evaluation(self, trial: str, id: str) -> bool:
+        """Whether the evaluation is finished."""
+        return is_sealed(self.evaluation(trial, id))
+
+    def config(self, trial: str) -> dict[str, Any]:
+        """The resolved configuration of a finished trial."""
+        return read_yaml(self.trial(trial) / "config.yaml")
+
+    def weights(self, trial: str) -> dict[str, Tensor]:
+        """The weights of a finished trial."""
+        return load_file(self.trial(trial) / "weights.safetensors")
+
+    def history(self, trial: str) -> pd.DataFrame:
+        """One row an epoch of a finished trial."""
+        return pd.read_parquet(self.trial(trial) / "history.parquet")
+
+    def environment(self, trial: str) -> dict[str, Any]:
+        """Where a finished trial was made."""
+        return read_json(self.trial(trial) / "environment.json")
+
+    def validation_dice(self, trial: str) -> float:
+        """Validation Dice of the weights that the trial kept."""
+        dice = self.history(trial)["validation_dice"].to_list()
+        return dice[-1] if self.config(trial)["training"]["checkpoint"] == "last" else max(dice)
+
+    def check_writable(self) -> None:
+        """MedbenchError where nothing can be written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / ".probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise MedbenchError(
+                f"{self.root}: the store cannot be written to ({error.strerror}); use --store"
+            ) from error
+
+
+def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Writes a safetensors file."""
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)

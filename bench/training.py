@@ -1,0 +1,209 @@
+"""One training: a pure function of its configuration, images and seed.
+
+Everything random is drawn from the seed: the start of the weights, dropout, the order of images and their
+augmentation. On a CPU two runs give the same bytes.
+"""
+
+import ctypes
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .errors import MedbenchError
+from .loading import STEP, Batches, Images, loader, to_input
+from .losses import segmentation_loss
+
+EVALUATION_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training leaves: the chosen weights and one row an epoch."""
+
+    weights: dict[str, Tensor]
+    history: list[dict[str, float]]
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one (CUDA_VISIBLE_DEVICES is honoured), else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def prepare(seed: int, threads: int) -> None:
+    """Seeds torch, asks for deterministic kernels, sets the threads, and lets glibc keep freed memory.
+
+    Training frees and asks for the same large blocks over and over; by default glibc gives each back to the kernel
+    and waits for cleared pages again, which took a quarter of the time on a CPU.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+            libc.mallopt(mmap_threshold, 1 << 30)
+            libc.mallopt(trim_threshold, (1 << 31) - 1)
+            libc.mallopt(top_pad, 1 << 28)
+
+
+def size_at(epoch: int, epochs: int, full: int, progressive_sizes: Mapping[float, float]) -> int:
+    """The input size of an epoch, a multiple of 32: `progressive_sizes` maps shares of the epochs to shares of `full`.
+
+    >>> [size_at(epoch, 8, 128, {0.0: 0.5, 0.25: 0.75, 0.5: 1.0}) for epoch in range(8)]
+    [64, 64, 96, 96, 128, 128, 128, 128]
+    """
+    start = max(share for share in progressive_sizes if share * epochs <= epoch)
+    return max(STEP, round(progressive_sizes[start] * full / STEP) * STEP)
+
+
+def learning_rate_share(step: int, steps: int, warmup: float, final: float) -> float:
+    """Linear warm-up over `warmup` steps, then half a cosine from 1 down to `final` at the last step."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    done = (step - warmup) / max(steps - 1 - warmup, 1)
+    return final + (1 - final) * (1 + math.cos(math.pi * done)) / 2
+
+
+def optimizer_for(model: nn.Module, training: Mapping[str, Any], device: torch.device) -> torch.optim.AdamW:
+    """AdamW with one learning rate for `model.encoder`, where there is one, and one for the rest; biases and norms
+    do not decay."""
+    encoder = {id(parameter) for parameter in getattr(model, "encoder", nn.Identity()).parameters()}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        rate = training["encoder_learning_rate"] if id(parameter) in encoder else training["learning_rate"]
+        decay = training["weight_decay"] if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": members, "lr": rate, "initial_lr": rate, "weight_decay": decay}
+            for (rate, decay), members in groups.items()
+        ],
+        fused=True,
+    )
+
+
+def train(
+    model: nn.Module,
+    images: Images,
+    train_ids: Sequence[str],
+    validation_ids: Sequence[str],
+    training: Mapping[str, Any],
+    *,
+    size: int,
+    seed: int,
+    workers: int = 0,
+    on_step: Callable[[int, int, float], None] = lambda *_: None,
+    on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+) -> Trained:
+    """Trains a model and gives back the weights of the last epoch, or of the best one on validation.
+
+    Args:
+        model: images (B, 3, H, W) to logits (B, 1, H, W); changed in place, on the device where it lies.
+        images: all images of the set at `size`.
+        train_ids: what is learnt from.
+        validation_ids: what each epoch is scored on.
+        training: the recipe, with the keys of ablations/defaults.yaml.
+        size: the full input size; early epochs may be smaller.
+        seed: of the order of images and their augmentation. Weights and dropout follow torch's seed (`prepare`).
+        workers: loader processes; no result depends on it.
+        on_step: called with step, steps and loss.
+        on_epoch: called with each row of the history.
+
+    Raises:
+        MedbenchError: the loss is no longer a number.
+    """
+    device = next(model.parameters()).device
+    on_gpu = device.type == "cuda"
+    mixed = training["precision"] == "mixed" and on_gpu
+    model.to(memory_format=torch.channels_last)
+    optimizer = optimizer_for(model, training, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=mixed)
+    batches = Batches(train_ids, training["batch_size"], seed)
+    loading = loader(images, batches, training["augment"], workers=workers, pin=on_gpu)
+    epochs, steps = training["epochs"], training["epochs"] * len(batches)
+    warmup = training["warmup_epochs"] * len(batches)
+    history: list[dict[str, float]] = []
+    chosen: dict[str, Tensor] = {}
+    for epoch in range(epochs):
+        batches.epoch = epoch
+        batches.size = size_at(epoch, epochs, size, training["progressive_sizes"])
+        model.train()
+        losses: list[Tensor] = []
+        started = time.perf_counter()
+        for batch, (image, mask) in enumerate(loading):
+            step = epoch * len(batches) + batch
+            share = learning_rate_share(step, steps, warmup, training["final_learning_rate"])
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * share
+            target = mask.to(device, non_blocking=True).unsqueeze(1)
+            with torch.autocast(device.type, torch.float16, enabled=mixed):
+                logits = model(to_input(image, device))
+            loss = segmentation_loss(
+                logits, target, bce_weight=training["bce_weight"], dice_weight=training["dice_weight"]
+            )
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), training["clip_norm"])
+            scaler.step(optimizer)
+            scaler.update()
+            losses.append(loss.detach())
+            on_step(step + 1, steps, float(losses[-1]) if not on_gpu else math.nan)
+        train_loss = float(torch.stack(losses).mean())
+        seconds = time.perf_counter() - started
+        if not math.isfinite(train_loss):
+            raise MedbenchError(f"the loss is {train_loss} in epoch {epoch + 1}; try a smaller learning_rate")
+        loss, dice = validate(model, images, validation_ids, training)
+        history.append(
+            {
+                "epoch": epoch + 1,
+                "size": batches.size,
+                "learning_rate": max(group["lr"] for group in optimizer.param_groups),
+                "train_loss": train_loss,
+                "validation_loss": loss,
+                "validation_dice": dice,
+                "seconds": seconds,
+                "images_per_second": len(batches) * batches.batch_size / seconds,
+            }
+        )
+        on_epoch(history[-1])
+        best = max(row["validation_dice"] for row in history)
+        if epoch + 1 == epochs if training["checkpoint"] == "last" else dice == best:
+            chosen = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    return Trained(chosen, history)
+
+
+def predict(model: nn.Module, images: NDArray[np.uint8]) -> Tensor:
+    """Logits (N, 1, size, size) on the CPU of uint8 images (N, size, size, 3), in single precision."""
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        parts = [
+            model(to_input(torch.from_numpy(np.array(images[start : start + EVALUATION_BATCH])), device)).float().cpu()
+            for start in range(0, len(images), EVALUATION_BATCH)
+        ]
+    return torch.cat(parts)
+
+
+def validate(model: nn.Module, images: Images, ids: Sequence[str], training: Mapping[str, Any]) -> tuple[float, float]:
+    """Mean loss and mean per-image Dice at the input size; two empty masks score 1."""
+    rows = [images.row[image] for image in sorted(ids)]
+    logits = predict(model, images.images[rows])
+    target = torch.from_numpy(np.array(images.masks[rows])).unsqueeze(1)
+    loss = segmentation_loss(logits, target, bce_weight=training["bce_weight"], dice_weight=training["dice_weight"])
+    found, wanted = logits > 0, target > 0
+    overlap = (found & wanted).sum(dim=(1, 2, 3)).double()
+    total = (found.sum(dim=(1, 2, 3)) + wanted.sum(dim=(1, 2, 3))).double()
+    dice = torch.where(total > 0, 2 * overlap / total.clamp(min=1), 1.0)
+    return float(loss), float(dice.mean())

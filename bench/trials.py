@@ -1,0 +1,157 @@
+"""What a job does: train, evaluate, time. Each finished part goes to the store in one step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from ..models.catalog import build_model
+from ..models.ensemble import Ensemble
+from .evaluation import evaluate, write_pictures
+from .latency import time_model
+from .planning import Job
+from .provenance import environment, machine_id
+from .records import is_sealed, sealed_folder, write_json, write_yaml
+from .sets import Sets
+from .store import Store, save_weights
+from .training import best_device, prepare, train
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job runs: its folders and its share of the machine."""
+
+    store: Path
+    data: Path | None
+    cache: Path
+    threads: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to show: `kind` is start, step, epoch, evaluated, done or failed; `values` depends on it."""
+
+    kind: str
+    job: str
+    label: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+Listen = Callable[[Event], None]
+
+
+def run_job(job: Job, place: Place, listen: Listen) -> None:
+    """Does what is missing of a job, and nothing that is there."""
+    store = Store(place.store)
+    sets = Sets(place.data, place.cache)
+
+    def tell(kind: str, **values: Any) -> None:
+        listen(Event(kind, job.id, job.cell.label, values))
+
+    prepare(job.config["seed"], place.threads)
+    tell("start")
+    if not store.has_trial(job.id):
+        if job.is_ensemble:
+            _combine(job, store)
+        else:
+            _train(job, store, sets, place.workers, tell)
+    missing = {
+        name: config for name, config in job.evaluations.items() if not store.has_evaluation(job.id, config["id"])
+    }
+    if missing:
+        model = trained_model(store, job.id).to(best_device())
+        for name, config in missing.items():
+            _evaluate(job, name, config, model, store, sets, tell)
+    tell("done")
+
+
+def trained_model(store: Store, trial: str) -> nn.Module:
+    """The model of a finished trial, ensembles included, on the CPU in evaluation mode."""
+    config = store.config(trial)
+    if "ensemble" in config:
+        members = config["ensemble"]["members"]
+        weights = config["ensemble"]["weights"]
+        models = [trained_model(store, id) for id in members.values()]
+        return Ensemble(models, [weights[name] for name in members]).eval()
+    model = build_model(config["model"], config["options"]).model
+    model.load_state_dict(store.weights(trial))
+    return model.eval()
+
+
+def time_trial(job: Job, place: Place) -> None:
+    """Times the trial's model on this machine, if that was not done before."""
+    store = Store(place.store)
+    prepare(job.config["seed"], place.threads)
+    device = best_device()
+    path = store.latency(job.id, machine_id(device))
+    if not path.is_file():
+        rows = time_model(trained_model(store, job.id), job.cell.variant, size=job.config["size"], device=device)
+        write_json(path, {"machine": rows[0]["device"], "rows": rows})
+
+
+def _train(job: Job, store: Store, sets: Sets, workers: int, tell: Callable[..., None]) -> None:
+    config = job.config
+    source = config["source"]
+    opened = sets.open(source["set"], leave_out_broken=source["leave_out_broken"])
+    images = sets.arrays(opened, config["size"])
+    built = build_model(config["model"], config["options"], encoder_weights=source["encoder_weights"], data=sets.data)
+    device = best_device()
+    mixed = config["training"]["precision"] == "mixed" and device.type == "cuda"
+    trained = train(
+        built.model.to(device),
+        images,
+        config["train"],
+        config["validation"],
+        config["training"],
+        size=config["size"],
+        seed=config["seed"],
+        workers=workers,
+        on_step=lambda step, steps, loss: tell("step", step=step, steps=steps, loss=loss),
+        on_epoch=lambda row: tell("epoch", epochs=config["training"]["epochs"], **row),
+    )
+    with sealed_folder(store.trial(job.id)) as folder:
+        write_yaml(folder / "config.yaml", config)
+        write_json(folder / "environment.json", environment(device, "fp16" if mixed else "fp32"))
+        pd.DataFrame(trained.history).to_parquet(folder / "history.parquet", index=False)
+        save_weights(folder / "weights.safetensors", trained.weights)
+
+
+def _combine(job: Job, store: Store) -> None:
+    ensemble = job.config["ensemble"]
+    weights = {
+        name: store.validation_dice(id) if ensemble["weighting"] == "validation-dice" else 1.0
+        for name, id in ensemble["members"].items()
+    }
+    with sealed_folder(store.trial(job.id)) as folder:
+        write_yaml(folder / "config.yaml", {**job.config, "ensemble": {**ensemble, "weights": weights}})
+        write_json(folder / "environment.json", environment(best_device(), "fp32"))
+
+
+def _evaluate(
+    job: Job, name: str, config: dict[str, Any], model: nn.Module, store: Store, sets: Sets, tell: Callable[..., None]
+) -> None:
+    source = config["source"]
+    opened = sets.open(source["set"], leave_out_broken=source["leave_out_broken"])
+    images = sets.arrays(opened, job.config["size"])
+    if not is_sealed(store.gallery(config["gallery"])):
+        with sealed_folder(store.gallery(config["gallery"])) as folder:
+            write_pictures(folder, opened.image_set, config["images"])
+    with sealed_folder(store.evaluation(job.id, config["id"])) as folder:
+        scores = evaluate(
+            model,
+            opened.image_set,
+            images,
+            config["images"],
+            score_at=config["score_at"],
+            masks=folder / "masks",
+            on_image=lambda done, total: tell("image", evaluation=name, done=done, total=total),
+        )
+        scores.to_parquet(folder / "scores.parquet", index=False)
+        write_yaml(folder / "config.yaml", {key: value for key, value in config.items() if key != "id"})
+        write_json(folder / "environment.json", environment(next(model.parameters()).device, "fp32"))
+    means = scores[["dice", "iou"]].to_numpy().mean(axis=0)
+    tell("evaluated", evaluation=name, images=len(scores), dice=means[0].item(), iou=means[1].item())

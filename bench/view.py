@@ -1,0 +1,90 @@
+"""What `medbench run` shows: a live bar a trial on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from .trials import Event
+
+LINE_EVERY_S = 30.0
+
+
+class View:
+    """Listens to events of any number of trials; a context manager, because a live display must be closed."""
+
+    def __init__(self, console: Console, n_jobs: int) -> None:
+        self.console = console
+        self.n_jobs = n_jobs
+        self.n_done = 0
+        self.bars: dict[str, TaskID] = {}
+        self.last_line: dict[str, float] = {}
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> "View":
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Images being decoded before the first trial."""
+        self._bar(what, what, done, total, "")
+        if done == total:
+            self._drop(what)
+
+    def __call__(self, event: Event) -> None:
+        """Shows an event."""
+        values = event.values
+        if event.kind == "step":
+            self._bar(event.job, event.label, values["step"], values["steps"], f"loss {values['loss']:.3f}")
+        elif event.kind == "image":
+            self._bar(event.job, event.label, values["done"], values["total"], f"scoring {values['evaluation']}")
+        elif event.kind == "epoch":
+            self._line(
+                event,
+                f"epoch {values['epoch']}/{values['epochs']}  {values['size']} px  loss {values['train_loss']:.4f}  "
+                f"validation dice {values['validation_dice']:.4f}  {values['images_per_second']:.1f} images/s",
+                seldom=values["epoch"] < values["epochs"],
+            )
+        elif event.kind == "evaluated":
+            scores = f"dice {values['dice']:.4f}, iou {values['iou']:.4f} over {values['images']} images"
+            self._line(event, f"{values['evaluation']}: {scores}")
+        elif event.kind == "done":
+            self.n_done += 1
+            self._drop(event.job)
+            self._line(event, f"done ({self.n_done} of {self.n_jobs})")
+        elif event.kind == "failed":
+            self.n_done += 1
+            self._drop(event.job)
+            self.console.print(values["traceback"], style="dim", highlight=False, markup=False, soft_wrap=True)
+            self._line(event, f"FAILED: {values['error']}")
+
+    def _bar(self, key: str, label: str, done: int, total: int, note: str) -> None:
+        if key not in self.bars:
+            self.bars[key] = self.progress.add_task(label, total=total, note=note)
+        self.progress.update(self.bars[key], completed=done, total=total, note=note)
+
+    def _drop(self, key: str) -> None:
+        if key in self.bars:
+            self.progress.remove_task(self.bars.pop(key))
+
+    def _line(self, event: Event, text: str, *, seldom: bool = False) -> None:
+        """A line of log; `seldom` ones are dropped while the last of the same trial is fresh."""
+        now = time.monotonic()
+        if seldom and now - self.last_line.get(event.job, -LINE_EVERY_S) < LINE_EVERY_S:
+            return
+        self.last_line[event.job] = now
+        self.console.print(f"{event.label}: {text}", highlight=False, markup=False, soft_wrap=True)

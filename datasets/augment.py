@@ -1,0 +1,73 @@
+"""Random changes of training images, through albumentations, as a pure function of image, mask and a key."""
+
+import hashlib
+import os
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the network for a newer version
+import albumentations as A
+
+cv2.setNumThreads(0)  # images are small: OpenCV's own threads cost more than they give
+
+
+class Augmentation:
+    """Flips, affine and elastic changes, colour, CLAHE, noise and blur, in this order.
+
+    albumentations keeps its random state between calls, and data loader workers start every epoch with the same
+    state; here each call sets it from the key, so neither the order of calls nor the number of workers matters.
+
+    Args:
+        recipe: probabilities and ranges by the names of ablations/defaults.yaml.
+        size: pixels a side of the images to come; lengths given as a share of the side need it.
+    """
+
+    def __init__(self, recipe: Mapping[str, Any], size: int) -> None:
+        mirrored = cv2.BORDER_REFLECT_101
+        sigma = recipe["elastic_sigma"] * size
+        self._compose = A.Compose(
+            [
+                A.HorizontalFlip(p=recipe["flip"]),
+                A.VerticalFlip(p=recipe["flip"]),
+                A.Affine(
+                    rotate=(-recipe["rotate_degrees"], recipe["rotate_degrees"]),
+                    scale=tuple(recipe["scale"]),
+                    translate_percent=(-recipe["shift"], recipe["shift"]),
+                    balanced_scale=False,
+                    p=recipe["affine"],
+                    border_mode=mirrored,
+                ),
+                A.ElasticTransform(
+                    alpha=recipe["elastic_shift"] * size * 2 * np.sqrt(np.pi) * sigma,  # smoothing divides by the rest
+                    sigma=sigma,
+                    p=recipe["elastic"],
+                    border_mode=mirrored,
+                ),
+                A.ColorJitter(
+                    brightness=recipe["brightness"],
+                    contrast=recipe["contrast"],
+                    saturation=recipe["saturation"],
+                    hue=recipe["hue"],
+                    p=recipe["colour"],
+                ),
+                A.CLAHE(p=recipe["clahe"]),
+                A.GaussNoise(std_range=tuple(recipe["noise_deviation"]), p=recipe["noise"]),
+                A.GaussianBlur(sigma_limit=tuple(recipe["blur_sigma"]), p=recipe["blur"]),
+            ]
+        )
+
+    def __call__(
+        self, image: NDArray[np.uint8], mask: NDArray[np.uint8], *key: object
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The changed image (H, W, 3) and mask (H, W); equal keys, say (seed, epoch, image id), change alike."""
+        digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+        seed = int.from_bytes(digest[:8], "little")
+        # One generator for all: set_random_seed would give each transform the same draws, so that they come together.
+        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        changed = self._compose(image=image, mask=mask)
+        return changed["image"], changed["mask"]

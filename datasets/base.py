@@ -1,0 +1,120 @@
+"""What a data set is to the rest of medbench: ids, groups, images and masks."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bench.errors import MedbenchError
+from .reading import read_image, read_mask
+
+Part = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a data set, in one line.
+
+    `kind` is "error" where an image cannot be used as it stands, "note" where it can but somebody should look.
+    """
+
+    id: str
+    file: str
+    message: str
+    kind: Literal["error", "note"] = "error"
+
+    def __str__(self) -> str:
+        return f"{self.file or self.id}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image, its mask if it has one, its group, and the part of the publisher's split that it belongs to."""
+
+    id: str
+    image: Path
+    mask: Path | None
+    group: str
+    official: Part | None = None
+
+
+class ImageSet(ABC):
+    """Images with masks.
+
+    Attributes:
+        name: What reports call the set.
+        ids: The images that have a mask, sorted.
+        groups: For each id the key of its group (lesion, patient); the id itself where nothing is known.
+        official: The part of the publisher's split, for those ids that have one.
+        unmatched: What was found and could not be used: images without mask, masks without image, double ids.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    groups: dict[str, str]
+    official: dict[str, Part]
+    unmatched: tuple[Problem, ...] = ()
+
+    @abstractmethod
+    def image(self, id: str) -> NDArray[np.uint8]:
+        """The image, (H, W, 3) RGB."""
+
+    @abstractmethod
+    def mask(self, id: str) -> NDArray[np.bool_]:
+        """The mask, (H, W), True inside the lesion."""
+
+    @abstractmethod
+    def digest(self, id: str) -> str:
+        """SHA-256 of the content of image and mask, in hexadecimal digits."""
+
+    def files(self, id: str) -> tuple[Path, ...]:
+        """Image file and mask file, or nothing for a set that computes its images."""
+        return ()
+
+    def leave_out(self, ids: Collection[str]) -> None:
+        """Forgets these images."""
+        self.ids = tuple(id for id in self.ids if id not in ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class FileSet(ImageSet):
+    """Images and masks in files below `root`; `digest` is that of the image's bytes followed by the mask's."""
+
+    def __init__(self, name: str, root: Path, items: Iterable[Item], unmatched: Iterable[Problem] = ()) -> None:
+        items = list(items)
+        self.name = name
+        self.root = root
+        self._pairs: Mapping[str, tuple[Path, Path]] = {
+            item.id: (item.image, item.mask) for item in items if item.mask is not None
+        }
+        self.ids = tuple(sorted(self._pairs))
+        self.groups = {item.id: item.group for item in items if item.mask is not None}
+        self.official = {item.id: item.official for item in items if item.mask is not None and item.official}
+        alone = (Problem(item.id, self.relative(item.image), "no mask") for item in items if item.mask is None)
+        self.unmatched = (*unmatched, *alone)
+
+    def image(self, id: str) -> NDArray[np.uint8]:
+        return read_image(self.files(id)[0])
+
+    def mask(self, id: str) -> NDArray[np.bool_]:
+        return read_mask(self.files(id)[1])
+
+    def digest(self, id: str) -> str:
+        try:
+            return hashlib.sha256(b"".join(path.read_bytes() for path in self.files(id))).hexdigest()
+        except OSError as error:
+            raise MedbenchError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+    def files(self, id: str) -> tuple[Path, Path]:
+        return self._pairs[id]
+
+    def relative(self, path: Path) -> str:
+        """The path below the set's root, with forward slashes: the same on every machine."""
+        return path.relative_to(self.root).as_posix()

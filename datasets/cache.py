@@ -1,0 +1,136 @@
+"""Images and masks at training size, decoded once and mapped into memory afterwards.
+
+A cache file holds one record an image (image, then mask, both uint8) and ends with the SHA-256 of all records. It
+appears under its name by a rename, whole; one that is cut short or altered all the same is built again. Builders that
+meet write the same bytes, so the last rename wins and nobody waits.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bench.errors import MedbenchError
+from ..bench.records import short_id
+from .base import ImageSet
+
+VERSION = 1  # of resizing and of the file: raised when either changes
+DEAD_AFTER_S = 3600
+THREADS = 2  # decoding and resizing let go of Python's lock
+Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float32])
+
+DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Read-only arrays mapped from disk.
+
+    Attributes:
+        images: (N, size, size, 3) uint8, RGB.
+        masks: (N, size, size) uint8, 1 inside the lesion, else 0.
+        row: The row of each id.
+    """
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    row: dict[str, int]
+
+
+def load_arrays(
+    image_set: ImageSet,
+    ids: Iterable[str],
+    size: int,
+    cache: Path,
+    digests: dict[str, str],
+    progress: Callable[[int, int], None] | None = None,
+) -> Arrays:
+    """The images of `ids`, squeezed to squares of `size` pixels, built below `cache` if they are not there yet.
+
+    Args:
+        image_set: Where the images come from.
+        ids: Which images; rows are in sorted order, without repetition.
+        size: Pixels a side.
+        cache: A folder, made if need be, that may be shared and may be deleted at any time.
+        digests: Content of each id, from `inspect`; what changes there gets a cache of its own.
+        progress: Called while building with the numbers of images done and to do.
+    """
+    ids = sorted(set(ids))
+    if not ids:
+        raise MedbenchError(f"{image_set.name}: no images to load")
+    if missing := [id for id in ids if id not in digests]:
+        raise MedbenchError(f"{image_set.name}: {missing[0]} could not be read; see medbench data verify")
+    record = np.dtype([("image", np.uint8, (size, size, 3)), ("mask", np.uint8, (size, size))])
+    path = cache / f"{image_set.name}-{size}-{short_id([VERSION, size, [digests[id] for id in ids]])}.u8"
+    if not _is_whole(path, len(ids) * record.itemsize):
+        _build(path, image_set, ids, size, progress)
+    records = np.memmap(path, dtype=record, mode="r", shape=(len(ids),))
+    return Arrays(images=records["image"], masks=records["mask"], row={id: row for row, id in enumerate(ids)})
+
+
+def squeeze(array: Pixels, size: int) -> Pixels:
+    """A (H, W) or (H, W, 3) array as (size, size, ...), whatever its proportions.
+
+    An axis that shrinks is averaged over areas, one that grows is interpolated linearly. OpenCV takes one method for
+    both axes, so this goes in two steps.
+    """
+    height, width = array.shape[:2]
+    smaller = cv2.resize(array, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(smaller, (size, size), interpolation=cv2.INTER_LINEAR)  # pyright: ignore[reportReturnType]
+
+
+def _build(
+    path: Path, image_set: ImageSet, ids: list[str], size: int, progress: Callable[[int, int], None] | None
+) -> None:
+    def record(id: str) -> bytes:
+        image, mask = image_set.image(id), image_set.mask(id)
+        if image.shape[:2] != mask.shape:
+            raise MedbenchError(f"{image_set.name}: {id}: image and mask differ in size; see medbench data verify")
+        share = squeeze(mask.astype(np.float32), size)  # of a pixel that the lesion covers
+        return squeeze(image, size).tobytes() + (share >= 0.5).astype(np.uint8).tobytes()
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(".*.u8.*.tmp"):  # of builders that were killed; a living one writes all the time
+        if time.time() - leftover.stat().st_mtime > DEAD_AFTER_S:
+            leftover.unlink(missing_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file, ThreadPoolExecutor(THREADS) as pool:
+            digest = hashlib.sha256()
+            try:
+                for done, content in enumerate(pool.map(record, ids), start=1):
+                    file.write(content)
+                    digest.update(content)
+                    if progress:
+                        progress(done, len(ids))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # else a failure would wait for all images that are left
+                raise
+            file.write(digest.digest())
+        Path(name).chmod(0o644)  # mkstemp makes files that only their owner can read
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _is_whole(path: Path, n_bytes: int) -> bool:
+    """Whether the file is there, as long as it should be, and what its digest says."""
+    if not path.is_file() or path.stat().st_size != n_bytes + DIGEST_BYTES:
+        return False
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while n_bytes > 0:
+            block = file.read(min(n_bytes, 1 << 20))
+            digest.update(block)
+            n_bytes -= len(block)
+        return file.read() == digest.digest()

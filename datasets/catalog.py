@@ -1,0 +1,102 @@
+"""The data sets that medbench knows by name, where they are expected, and how one comes by them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..bench.errors import MedbenchError, UnknownNameError
+from .base import FileSet, ImageSet
+from .layouts import LAYOUTS
+from .synthetic import SyntheticSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a person needs to know before using a set.
+
+    `folder` is where it is expected below the data folder; `how` says how to get it.
+    """
+
+    description: str
+    licence: str
+    citation: str
+    folder: str | None
+    how: str
+
+
+DATASETS: dict[str, Dataset] = {
+    "isic2018": Dataset(
+        description="ISIC 2018 Task 1: 2,594 training, 100 validation and 1,000 test images, lesion masks",
+        licence="per image: most CC-0, a part of validation and test CC BY-NC",
+        citation="Codella et al. 2019, arXiv:1902.03368; Tschandl et al. 2018, doi:10.1038/sdata.2018.161",
+        folder="isic2018",
+        how="download the Task 1 archives from https://challenge.isic-archive.com/data/#2018 and unpack them there",
+    ),
+    "ph2": Dataset(
+        description="PH2: 200 dermoscopic images of melanocytic lesions, lesion masks",
+        licence="research and education",
+        citation="Mendonca et al. 2013, PH2: a dermoscopic image database, EMBC 2013, doi:10.1109/EMBC.2013.6610779",
+        folder="ph2",
+        how="request the archive at https://www.fc.up.pt/addi/ph2%20database.html and unpack it there",
+    ),
+    "ham10000": Dataset(
+        description="HAM10000: 10,015 dermoscopic images of 7,470 lesions, lesion masks by Tschandl",
+        licence="CC BY-NC 4.0",
+        citation="Tschandl et al. 2018, doi:10.1038/sdata.2018.161; masks: Tschandl et al. 2020, Nature Medicine 26",
+        folder="ham10000",
+        how="download images, segmentations and metadata from https://doi.org/10.7910/DVN/DBW86T and unpack them there",
+    ),
+    "synthetic": Dataset(
+        description="computed images with exact masks; any number, any size",
+        licence="Apache-2.0, as medbench",
+        citation="medbench",
+        folder=None,
+        how="nothing to get: medbench computes it",
+    ),
+}
+
+
+def open_dataset(
+    name: str | None = None,
+    *,
+    folder: Path | None = None,
+    data: Path | None = None,
+    images: int = 400,
+    size: int = 64,
+) -> ImageSet:
+    """Opens a set by name, or the set in a folder of one's own.
+
+    Args:
+        name: A key of `DATASETS`, or `folder:PATH`. Give either this or `folder`.
+        folder: A folder with `images/` and `masks/`.
+        data: The folder that holds `<name>/` for each downloaded set; the environment's MEDBENCH_DATA where None.
+        images: How many images, for `synthetic` alone.
+        size: Pixels a side, for `synthetic` alone.
+    """
+    if name is not None and name.startswith("folder:") and folder is None:
+        name, folder = None, Path(name.removeprefix("folder:"))
+    if (name is None) == (folder is None):
+        raise MedbenchError("dataset: give either a name or a folder")
+    if folder is not None:
+        return _read("folder", folder, "it needs images/ and masks/ with equal stems")
+    if name not in DATASETS:
+        raise UnknownNameError("dataset", str(name), DATASETS, " A set of your own: folder:PATH.")
+    if name == "synthetic":
+        return SyntheticSet(images=images, size=size)
+    data = data or (Path(os.environ["MEDBENCH_DATA"]) if os.environ.get("MEDBENCH_DATA") else None)
+    if data is None:
+        raise MedbenchError(
+            f"{name}: no data folder is set; pass --data DIR or set MEDBENCH_DATA to the folder of {name}/"
+        )
+    return _read(name, data / name, DATASETS[name].how)
+
+
+def _read(layout: str, root: Path, how: str) -> FileSet:
+    """The set below `root`; a set without a single pair counts as missing."""
+    if not root.is_dir():
+        raise MedbenchError(f"{layout}: not found, looked for the folder {root}; {how}")
+    found = LAYOUTS.build(layout, root=root)
+    if not found.ids:
+        first = f" (first problem: {found.unmatched[0]})" if found.unmatched else ""
+        raise MedbenchError(f"{layout}: no image with a mask below {root}{first}; {how}")
+    return found

@@ -1,0 +1,136 @@
+"""Is a data set sound? One look at every file, one line for everything that somebody should know.
+
+What was found is remembered by path, size and time of change, so that a second look at an unchanged set is quick.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..bench.errors import MedbenchError
+from ..bench.records import read_json, short_id, write_json
+from .base import FileSet, ImageSet, Problem
+from .reading import binarise, grey_share, mask_levels
+
+VERSION = 1  # of the rules below: raised when they change, so that what was remembered is looked at again
+MAX_GREY_SHARE = 0.01
+THREADS = 2  # decoding lets go of Python's lock; more threads wait for the disk
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a look at every file of a set gave.
+
+    Attributes:
+        digests: SHA-256 of image and mask, for every id whose files can be opened.
+        sizes: (H, W) of the image, for every id whose image and mask can be decoded.
+        problems: What is wrong or odd, by id.
+    """
+
+    digests: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def inspect(image_set: ImageSet, cache: Path | None = None) -> Inspection:
+    """Opens every image and mask of a set and checks that they are whole and fit each other.
+
+    Errors: a file that cannot be decoded, sizes that differ, an image without mask and the reverse. Notes: an empty
+    mask, a mask with more than 1 % of its pixels neither black nor white. Results are remembered below `cache`.
+    """
+    memory: dict[str, Any] = {}
+    path = None
+    if cache is not None and isinstance(image_set, FileSet):
+        place = short_id([VERSION, str(image_set.root.resolve())])
+        path = cache / f"inspection-{image_set.name}-{place}.json"
+        memory = _recall(path)
+
+    def look(id: str) -> dict[str, Any]:
+        state = _state(image_set, id)
+        known = memory.get(id)
+        if state and known and known["state"] == state:
+            return known
+        return {"state": state, **_examine(image_set, id)}
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = dict(zip(image_set.ids, pool.map(look, image_set.ids), strict=True))
+    if path is not None and found != memory:
+        write_json(path, found)
+
+    inspection = Inspection()
+    for id, entry in found.items():
+        if entry["digest"]:
+            inspection.digests[id] = entry["digest"]
+        if entry["size"]:
+            inspection.sizes[id] = (entry["size"][0], entry["size"][1])
+        inspection.problems.extend(Problem(**problem) for problem in entry["problems"])
+    inspection.problems.extend(image_set.unmatched)
+    inspection.problems.sort(key=lambda problem: (problem.id, problem.file))
+    return inspection
+
+
+def _recall(path: Path) -> dict[str, Any]:
+    """What an earlier look left; nothing if there is none or it cannot be read, for it is only a memory."""
+    try:
+        return read_json(path)
+    except MedbenchError:
+        return {}
+
+
+def _state(image_set: ImageSet, id: str) -> list[list[Any]]:
+    """Name, size and time of change of the files of an image; empty when there are none, or one has gone."""
+    if not isinstance(image_set, FileSet):
+        return []
+    try:
+        stats = [(path, path.stat()) for path in image_set.files(id)]
+    except OSError:
+        return []
+    return [[image_set.relative(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+
+
+def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
+    """Digest, size and problems of one image, as plain values."""
+    files = image_set.files(id)
+    names = [image_set.relative(path) for path in files] if isinstance(image_set, FileSet) else [id, id]
+    problems: list[Problem] = []
+
+    def attempt(work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except MedbenchError as error:
+            problems.append(_told(id, dict(zip(names, files, strict=False)), str(error)))
+            return None
+
+    digest = attempt(lambda: image_set.digest(id))
+    if digest is None:
+        return {"digest": None, "size": None, "problems": [asdict(problem) for problem in problems]}
+    image = attempt(lambda: image_set.image(id))
+    levels = attempt(lambda: _levels(image_set, id))
+    size = None
+    if image is not None and levels is not None:
+        size = list(image.shape[:2])
+        if levels.shape != image.shape[:2]:
+            turned = ", as if turned by 90 degrees" if levels.shape == image.shape[1::-1] else ""
+            sizes = f"the mask is {levels.shape[1]}x{levels.shape[0]}, the image {size[1]}x{size[0]}{turned}"
+            problems.append(Problem(id, names[1], sizes))
+    if levels is not None:
+        grey = grey_share(levels)
+        if grey > MAX_GREY_SHARE:
+            problems.append(Problem(id, names[1], f"{grey:.1%} of the mask is grey, cut at half of the range", "note"))
+        if not binarise(levels).any():
+            problems.append(Problem(id, names[1], "the mask is empty", "note"))
+    return {"digest": digest, "size": size, "problems": [asdict(problem) for problem in problems]}
+
+
+def _told(id: str, files: dict[str, Path], line: str) -> Problem:
+    """The problem that an error's line tells, its file named as below the set's root."""
+    for name, path in files.items():
+        if line.startswith(f"{path}: "):
+            return Problem(id, name, line.removeprefix(f"{path}: "))
+    return Problem(id, "", line)
+
+
+def _levels(image_set: ImageSet, id: str) -> Any:
+    return mask_levels(image_set.files(id)[1]) if isinstance(image_set, FileSet) else image_set.mask(id).astype("u1")

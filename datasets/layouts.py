@@ -1,0 +1,199 @@
+"""The layouts in which publishers ship their data, read as they come out of the archive.
+
+Each reader walks the whole folder and knows files by the names of the folders above them, so that a folder too many
+after unpacking does not matter. Files that belong to a layout but fit nowhere are recorded, never dropped.
+"""
+
+import csv
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..bench.errors import MedbenchError
+from ..bench.registry import Registry
+from .base import FileSet, Item, Part, Problem
+from .reading import IMAGE_ENDINGS
+
+LAYOUTS: Registry[FileSet] = Registry("layout")
+
+MAX_DEPTH = 6  # PH2's files lie four folders down; two more for careless unpacking
+MASK_ENDING = re.compile(r"_(segmentation|mask|lesion)$", re.IGNORECASE)
+PASSED_OVER = re.compile(r"\..*|thumbs\.db|desktop\.ini|.*_superpixels\.png|.*\.(txt|csv|md|pdf)", re.IGNORECASE)
+
+
+@LAYOUTS.register("isic2018")
+def isic2018(root: Path) -> FileSet:
+    """ISIC 2018 Task 1: `ISIC2018_Task1-2_{Training,Validation,Test}_Input` and `ISIC2018_Task1_..._GroundTruth`.
+
+    Each folder is optional. `metadata.csv` (isic_id, lesion_id, patient_id) groups images that share a lesion or a
+    patient, through any chain of shared ones.
+    """
+    parts: dict[str, Part] = {"training": "train", "validation": "validation", "test": "test"}
+    images: list[tuple[Path, Part | None]] = []
+    masks: list[Path] = []
+    for path, folders in _walk(root):
+        for above in folders:
+            if match := re.fullmatch(r"isic2018_task1-2_(training|validation|test)_input", above):
+                images.append((path, parts[match[1]]))
+                break
+            if re.fullmatch(r"isic2018_task1_(training|validation|test)_groundtruth", above):
+                masks.append(path)
+                break
+    groups = _groups(_find(root, r"metadata\.csv"), "isic_id", ("lesion_id", "patient_id"))
+    return _pair("isic2018", root, images, masks, groups)
+
+
+@LAYOUTS.register("ph2")
+def ph2(root: Path) -> FileSet:
+    """PH2: `IMDxxx/IMDxxx_Dermoscopic_Image/IMDxxx.bmp` and `IMDxxx/IMDxxx_lesion/IMDxxx_lesion.bmp`."""
+    images = [path for path, folders in _walk(root) if folders and folders[-1].endswith("_dermoscopic_image")]
+    masks = [path for path, folders in _walk(root) if folders and folders[-1].endswith("_lesion")]
+    return _pair("ph2", root, ((path, None) for path in images), masks, {})
+
+
+@LAYOUTS.register("ham10000")
+def ham10000(root: Path) -> FileSet:
+    """HAM10000: `HAM10000_images*` and `HAM10000_segmentations_lesion_tschandl`.
+
+    `HAM10000_metadata.csv`, or `.tab` or bare as the archives have it (lesion_id, image_id), groups by lesion.
+    """
+    images: list[Path] = []
+    masks: list[Path] = []
+    for path, folders in _walk(root):
+        if any(folder.startswith("ham10000_images") for folder in folders):
+            images.append(path)
+        elif "ham10000_segmentations_lesion_tschandl" in folders:
+            masks.append(path)
+    groups = _groups(_find(root, r"ham10000_metadata(\.csv|\.tab)?"), "image_id", ("lesion_id",))
+    return _pair("ham10000", root, ((path, None) for path in images), masks, groups)
+
+
+@LAYOUTS.register("folder")
+def folder(root: Path) -> FileSet:
+    """Anybody's set: `images/` and `masks/` with equal stems, masks may end in _segmentation, _mask or _lesion.
+
+    An optional `metadata.csv` (image, group) names images with or without their ending.
+    """
+    images: list[Path] = []
+    masks: list[Path] = []
+    for path, folders in _walk(root):
+        if "images" in folders:
+            images.append(path)
+        elif "masks" in folders:
+            masks.append(path)
+    groups = _groups(_find(root, r"metadata\.csv"), "image", ("group",))
+    return _pair(root.resolve().name, root, ((path, None) for path in images), masks, groups, is_closed=True)
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every file that may be an image, in a fixed order, with the lower-case names of the folders from root to it."""
+    for path in _paths(root):
+        if not PASSED_OVER.fullmatch(path.name):
+            yield path, [part.lower() for part in path.relative_to(root).parts[:-1]]
+
+
+def _paths(root: Path) -> Iterator[Path]:
+    for top, folders, files in os.walk(root, followlinks=True):
+        here = Path(top)
+        depth = len(here.relative_to(root).parts)
+        visible = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        folders[:] = sorted(visible) if depth < MAX_DEPTH else []
+        yield from (here / name for name in sorted(files))
+
+
+def _find(root: Path, pattern: str) -> Path | None:
+    """The first file of that name, the one nearest to the root; None when there is none."""
+    found = [path for path in _paths(root) if re.fullmatch(pattern, path.name, re.IGNORECASE)]
+    return min(found, key=lambda path: len(path.parts), default=None)
+
+
+def _pair(
+    name: str,
+    root: Path,
+    images: Iterable[tuple[Path, Part | None]],
+    masks: Iterable[Path],
+    groups: dict[str, str],
+    *,
+    is_closed: bool = False,
+) -> FileSet:
+    """Joins images and masks by stem; with `is_closed` the metadata may name no image that does not exist."""
+    problems: list[Problem] = []
+    found: dict[str, tuple[Path, Part | None]] = {}
+    mask_of: dict[str, Path] = {}
+
+    def record(id: str, path: Path, message: str) -> None:
+        problems.append(Problem(id, path.relative_to(root).as_posix(), message))
+
+    for path, part in images:
+        id = _stem(path)
+        if path.suffix.lower() not in IMAGE_ENDINGS:
+            record(id, path, f"{path.suffix or 'no ending'} is not read; save it as jpg, png or bmp")
+        elif id in found:
+            record(id, path, f"a second image with the id {id}; rename or remove one")
+        else:
+            found[id] = (path, part)
+    for path in masks:
+        stem = _stem(path)
+        id = stem if stem in found else MASK_ENDING.sub("", stem)
+        if path.suffix.lower() not in IMAGE_ENDINGS:
+            record(id, path, f"{path.suffix or 'no ending'} is not read; save it as png")
+        elif id not in found:
+            record(id, path, "no image")
+        elif id in mask_of:
+            record(id, path, f"a second mask for the image {id}; rename or remove one")
+        else:
+            mask_of[id] = path
+    if is_closed:
+        problems += [
+            Problem(id, "metadata.csv", f"names the image {id}, which does not exist", "note")
+            for id in sorted(groups.keys() - found.keys())
+        ]
+    items = [Item(id, path, mask_of.get(id), groups.get(id, id), part) for id, (path, part) in found.items()]
+    return FileSet(name, root, items, problems)
+
+
+def _stem(path: Path) -> str:
+    """A file's name without its ending, in composed Unicode: macOS archives hold é as two characters."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def _groups(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, str]:
+    """For each image of a table the first id of its group: the images that share a value in any of the columns `keys`.
+
+    Sharing is passed on (A and B share a lesion, B and C a patient: one group). Empty cells share nothing.
+    """
+    if table is None:
+        return {}
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MedbenchError(f"{table}: cannot be read as a UTF-8 table ({error})") from error
+    header = text.partition("\n")[0]
+    rows = csv.DictReader(text.splitlines(), delimiter=next((mark for mark in "\t;" if mark in header), ","))
+    for column in (image, *keys):
+        if column not in (rows.fieldnames or ()):
+            raise MedbenchError(f"{table}: no column {column!r}; needed are {', '.join((image, *keys))}")
+
+    leader: dict[str, str] = {}
+
+    def lead(node: str) -> str:
+        while leader.setdefault(node, node) != node:
+            leader[node] = node = leader[leader[node]]
+        return node
+
+    ids: list[str] = []
+    for row in rows:
+        named = unicodedata.normalize("NFC", (row[image] or "").strip())
+        id = named[: -len(Path(named).suffix)] if Path(named).suffix.lower() in IMAGE_ENDINGS else named
+        if not id:
+            continue
+        ids.append(id)
+        for key in keys:
+            if value := (row[key] or "").strip():
+                leader[lead(f"{key}={value}")] = lead(f"image={id}")
+    first: dict[str, str] = {}
+    for id in sorted(ids):
+        first.setdefault(lead(f"image={id}"), id)
+    return {id: first[lead(f"image={id}")] for id in ids}

@@ -1,0 +1,1 @@
+"""MedLiteNet, its blocks and variants, and every other model that a study can name."""

@@ -1,0 +1,164 @@
+"""Every model that a study can name, and the one door to build it: `build_model`.
+
+Three kinds of names: MedLiteNet and its variants (`medbench models` lists them), `smp:Architecture/encoder` for
+segmentation-models-pytorch, and `package.module:Class` for a model of one's own.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import timm
+from torch import nn
+
+from ..bench.errors import MedbenchError, UnknownNameError
+from .counting import count_macs, count_parameters
+from .encoder_weights import load_timm_weights, state_digest
+from .ensemble import MEMBERS, Ensemble
+from .medlitenet import MedLiteNet
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """MedLiteNet with some of its options set."""
+
+    description: str
+    options: Mapping[str, Any]
+
+
+VARIANTS = {
+    "medlitenet": Variant("MedLiteNet as the paper describes it", {}),
+    "no_baa": Variant("without boundary-aware attention", {"boundary_attention": False}),
+    "no_transformer": Variant("Local-Global Block without its Transformer", {"transformer": False}),
+    "no_aspp": Variant("a 1x1 convolution instead of ASPP", {"aspp": False}),
+    "no_scse": Variant("without SCSE recalibration", {"scse": False}),
+    "resnet18": Variant("ResNet-18 backbone instead of MobileNetV2", {"backbone": "resnet18"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A model, and the digest of the pretrained encoder that was loaded into it (None without one)."""
+
+    model: nn.Module
+    encoder_digest: str | None
+
+
+def build_model(
+    name: str, options: Mapping[str, Any] | None = None, *, encoder_weights: str = "none", data: Path | None = None
+) -> Built:
+    """The model of that name, its encoder pretrained or not.
+
+    Args:
+        name: a variant of MedLiteNet, `smp:Architecture/encoder`, or `package.module:Class`.
+        options: keyword arguments of the model; an unknown one is an error.
+        encoder_weights: "none", "imagenet", or the path of a safetensors file with timm's names.
+        data: the data folder, where `weights/` may lie.
+
+    Raises:
+        MedbenchError: the name, an option or the weights are not to be had; the message says what would be.
+    """
+    options = dict(options or {})
+    if name.startswith("smp:"):
+        return _build_smp(name, options, encoder_weights, data)
+    if ":" in name:
+        return _build_own(name, options, encoder_weights)
+    if name not in VARIANTS:
+        note = " Or smp:Architecture/encoder, or package.module:Class."
+        raise UnknownNameError("model", name, VARIANTS, note)
+    merged = {**VARIANTS[name].options, **options}
+    _check_options(name, MedLiteNet, options)
+    backbone = merged.get("backbone", "mobilenetv2_100")
+    if not timm.is_model(backbone):
+        raise MedbenchError(f"model {name!r}: timm knows no backbone {backbone!r}")
+    model = _call(name, partial(MedLiteNet, **merged))
+    if encoder_weights == "none":
+        return Built(model, None)
+    load_timm_weights(model.encoder, backbone, encoder_weights, data)
+    return Built(model, state_digest(model.encoder))
+
+
+def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
+    """Name, complete options and description, so that two names of one configuration are one configuration.
+
+    A variant becomes `medlitenet` with every option written out; other models keep what was given.
+    """
+    if name not in VARIANTS:
+        return name, dict(options), name
+    defaults = {
+        key: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        for key, parameter in inspect.signature(MedLiteNet).parameters.items()
+    }
+    return "medlitenet", {**defaults, **VARIANTS[name].options, **options}, VARIANTS[name].description
+
+
+def _check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return  # the model takes any option; it alone can refuse one
+    for option in options:
+        if option not in parameters:
+            raise UnknownNameError(f"option of model {name!r}", option, parameters)
+
+
+def _call(name: str, build: Callable[[], nn.Module]) -> Any:
+    try:
+        return build()
+    except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
+        raise MedbenchError(f"model {name!r} cannot be built with these options: {error}") from error
+
+
+def _build_smp(name: str, options: dict[str, Any], encoder_weights: str, data: Path | None) -> Built:
+    architecture, _, encoder = name.removeprefix("smp:").partition("/")
+    known = {kind.__name__: kind for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}
+    if architecture not in known:
+        raise UnknownNameError("smp architecture", architecture, known)
+    if not encoder:
+        raise MedbenchError(f"model {name!r}: name its encoder too, as in smp:{architecture}/mobilenet_v2")
+    _check_options(name, known[architecture], options)
+    model = _call(name, partial(known[architecture], encoder_name=encoder, encoder_weights=None, classes=1, **options))
+    if encoder_weights == "none":
+        return Built(model, None)
+    if not encoder.startswith("tu-"):
+        raise MedbenchError(
+            f"model {name!r}: pretrained weights need a timm encoder (smp:{architecture}/tu-<timm name>); "
+            "or say encoder_weights: none for this variant"
+        )
+    load_timm_weights(model.encoder.model, encoder.removeprefix("tu-"), encoder_weights, data)
+    return Built(model, state_digest(model.encoder))
+
+
+def _build_own(name: str, options: dict[str, Any], encoder_weights: str) -> Built:
+    module_name, _, class_name = name.partition(":")
+    if encoder_weights != "none":
+        raise MedbenchError(
+            f"model {name!r} brings its own weights, if any: say encoder_weights: none for this variant"
+        )
+    try:
+        build = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise MedbenchError(f"model {name!r} cannot be imported: {error}") from error
+    _check_options(name, build, options)
+    model = _call(name, partial(build, **options))
+    if not isinstance(model, nn.Module):
+        raise MedbenchError(f"model {name!r} gave a {type(model).__name__}, not a torch.nn.Module")
+    return Built(model, None)
+
+
+def describe_models() -> list[dict[str, Any]]:
+    """Name, parameters, MACs of one 256x256 image, and purpose of every model that medbench itself brings."""
+
+    def row(name: str, build: Callable[[], nn.Module], description: str) -> dict[str, Any]:
+        parameters = count_parameters(build())
+        return {"name": name, "parameters": parameters, "macs": count_macs(build), "description": description}
+
+    def ensemble() -> nn.Module:
+        return Ensemble([build_model(member).model for member in MEMBERS], [1.0] * len(MEMBERS))
+
+    rows = [row(name, lambda name=name: build_model(name).model, each.description) for name, each in VARIANTS.items()]
+    return [*rows, row("ensemble", ensemble, f"weighted mean of {', '.join(MEMBERS)}")]

@@ -1,0 +1,214 @@
+"""Figures as inline SVG that follows the page's colours in light and dark, and is the same bytes for the same data.
+
+A figure draws text in INK and grids in RULE; both, and the variants' colours, become CSS variables of the page.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+
+from .tables import KNOWN, wording
+
+PALETTE = ("#2f6fb7", "#c8553d", "#2a8f6d", "#8a5cb8", "#b8860b", "#c2528b", "#3c8fa3", "#7a7f45")
+INK, RULE, PAPER = "#010203", "#040506", "#070809"
+WIDTH = 9.5  # inches; the page scales it
+
+STYLE: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": RULE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "figure.facecolor": "none",
+    "font.size": 9,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "medbench",
+    "text.color": INK,
+    "text.parse_math": False,  # a name with a dollar sign is a name
+    "xtick.color": RULE,
+    "xtick.labelcolor": INK,
+    "ytick.color": RULE,
+    "ytick.labelcolor": INK,
+}
+
+
+def colour_of(position: int) -> str:
+    """The colour of the variant at this position in the study; after eight they come round again."""
+    return PALETTE[position % len(PALETTE)]
+
+
+def training_curves(histories: pd.DataFrame, variants: Sequence[str], name: str) -> str:
+    """Training loss and validation Dice by epoch: a line for the mean over trials, a band from lowest to highest.
+
+    Args:
+        histories: variant, trial, epoch, train_loss, validation_dice; one row a trial and epoch.
+        variants: every variant of the study in order, which fixes the colours.
+        name: unique in the page.
+    """
+    with _drawing(1, 2, 2.9) as (figure, axes):
+        for axis, column, title in zip(
+            axes, ("train_loss", "validation_dice"), ("Training loss", "Validation Dice"), strict=True
+        ):
+            sns.lineplot(
+                histories,
+                x="epoch",
+                y=column,
+                hue="variant",
+                hue_order=[variant for variant in variants if variant in set(histories["variant"])],
+                palette={variant: colour_of(i) for i, variant in enumerate(variants)},
+                errorbar=("pi", 100),
+                err_kws={"alpha": 0.16, "linewidth": 0},
+                linewidth=1.6,
+                legend=False,
+                ax=axis,
+            )
+            axis.set(title=title, ylabel="", xlabel="epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return _svg(figure, name, "Training curves: loss and validation Dice by epoch")
+
+
+def distribution(scores: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str:
+    """Violins of the per-image scores, averaged over trials, from the lowest to the highest, with quartiles dashed.
+
+    Args:
+        scores: variant, image and the metric; one row an image and variant.
+        variants: every variant of the study in order.
+        metric: name of the column.
+        name: unique in the page.
+    """
+    shown = [variant for variant in variants if variant in set(scores["variant"])]
+    with _drawing(1, 1, 0.7 + 0.62 * len(shown)) as (figure, (axis,)):
+        sns.violinplot(
+            scores,
+            x=metric,
+            y="variant",
+            order=shown,
+            hue="variant",
+            hue_order=shown,
+            palette=[colour_of(variants.index(variant)) for variant in shown],
+            cut=0,
+            density_norm="width",
+            inner="quart",
+            inner_kws={"color": INK, "linewidth": 1.1},
+            width=0.8,
+            linewidth=0.8,
+            saturation=1,
+            alpha=0.75,
+            legend=False,
+            ax=axis,
+        )
+        axis.grid(visible=False, axis="y")
+        axis.set(xlabel=f"{KNOWN[metric].label} of an image", ylabel="")
+        return _svg(figure, name, f"Distribution of {KNOWN[metric].label} over images")
+
+
+def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str | None:
+    """The primary metric against parameters and, where timed, latency; bars are 95 % CI. None without any cost.
+
+    Args:
+        rows: one row a variant: variant, <metric>_mean, <metric>_ci_low, <metric>_ci_high, parameters, latency_ms.
+        variants: every variant of the study in order.
+        metric: the primary metric.
+        name: unique in the page.
+    """
+    costs = {"parameters": "parameters (millions, log)", "latency_ms": "latency (ms an image, log)"}
+    shown = [column for column in costs if len(rows.dropna(subset=[column])) > 1]
+    if not shown:
+        return None
+    with _drawing(1, len(shown), 3.1) as (figure, axes):
+        for axis, column in zip(axes, shown, strict=True):
+            for row in rows.dropna(subset=[column]).to_dict("records"):
+                x = row[column] / 1e6 if column == "parameters" else row[column]
+                mean, low, high = (row[f"{metric}_{part}"] for part in ("mean", "ci_low", "ci_high"))
+                bars = None if pd.isna(low) else [[mean - low], [high - mean]]
+                colour = colour_of(variants.index(row["variant"]))
+                axis.errorbar(x, mean, yerr=bars, fmt="o", color=colour, markersize=6, elinewidth=1.2)
+                axis.annotate(
+                    row["variant"], (x, mean), xytext=(7, 5), textcoords="offset points", color=colour, fontsize=8
+                )
+            axis.set(xscale="log", xlabel=costs[column], ylabel=KNOWN[metric].label)
+            axis.margins(x=0.4, y=0.15)
+            axis.xaxis.set_major_locator(MaxNLocator(5))
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
+        return _svg(figure, name, f"{KNOWN[metric].label} against cost")
+
+
+def forest(rows: pd.DataFrame, variants: Sequence[str], metric: str, margin: float | None, name: str) -> str:
+    """Differences to the baseline with 95 % CI, grouped by evaluation; the band is the study's margin.
+
+    Args:
+        rows: one row a comparison on the metric: evaluation, variant, difference, ci_low, ci_high (NaN: one seed).
+        variants: every variant of the study in order.
+        metric: what was compared.
+        margin: differences within +- margin count as practically nothing; None draws no band.
+        name: unique in the page.
+    """
+    n_lines = len(rows) + len(rows["evaluation"].unique())
+    with _drawing(1, 1, 0.75 + 0.29 * n_lines) as (figure, (axis,)):
+        if margin is not None:
+            axis.axvspan(-margin, margin, color=RULE, alpha=0.45, linewidth=0)
+        axis.axvline(0, color=INK, linewidth=0.9)
+        positions: list[float] = []
+        labels: list[str] = []
+        y = 0.0
+        for evaluation, group in rows.groupby("evaluation", sort=False):
+            axis.text(0.0, y, f"  {evaluation}", transform=axis.get_yaxis_transform(), va="center", weight="bold")
+            for row in group.to_dict("records"):
+                y += 1
+                colour = colour_of(variants.index(row["variant"]))
+                if not pd.isna(row["ci_low"]):
+                    axis.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2)
+                axis.plot(row["difference"], y, "o", color=colour, markersize=6)
+                positions.append(y)
+                labels.append(row["variant"])
+            y += 1
+        ends = np.abs(rows[["difference", "ci_low", "ci_high"]].to_numpy(dtype=float))
+        reach = 1.15 * max(float(np.nanmax(ends)), margin or 0.0, 1e-6)
+        axis.set(xlim=(-reach, reach), ylim=(y - 0.4, -0.7), yticks=positions, yticklabels=labels)
+        axis.set_xlabel(f"difference in {KNOWN[metric].label} to the baseline ({wording(metric)})")
+        axis.grid(visible=False, axis="y")
+        return _svg(figure, name, f"Differences in {KNOWN[metric].label} to the baseline with 95 % CI")
+
+
+@contextmanager
+def _drawing(n_rows: int, n_columns: int, height: float) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A styled figure, outside pyplot so that nothing global is touched, and its axes from left to right."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # A browser draws the text, so glyphs that the measuring font lacks do no harm.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        yield figure, list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
+
+
+def _svg(figure: Figure, name: str, description: str) -> str:
+    """The figure as an `<svg>` element whose ids are its own in the page and whose colours are the page's."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{description}"', 1)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    colours = {INK: "var(--ink)", RULE: "var(--rule)"} | {c: f"var(--c{i})" for i, c in enumerate(PALETTE)}
+    for colour, variable in colours.items():
+        # As an attribute a variable has no effect, in a style it has; matplotlib writes styles only.
+        svg = svg.replace(colour, variable)
+    return re.sub(r"font: [^;\"]*?(\d+(?:\.\d+)?)px[^;\"]*", r"font-size: \1px; font-family: inherit", svg)

@@ -1,0 +1,141 @@
+"""The gallery: best, median and worst test images with the contours of the reference and of every variant."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from .load import Study
+from .tables import KNOWN
+
+N_EACH = 3
+JPEG_QUALITY = 72
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contour:
+    """One variant's prediction on one image, by its first seed."""
+
+    variant: str
+    seed: int
+    trial: str
+    score: float
+    """The primary metric of this trial on this image."""
+    path: str
+    """SVG path data in pixels of the picture; empty when the mask is empty or was not kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A test image of the gallery."""
+
+    rank: str
+    """best, median or worst"""
+    image: str
+    score: float
+    """Mean of the primary metric over variants and seeds."""
+    width: int
+    height: int
+    data: str
+    """The image as a data URI."""
+    reference: str
+    """SVG path data."""
+    contours: tuple[Contour, ...]
+
+
+def pictures(study: Study, scores: pd.DataFrame) -> list[Picture]:
+    """Best, median and worst images by the mean over variants and seeds of the primary metric on the first evaluation.
+
+    At most three of each, no image twice. Only images that the store's gallery holds are ranked; the list is empty
+    when it holds none. `scores` are the study's tidy scores.
+    """
+    evaluation, primary = study.spec["evaluations"][0], study.spec["primary"]
+    folder = _folder(study, evaluation)
+    if folder is None:
+        return []
+    first = scores[scores["evaluation"] == evaluation]
+    # The mean of the variants' means: each variant weighs the same, however many of its seeds are done.
+    means = first.pivot_table(index="image", columns="variant", values=primary, aggfunc="mean").mean(axis="columns")
+    held = {str(image): mean for image, mean in means.items() if (folder / f"{image}.jpg").is_file()}
+    ranked = sorted(held, key=lambda image: held[image], reverse=KNOWN[primary].higher_is_better)
+    return [_picture(study, evaluation, folder, rank, image, float(held[image])) for rank, image in chosen(ranked)]
+
+
+def chosen(ranked: Sequence[str]) -> list[tuple[str, str]]:
+    """(rank, image) for the first, the middle and the last images of a ranking from best to worst.
+
+    >>> chosen("abcde")
+    [('best', 'a'), ('median', 'c'), ('worst', 'e')]
+    """
+    n = min(N_EACH, max(len(ranked) // 3, 1))
+    middle = (len(ranked) - n) // 2
+    picks = [("best", image) for image in ranked[:n]]
+    picks += [("median", image) for image in ranked[middle : middle + n]]
+    picks += [("worst", image) for image in reversed(ranked[-n:])]
+    unique = {image: rank for rank, image in reversed(picks)}  # the first rank of an image stays
+    return [(rank, image) for rank, image in picks if unique.pop(image, None) == rank]
+
+
+def outline(mask: NDArray[np.bool_], width: int, height: int) -> str:
+    """SVG path data of the contours of a mask (h, w), holes included, in the pixels of a width x height picture.
+
+    Contours run through the centres of the outermost pixels, simplified by at most 0.7 pixel of the mask.
+    """
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    scale = np.array([width / mask.shape[1], height / mask.shape[0]])
+    parts = [(cv2.approxPolyDP(contour, 0.7, True).reshape(-1, 2) + 0.5) * scale for contour in contours]
+    return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z" for points in parts)
+
+
+def _folder(study: Study, evaluation: str) -> Path | None:
+    """The gallery of an evaluation in the first store that has it."""
+    digests = [t.evaluations[evaluation].config.get("gallery") for t in study.trials if evaluation in t.evaluations]
+    folders = [root / digest for digest in digests if digest for root in study.gallery]
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _picture(study: Study, evaluation: str, folder: Path, rank: str, image: str, score: float) -> Picture:
+    with Image.open(folder / f"{image}.jpg") as stored:
+        width, height = stored.size
+        buffer = io.BytesIO()
+        stored.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    reference = folder / f"{image}.png"
+    contours: dict[str, Contour] = {}
+    for trial in sorted(study.trials, key=lambda trial: (trial.seed, -1 if trial.fold is None else trial.fold)):
+        found = trial.evaluations.get(evaluation)
+        if found is None or trial.variant in contours:
+            continue
+        row = found.scores.loc[found.scores["image"] == image, study.spec["primary"]]
+        if row.empty:  # with folds, each trial scores its own images
+            continue
+        contours[trial.variant] = Contour(
+            variant=trial.variant,
+            seed=trial.seed,
+            trial=trial.id,
+            score=float(row.iloc[0]),
+            path=_contour_of(found.folder / "masks" / f"{image}.png", width, height),
+        )
+    return Picture(
+        rank=rank,
+        image=image,
+        score=score,
+        width=width,
+        height=height,
+        data="data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(),
+        reference=_contour_of(reference, width, height),
+        contours=tuple(contours[variant] for variant in study.spec["variants"] if variant in contours),
+    )
+
+
+def _contour_of(path: Path, width: int, height: int) -> str:
+    if not path.is_file():
+        return ""
+    with Image.open(path) as stored:
+        return outline(np.asarray(stored.convert("L")) > 0, width, height)

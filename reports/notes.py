@@ -1,0 +1,141 @@
+"""The words of a report: the answer to each comparison, and the warnings that belong in plain sight."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from .load import Study
+from .tables import KNOWN
+
+MINUS = "\N{MINUS SIGN}"
+COMPARABLE = {
+    "device_name": "hardware",
+    "cpu": "processors",
+    "platform": "platforms",
+    "driver": "drivers",
+    "cuda": "CUDA versions",
+    "medbench": "versions of medbench",
+    "python": "versions of Python",
+    "git_commit": "commits",
+    "precision": "precision",
+    "deterministic": "determinism settings",
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with a true minus sign; a dash when there is none."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A number with its sign, also when positive; zero has none."""
+    if value is None:
+        return "–"
+    text = f"{value:+.{digits}f}"
+    return (text[1:] if float(text) == 0 else text).replace("-", MINUS)
+
+
+def p_text(value: float | None) -> str:
+    """A p value to two significant digits, and below 0.001 as that."""
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
+def digits_of(metric: str) -> int:
+    """Decimals to print: three for shares, two for distances."""
+    return 2 if KNOWN[metric].unit else 3
+
+
+def answer(study: Study, row: dict[str, Any]) -> dict[str, str]:
+    """One comparison in a sentence: what was changed, by how much, over what, and what may be claimed.
+
+    Args:
+        study: where the variant's description is.
+        row: a record of the comparisons table, on the primary metric.
+    """
+    digits = digits_of(row["metric"])
+    seeds = _seeds(row["n_seeds_variant"], row["n_seeds_baseline"])
+    effect = f"{KNOWN[row['metric']].label} {signed(row['difference'], digits)}"
+    over = f"{seeds} × {row['n_images']} images"
+    if row["ci_low"] is None:
+        reason = row["reason"]
+        rest = f"against {row['baseline']} ({over}). {reason[0].upper()}{reason[1:]}."
+    else:
+        effect += f" [{signed(row['ci_low'], digits)}, {signed(row['ci_high'], digits)}]"
+        p = p_text(row["p_adjusted"])
+        p = f"p {p}" if p.startswith("<") else f"p = {p}"
+        rest = f"against {row['baseline']} ({over}, {p}, Holm): {row['verdict']}."
+    label = study.spec["variants"][row["variant"]].get("description") or row["variant"]
+    return {
+        "evaluation": row["evaluation"],
+        "variant": row["variant"],
+        "label": label.strip().rstrip("."),
+        "effect": effect,
+        "rest": rest,
+    }
+
+
+def warnings_of(study: Study, scores: pd.DataFrame) -> list[str]:
+    """What a reader must know before believing a number, a sentence each, the gravest first."""
+    return [*_gaps(study, scores), *_mixtures(study)]
+
+
+def provenance(study: Study) -> list[tuple[str, dict[str, Any]]]:
+    """(what, environment) of every finished trial and evaluation; what is "trial <id>" or "evaluation <id>"."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for trial in study.trials:
+        found.append((f"trial {trial.id}", trial.environment))
+        found += [(f"evaluation {e.id}", e.environment) for e in trial.evaluations.values()]
+    return found
+
+
+def _gaps(study: Study, scores: pd.DataFrame) -> Iterator[str]:
+    if study.missing:
+        done = f"{len(study.trials)} of {study.n_planned} trials done"
+        yield f"Unfinished: {done}. " + "; ".join(study.missing) + "."
+    seeds = {variant: {t.seed for t in study.trials if t.variant == variant} for variant in study.spec["variants"]}
+    single = [variant for variant, found in seeds.items() if len(found) == 1]
+    if single:
+        yield (
+            f"One seed only: {', '.join(single)}. What another seed would give is unknown, so no claim about the "
+            "method can be made."
+        )
+    for evaluation, part in scores.groupby("evaluation", sort=False):
+        sets = [set(images) for _, images in part.groupby(["variant", "seed"])["image"]]
+        every, shared = set.union(*sets), set.intersection(*sets)
+        if every != shared:
+            yield (
+                f"Test images differ on {evaluation}: {len(shared)} of {len(every)} images were scored by every "
+                "variant and seed; each comparison uses those that both of its variants share."
+            )
+    if study.spec.get("left_out"):
+        yield f"{study.spec['left_out']} images of the data set were left out."
+
+
+def _mixtures(study: Study) -> Iterator[str]:
+    """Where numbers of different machines, versions or code states meet."""
+    environments = [environment for _, environment in provenance(study)]
+    for key, label in COMPARABLE.items():
+        # An evaluation added later need not know everything that a training records.
+        values = sorted({str(e[key]) for e in environments if e.get(key) is not None})
+        if len(values) > 1:
+            yield f"Mixed {label}: {', '.join(values)}. Numbers of different origins meet in these tables."
+    names = {name for environment in environments for name in environment.get("packages", {})}
+    for name in sorted(names):
+        versions = sorted({str(e["packages"][name]) for e in environments if name in e.get("packages", {})})
+        if len(versions) > 1:
+            yield f"Mixed versions of {name}: {', '.join(versions)}."
+    n_dirty = sum(bool(environment.get("git_dirty")) for environment in environments)
+    if n_dirty:
+        yield (
+            f"Uncommitted changes: {n_dirty} of {len(environments)} trainings and evaluations were made by code that "
+            "is in no commit; the environments below name them."
+        )
+
+
+def _seeds(n_variant: int, n_baseline: int) -> str:
+    if n_variant != n_baseline:
+        return f"{n_variant} and {n_baseline} seeds"
+    return "1 seed" if n_variant == 1 else f"{n_variant} seeds"

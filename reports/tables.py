@@ -1,0 +1,235 @@
+"""The tables of a report: variants, comparisons with the baseline, and what differs between variants.
+
+Every table is a frame of plain values, one row a thing, NaN or None where there is no number.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
+from ..bench.stats import Comparison, compare, holm, summarize, verdict
+from .load import Study
+
+KNOWN = METRICS | {
+    "artifact_fpr": Metric(
+        "artifact_fpr", "Artifact FPR", "", False, "share of artifact pixels outside the lesion predicted as lesion"
+    )
+}
+LEVEL = 0.95
+
+
+def wording(metric: str) -> str:
+    """Which way a difference (variant - baseline) in this metric is good."""
+    return "above 0 is better" if KNOWN[metric].higher_is_better else "below 0 is better"
+
+
+def measured(scores: pd.DataFrame) -> list[str]:
+    """The known metrics that these scores have numbers for, in the order of the protocol."""
+    return [name for name in KNOWN if name in scores and len(scores[name].dropna())]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What the store knows of one variant on one evaluation."""
+
+    scores: pd.DataFrame
+    """Tidy, one row a trial and image."""
+    tables: dict[str, pd.DataFrame]
+    """By metric (S, N), seeds x images, of the images that every seed was scored on. Folds of one seed make one row
+    together: the fold that tests an image scores it, and an image that several folds score has their mean."""
+
+    @property
+    def trials(self) -> str:
+        """The trial ids that the numbers come from, space-separated."""
+        return " ".join(self.scores["trial"].drop_duplicates())
+
+
+Cells = dict[tuple[str, str], Cell]
+
+
+def cells(study: Study, scores: pd.DataFrame) -> Cells:
+    """A cell for each (evaluation, variant) with primary scores that all its seeds share, in the study's order."""
+    grouped: Any = scores.groupby(["evaluation", "variant"], sort=False)
+    parts = {key: part for key, part in grouped}
+    order = [(evaluation, variant) for evaluation in study.spec["evaluations"] for variant in study.spec["variants"]]
+    found = {key: _cell(parts[key]) for key in order if key in parts}
+    return {key: cell for key, cell in found.items() if study.spec["primary"] in cell.tables}
+
+
+def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
+    """One row per evaluation and variant that has scores.
+
+    Columns: study, evaluation, variant, n_seeds, n_images, n_empty (over all its trials); for each metric
+    <metric>_mean, _sd_seeds (of the seeds' means), _sd_images (of the images' means), _ci_low, _ci_high (95 %, crossed:
+    for new seeds and new images; NaN with one seed); pooled_dice, pooled_iou (mean over seeds of one confusion matrix
+    over all pixels) and their _sd_seeds; parameters, macs, latency_ms, latency_at; trials (ids, space-separated).
+    """
+    headline = _headline_latency(study)
+    rows: list[dict[str, Any]] = []
+    for (evaluation, variant), cell in cells.items():
+        known = study.spec["variants"][variant]
+        row: dict[str, Any] = {"study": study.name, "evaluation": evaluation, "variant": variant}
+        row["n_seeds"], row["n_images"] = cell.tables[study.spec["primary"]].shape
+        row["n_empty"] = n_empty({name: cell.scores[name].to_numpy() for name in COUNTS})
+        for metric, table in cell.tables.items():
+            summary = summarize(table.to_numpy())
+            row[f"{metric}_mean"] = summary.mean
+            row[f"{metric}_sd_seeds"] = summary.sd_seeds
+            row[f"{metric}_sd_images"] = summary.sd_images
+            row[f"{metric}_ci_low"] = summary.ci_low
+            row[f"{metric}_ci_high"] = summary.ci_high
+        matrices = [pooled({name: seed[name].to_numpy() for name in COUNTS}) for _, seed in cell.scores.groupby("seed")]
+        for metric in ("dice", "iou"):
+            values = np.array([matrix[metric] for matrix in matrices])
+            row[f"pooled_{metric}"] = values.mean()
+            row[f"pooled_{metric}_sd_seeds"] = values.std(ddof=1) if len(values) > 1 else None
+        row |= {"parameters": known.get("parameters"), "macs": known.get("macs")}
+        row |= headline.get(variant, {"latency_ms": None, "latency_at": None})
+        row["trials"] = cell.trials
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
+    """One row per evaluation, metric and variant other than the baseline, where both have scores.
+
+    Differences are variant - baseline. p values are adjusted by Holm over the variants of one evaluation and metric;
+    the verdict is given on the primary metric only, for the others are exploratory.
+
+    Columns: study, evaluation, metric, variant, baseline, difference, ci_low, ci_high, p_value, p_adjusted, df,
+    effect_size, seed_share, n_seeds_variant, n_seeds_baseline, n_images, verdict, reason, trials, baseline_trials.
+    """
+    baseline = study.spec["baseline"]
+    rows: list[dict[str, Any]] = []
+    for evaluation in study.spec["evaluations"]:
+        against = cells.get((evaluation, baseline))
+        if against is None:
+            continue
+        others = [v for v in study.spec["variants"] if v != baseline and (evaluation, v) in cells]
+        for metric in against.tables:
+            compared = {v: _compare(cells[evaluation, v], against, metric) for v in others}
+            family = {variant: comparison for variant, comparison in compared.items() if comparison is not None}
+            adjusted = holm([comparison.p_value for comparison in family.values()])
+            for (variant, comparison), p_adjusted in zip(family.items(), adjusted, strict=True):
+                rows.append(
+                    {
+                        "study": study.name,
+                        "evaluation": evaluation,
+                        "metric": metric,
+                        "variant": variant,
+                        "baseline": baseline,
+                        "difference": comparison.difference,
+                        "ci_low": comparison.ci_low,
+                        "ci_high": comparison.ci_high,
+                        "p_value": comparison.p_value,
+                        "p_adjusted": p_adjusted,
+                        "df": comparison.df,
+                        "effect_size": comparison.effect_size,
+                        "seed_share": comparison.seed_share,
+                        "n_seeds_variant": comparison.n_seeds_a,
+                        "n_seeds_baseline": comparison.n_seeds_b,
+                        "n_images": comparison.n_images,
+                        "verdict": _verdict(study, metric, comparison, p_adjusted),
+                        "reason": comparison.reason,
+                        "trials": cells[evaluation, variant].trials,
+                        "baseline_trials": against.trials,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def per_image_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """(variant, evaluation, image) -> every metric's mean over that variant's trials, in the order of the scores."""
+    groups = scores.groupby(["variant", "evaluation", "image"], sort=False, as_index=False)
+    return groups.agg(dict.fromkeys(measured(scores), "mean"))
+
+
+def differing_settings(study: Study) -> pd.DataFrame:
+    """Every key in which the variants' settings differ: one row a key (dotted), one column a variant.
+
+    A variant without the key has None there: it does not take that setting.
+    """
+    flat = {variant: flatten(known.get("settings", {})) for variant, known in study.spec["variants"].items()}
+    keys = list(dict.fromkeys(key for settings in flat.values() for key in settings))
+    rows = [{"key": key} | {variant: settings.get(key) for variant, settings in flat.items()} for key in keys]
+    differing = [row for row in rows if len({repr(row[variant]) for variant in flat}) > 1]
+    return pd.DataFrame(differing, columns=["key", *flat], dtype=object)
+
+
+def latency_table(study: Study) -> pd.DataFrame:
+    """Every timing of the study's trials: variant, trial, machine, runtime, device, dtype, batch, size, *_ms, n."""
+    rows = [{"variant": t.variant, "trial": t.id, **row} for t in study.trials for row in t.latency]
+    return pd.DataFrame(rows)
+
+
+def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys; lists stay whole, as JSON.
+
+    >>> flatten({"model": "unet", "training": {"epochs": 3, "sizes": [32, 64]}})
+    {'model': 'unet', 'training.epochs': 3, 'training.sizes': '[32, 64]'}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+    return flat
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values fit for JSON: what is not a number, or not finite, becomes None."""
+    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if value is pd.NA or (isinstance(value, float) and not np.isfinite(value)) else value
+
+
+def _cell(scores: pd.DataFrame) -> Cell:
+    metrics = measured(scores)
+    wide = scores.pivot_table(index="seed", columns="image", values=metrics, aggfunc="mean")
+    tables = {metric: wide.xs(metric, axis=1).dropna(axis="columns") for metric in metrics}
+    return Cell(scores=scores, tables={metric: table for metric, table in tables.items() if not table.empty})
+
+
+def _compare(cell: Cell, against: Cell, metric: str) -> Comparison | None:
+    """Compares two variants on the images that every seed of both was scored on; None when there is none."""
+    if metric not in cell.tables:
+        return None
+    a, b = cell.tables[metric], against.tables[metric]
+    images = a.columns.intersection(b.columns)
+    return None if images.empty else compare(a[images].to_numpy(), b[images].to_numpy(), level=LEVEL)
+
+
+def _verdict(study: Study, metric: str, comparison: Comparison, p_adjusted: float | None) -> str | None:
+    if metric != study.spec["primary"]:
+        return None
+    margin = study.spec.get("margin") or 0.0
+    return verdict(comparison, margin, p_adjusted, higher_is_better=KNOWN[metric].higher_is_better)
+
+
+def _headline_latency(study: Study) -> dict[str, dict[str, Any]]:
+    """One latency a variant, all measured alike: batch 1, under the conditions that most variants were timed in.
+
+    Among equals an accelerator goes before the CPU, and single precision before the others.
+    """
+    table = latency_table(study)
+    if table.empty:
+        return {}
+    single: Any = table[table["batch"] == 1].groupby(["machine", "runtime", "device", "dtype", "size"])
+    groups = sorted(
+        single,
+        key=lambda item: (-item[1]["variant"].nunique(), item[0][2] == "cpu", item[0][3] != "fp32", item[0]),
+    )
+    if not groups:
+        return {}
+    (machine, runtime, device, dtype, size), best = groups[0]
+    where = f"{machine}: {device}, {runtime}, {dtype}, {size} × {size}, batch 1"
+    medians = best.groupby("variant")["median_ms"].median()  # over the variant's timed trials
+    return {variant: {"latency_ms": value, "latency_at": where} for variant, value in medians.items()}

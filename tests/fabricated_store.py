@@ -1,0 +1,154 @@
+"""A small store, written without training anything, for the tests of whatever reads stores."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from medbench.bench.metrics import score_masks
+from medbench.bench.records import sealed_folder, write_json, write_yaml
+
+HEIGHT, WIDTH = 48, 64
+SHIFTS = {"medlitenet": 1.0, "no_baa": 2.5, "ensemble": 0.6}  # pixels by which each variant misses, on average
+DESCRIPTIONS = {"medlitenet": "The full model", "no_baa": "Without boundary-aware attention", "ensemble": "All of them"}
+
+
+def trial_id(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def disc(row: float, column: float, radius: float) -> np.ndarray:
+    """(H, W) True within `radius` of the centre."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    return np.hypot(rows - row, columns - column) <= radius
+
+
+def fabricate(store: Path, name: str = "baa", *, n_seeds: int = 3, n_images: int = 12) -> dict[str, Any]:
+    """Writes a study of two trained variants and an ensemble of them; returns what stands in its YAML.
+
+    Predictions are the reference discs, moved by a variant's shift with noise of its own for every seed and image.
+    """
+    images = [f"ISIC_{i:07d}" for i in range(n_images)]
+    rng = np.random.default_rng(sum(map(ord, "fabricated store")))
+    centres = rng.uniform((18, 22), (30, 42), size=(n_images, 2))
+    references = np.stack([disc(row, column, 11) for row, column in centres])
+    gallery = store / "gallery" / trial_id("gallery")
+    gallery.mkdir(parents=True, exist_ok=True)
+    for image, reference in zip(images, references, strict=True):
+        pixels = np.where(reference[..., None], [142, 96, 74], [228, 194, 176]) + rng.normal(0, 5, (HEIGHT, WIDTH, 1))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(gallery / f"{image}.jpg")
+        Image.fromarray(reference).save(gallery / f"{image}.png")
+
+    variants: dict[str, Any] = {}
+    for variant, shift in SHIFTS.items():
+        trials = []
+        for seed in range(n_seeds):
+            trial, noise = trial_id(variant, seed), np.random.default_rng([seed, int(10 * shift)])
+            evaluations = {label: trial_id(variant, seed, label) for label in ("clean", "ph2")}
+            write_trial(store / "trials" / trial, variant, seed, noise)
+            for label, key in evaluations.items():
+                moves = noise.normal(shift * (1 if label == "clean" else 1.6), 0.8, size=(n_images, 2))
+                predictions = np.stack([disc(row, column, 11) for row, column in centres + moves])
+                folder = store / "trials" / trial / "evaluations" / key
+                write_evaluation(folder, trial, label, images, predictions, references, gallery.name)
+            trials.append({"seed": seed, "fold": None, "trial": trial, "evaluations": evaluations})
+        variants[variant] = {
+            "description": DESCRIPTIONS[variant],
+            "parameters": 3_200_000 if variant == "medlitenet" else 2_900_000,
+            "macs": None if variant == "ensemble" else 410_000_000,
+            "settings": settings_of(variant),
+            "trials": trials,
+        }
+    study = {
+        "study": name,
+        "profile": "cpu",
+        "question": "Does boundary-aware attention improve MedLiteNet on ISIC 2018?",
+        "baseline": "medlitenet",
+        "primary": "dice",
+        "margin": 0.01,
+        "medbench": "0.1.0",
+        "protocol": 1,
+        "dataset": {"name": "isic2018", "split": "holdout", "size": 128},
+        "n_images": {"train": 42, "validation": 6, "test": n_images},
+        "left_out": 0,
+        "score_at": "native",
+        "evaluations": ["clean", "ph2"],
+        "variants": variants,
+    }
+    write_yaml(store / "studies" / f"{name}.yaml", study)
+    return study
+
+
+def settings_of(variant: str) -> dict[str, Any]:
+    if variant == "ensemble":
+        return {"ensemble": {"members": ["medlitenet", "no_baa"], "weighting": "validation-dice"}, "size": 128}
+    return {
+        "model": "medlitenet",
+        "options": {"boundary_attention": variant == "medlitenet"},
+        "encoder_weights": "imagenet",
+        "training": {"epochs": 12, "batch_size": 16, "checkpoint": "last"},
+        "size": 128,
+    }
+
+
+def environment(**changes: Any) -> dict[str, Any]:
+    return {
+        "medbench": "0.1.0",
+        "packages": {"torch": "2.8.0", "numpy": "2.4.6"},
+        "python": "3.11.7",
+        "platform": "Linux",
+        "cpu": "a processor",
+        "cores": 2,
+        "threads": 2,
+        "device": "cpu",
+        "device_name": "a processor",
+        "driver": None,
+        "cuda": None,
+        "git_commit": "0123abc",
+        "git_dirty": False,
+        "deterministic": True,
+        "precision": "fp32",
+        "command": "medbench run baa",
+        "seconds": 61.5,
+    } | changes
+
+
+def write_trial(folder: Path, variant: str, seed: int, rng: np.random.Generator) -> None:
+    with sealed_folder(folder) as working:
+        members = {name: trial_id(name, seed) for name in SHIFTS if name != "ensemble"}
+        extra = {"ensemble": {"members": members, "weights": dict.fromkeys(members, 0.5)}}
+        write_yaml(working / "config.yaml", {"seed": seed} | (extra if variant == "ensemble" else {}))
+        write_json(working / "environment.json", environment(seconds=60.0 + seed))
+        if variant != "ensemble":
+            epochs = np.arange(1, 13)
+            loss = np.exp(-epochs / 4) + rng.normal(0, 0.01, 12)
+            history = {"epoch": epochs, "train_loss": loss, "validation_loss": loss, "validation_dice": 0.9 - loss / 2}
+            pd.DataFrame(history).to_parquet(working / "history.parquet")
+    row = {"model": variant, "runtime": "torch", "device": "cpu", "dtype": "fp32", "batch": 1, "size": 256}
+    times = {"median_ms": 20 * SHIFTS[variant] + seed, "p5_ms": 9.0, "p95_ms": 40.0, "n": 50}
+    write_json(folder / "latency" / "laptop.json", {"machine": "laptop", "rows": [row | times]})
+
+
+def write_evaluation(
+    folder: Path,
+    trial: str,
+    label: str,
+    images: list[str],
+    predictions: np.ndarray,
+    references: np.ndarray,
+    gallery: str,
+) -> None:
+    with sealed_folder(folder) as working:
+        config = {"trial": trial, "name": label, "images": images, "score_at": "native", "gallery": gallery}
+        write_yaml(working / "config.yaml", config)
+        write_json(working / "environment.json", environment())
+        scores = pd.DataFrame(
+            {"image": images, "height": HEIGHT, "width": WIDTH, **score_masks(predictions, references)}
+        )
+        scores.to_parquet(working / "scores.parquet")
+        (working / "masks").mkdir()
+        for image, prediction in zip(images, predictions, strict=True):
+            Image.fromarray(prediction).save(working / "masks" / f"{image}.png")
