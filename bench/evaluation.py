@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from ..datasets.base import ImageSet
-from .loading import Images
+from ..datasets.cache import Arrays
 from .metrics import score_masks
 from .training import EVALUATION_BATCH, predict
 
@@ -25,7 +25,7 @@ PICTURE_SIDE = 384
 def evaluate(
     model: nn.Module,
     image_set: ImageSet,
-    images: Images,
+    images: Arrays,
     ids: Sequence[str],
     *,
     score_at: str,
@@ -61,7 +61,7 @@ def evaluate(
     return pd.DataFrame(rows)
 
 
-def _logits(model: nn.Module, images: Images, ids: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+def _logits(model: nn.Module, images: Arrays, ids: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
     for start in range(0, len(ids), EVALUATION_BATCH):
         batch = ids[start : start + EVALUATION_BATCH]
         yield from zip(batch, predict(model, images.images[[images.row[id] for id in batch]]), strict=True)

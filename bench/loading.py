@@ -6,7 +6,7 @@ Shapes: B = batch, H, W = height and width.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,17 +16,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.augment import Augmentation
+from ..datasets.cache import Arrays
 
 STEP = 32  # what every model of stride 32 asks for
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as pretrained encoders expect
-
-
-class Images(Protocol):
-    """Images (N, size, size, 3) and masks (N, size, size) of 0 and 1, both uint8, and the row of each id."""
-
-    images: NDArray[np.uint8]
-    masks: NDArray[np.uint8]
-    row: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class Draw:
 class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
     """Augmented images (H, W, 3) and masks (H, W) of 0 and 1, both uint8, as a pure function of seed and draw."""
 
-    def __init__(self, images: Images, recipe: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, images: Arrays, recipe: Mapping[str, Any], seed: int) -> None:
         self.images = images
         self.recipe = recipe
         self.seed = seed
@@ -92,7 +85,7 @@ class Batches:
 
 
 def loader(
-    images: Images, batches: Batches, recipe: Mapping[str, Any], *, workers: int, pin: bool
+    images: Arrays, batches: Batches, recipe: Mapping[str, Any], *, workers: int, pin: bool
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """Loads batches of uint8 images (B, H, W, 3) and masks (B, H, W) with any number of worker processes."""
     dataset = TrainingImages(images, recipe, batches.seed)

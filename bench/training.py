@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..datasets.cache import Arrays
 from .errors import MedbenchError
-from .loading import STEP, Batches, Images, loader, to_input
+from .loading import STEP, Batches, loader, to_input
 from .losses import segmentation_loss
 
 EVALUATION_BATCH = 16
@@ -95,7 +96,7 @@ def optimizer_for(model: nn.Module, training: Mapping[str, Any], device: torch.d
 
 def train(
     model: nn.Module,
-    images: Images,
+    images: Arrays,
     train_ids: Sequence[str],
     validation_ids: Sequence[str],
     training: Mapping[str, Any],
@@ -196,7 +197,7 @@ def predict(model: nn.Module, images: NDArray[np.uint8]) -> Tensor:
     return torch.cat(parts)
 
 
-def validate(model: nn.Module, images: Images, ids: Sequence[str], training: Mapping[str, Any]) -> tuple[float, float]:
+def validate(model: nn.Module, images: Arrays, ids: Sequence[str], training: Mapping[str, Any]) -> tuple[float, float]:
     """Mean loss and mean per-image Dice at the input size; two empty masks score 1."""
     rows = [images.row[image] for image in sorted(ids)]
     logits = predict(model, images.images[rows])
