@@ -76,7 +76,7 @@ def threshold(logits: torch.Tensor, height: int, width: int) -> NDArray[np.bool_
 
 def write_mask(path: Path, mask: NDArray[np.bool_], side: int) -> None:
     """A 1-bit PNG, shrunk so that its longer side is at most `side` pixels."""
-    height, width = _fit(*mask.shape, side)
+    height, width = _fit(mask, side)
     small = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)
     Image.fromarray(np.asarray(small) >= 128).save(path, optimize=True)
 
@@ -85,12 +85,14 @@ def write_pictures(folder: Path, image_set: ImageSet, ids: Sequence[str]) -> Non
     """Small copies of test images (JPEG) and of their reference masks (1-bit PNG), for the report's gallery."""
     for id in ids:
         image = image_set.image(id)
-        height, width = _fit(*image.shape[:2], PICTURE_SIDE)
+        height, width = _fit(image, PICTURE_SIDE)
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         Image.fromarray(np.asarray(small)).save(folder / f"{id}.jpg", quality=85)
         write_mask(folder / f"{id}.png", image_set.mask(id), PICTURE_SIDE)
 
 
-def _fit(height: int, width: int, side: int) -> tuple[int, int]:
+def _fit(array: NDArray[Any], side: int) -> tuple[int, int]:
+    """Height and width after shrinking, if need be, so that neither exceeds `side`."""
+    height, width = array.shape[:2]
     scale = min(1.0, side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))

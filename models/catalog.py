@@ -98,12 +98,12 @@ def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str,
 
 
 def _check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(function).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return  # the model takes any option; it alone can refuse one
+    """Refuses options that the signature does not name: `**kwargs` of a model may drop them without a word."""
+    parameters = inspect.signature(function).parameters.values()
+    known = [each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
     for option in options:
-        if option not in parameters:
-            raise UnknownNameError(f"option of model {name!r}", option, parameters)
+        if option not in known:
+            raise UnknownNameError(f"option of model {name!r}", option, known)
 
 
 def _call(name: str, build: Callable[[], nn.Module]) -> Any:
@@ -143,11 +143,10 @@ def _build_own(name: str, options: dict[str, Any], encoder_weights: str) -> Buil
         build = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise MedbenchError(f"model {name!r} cannot be imported: {error}") from error
+    if not (isinstance(build, type) and issubclass(build, nn.Module)):
+        raise MedbenchError(f"model {name!r} is not a class of torch.nn.Module")
     _check_options(name, build, options)
-    model = _call(name, partial(build, **options))
-    if not isinstance(model, nn.Module):
-        raise MedbenchError(f"model {name!r} gave a {type(model).__name__}, not a torch.nn.Module")
-    return Built(model, None)
+    return Built(_call(name, partial(build, **options)), None)
 
 
 def describe_models() -> list[dict[str, Any]]:

@@ -1,0 +1,34 @@
+# Two commands do all the set-up: `make demo` and `make test`. PYTHON may name another Python, 3.11 to 3.13.
+PYTHON ?= python3.11
+BIN := .venv/bin
+# Our folder `datasets` has a name that others use: keep the working directory off the import path.
+export PYTHONSAFEPATH := 1
+
+.PHONY: help demo test lint format clean
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(BIN)/.installed ## install, train two variants on synthetic images, write the report
+	$(BIN)/medbench run baa --profile quick --store runs/demo --jobs 2
+	$(BIN)/medbench report runs/demo -o report/demo
+
+test: $(BIN)/.installed ## install, run all tests
+	$(BIN)/pytest -q
+
+lint: $(BIN)/.installed ## format, lint and types, checked
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --warnings
+
+format: $(BIN)/.installed ## format and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what was made here: environment, builds, demo (a store in runs/ stays)
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis runs/demo report/demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
