@@ -1,22 +1,17 @@
-"""The schema of a study, and how its YAML becomes one: defaults, study, profile, settings from the command line.
+"""The schema of a study: closed, frozen and strict.
 
-Closed, frozen and strict. Every error is one line with the file, the line and the key. The defaults are in
-`defaults.yaml`, each with a comment; the schema has none of its own where a recipe is concerned.
+The recipe's defaults are in `defaults.yaml`, each with a comment; the schema has none of its own.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
-from ..bench.errors import MedbenchError, UnknownNameError
+from ..bench.errors import UnknownNameError
 from ..bench.metrics import METRICS
-
-HERE = Path(__file__).parent
-NOT_STUDIES = ("defaults", "profiles")
 
 
 def _tuple(value: Any) -> Any:
@@ -26,6 +21,7 @@ def _tuple(value: Any) -> Any:
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=32, multiple_of=32)]
 Range = Annotated[tuple[Positive, Positive], BeforeValidator(_tuple)]
 
 
@@ -90,7 +86,7 @@ class DatasetSpec(Spec):
     folder: str | None = None
     split: Annotated[str, Field(pattern=r"^(official|holdout|egeunet|kfold:[0-9]+)$")]
     split_seed: int
-    size: Annotated[int, Field(ge=32, multiple_of=32)]
+    size: Size
     leave_out_broken: bool
     images: Count | None = None
 
@@ -118,12 +114,14 @@ class VariantSpec(Spec):
     ensemble: EnsembleSpec | None = None
     encoder_weights: str | None = None
     training: dict[str, Any] = {}
-    dataset: dict[Literal["size"], int] = {}
+    dataset: dict[Literal["size"], Size] = {}
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "VariantSpec":
         if (self.model is None) == (self.ensemble is None):
             raise ValueError("give either a model or an ensemble")
+        if self.ensemble and (self.options or self.encoder_weights or self.training or self.dataset):
+            raise ValueError("an ensemble has members and weighting, nothing to train: set these keys at its members")
         return self
 
 
@@ -145,6 +143,20 @@ class OtherSet(Spec):
         return self.dataset or Path(self.folder or "").name
 
 
+def _kind_of_evaluation(value: Any) -> str:
+    return "clean" if isinstance(value, str) else "other"
+
+
+Evaluation = Annotated[
+    Annotated[Literal["clean"], Tag("clean")] | Annotated[OtherSet, Tag("other")], Discriminator(_kind_of_evaluation)
+]
+
+
+def _at(keys: str, message: object) -> PydanticCustomError:
+    """An error about keys that only the whole study can judge."""
+    return PydanticCustomError("study", "{message}", {"message": str(message), "keys": tuple(keys.split("."))})
+
+
 def _seeds(value: Any) -> Any:
     return tuple(range(value)) if isinstance(value, int) and value > 0 else _tuple(value)
 
@@ -159,7 +171,7 @@ class Study(Spec):
     encoder_weights: str
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_seeds), Field(min_length=1)]
     training: Training
-    evaluate: Annotated[tuple[Literal["clean"] | OtherSet, ...], BeforeValidator(_tuple), Field(min_length=1)]
+    evaluate: Annotated[tuple[Evaluation, ...], BeforeValidator(_tuple), Field(min_length=1)]
     primary: str
     margin: Annotated[float, Field(ge=0)]
     score_at: Literal["native", "input"]
@@ -168,16 +180,19 @@ class Study(Spec):
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":
         if self.baseline not in self.variants:
-            raise ValueError(str(UnknownNameError("baseline", self.baseline, self.variants)))
+            raise _at("baseline", UnknownNameError("variant", self.baseline, self.variants))
         if self.primary not in METRICS:
-            raise ValueError(str(UnknownNameError("primary metric", self.primary, METRICS)))
+            raise _at("primary", UnknownNameError("metric", self.primary, METRICS))
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must differ from each other, got {list(self.seeds)}")
+            raise _at("seeds", f"seeds must differ from each other, got {list(self.seeds)}")
+        names = ["clean" if each == "clean" else each.name for each in self.evaluate]
+        if len(set(names)) < len(names):
+            raise _at("evaluate", f"two evaluations have one name in {', '.join(names)}")
         trained = [name for name, variant in self.variants.items() if variant.model]
         for name, variant in self.variants.items():
             for member in variant.ensemble.members if variant.ensemble else ():
                 if member not in trained:
-                    raise ValueError(str(UnknownNameError(f"member of ensemble {name!r}", member, trained)))
+                    raise _at(f"variants.{name}.ensemble.members", UnknownNameError("member", member, trained))
         return self
 
     def training_of(self, variant: str) -> Training:
@@ -194,15 +209,6 @@ class Study(Spec):
         return self.variants[variant].encoder_weights or self.encoder_weights
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A study with where it came from."""
-
-    name: str
-    profile: str
-    study: Study
-
-
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """`overlay` laid over `base`, mapping by mapping; lists and plain values are replaced."""
     merged = dict(base)
@@ -213,140 +219,3 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
         else:
             merged[key] = value
     return merged
-
-
-def shipped_studies() -> dict[str, Path]:
-    """The studies that come with medbench, by name."""
-    return {path.stem: path for path in sorted(HERE.glob("*.yaml")) if path.stem not in NOT_STUDIES}
-
-
-def find_study(name: str) -> Path:
-    """The file of a study named by path, or by the name of a shipped one."""
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        if path.is_file():
-            return path
-        if path.stem in shipped_studies() and path.parent.name in ("", "ablations"):
-            return shipped_studies()[path.stem]
-        raise MedbenchError(f"{name}: there is no such file; studies that ship: {', '.join(shipped_studies())}")
-    if name not in shipped_studies():
-        raise UnknownNameError("study", name, shipped_studies(), " Or give the path of a YAML file.")
-    return shipped_studies()[name]
-
-
-def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = ()) -> Loaded:
-    """Reads and checks a study.
-
-    Args:
-        name: the path of a YAML file, or the name of a shipped study.
-        profile: a profile of `profiles.yaml` or of the study.
-        settings: `key=value` with dotted keys and YAML values, laid over everything else.
-
-    Raises:
-        MedbenchError: with file, line and key of the first thing that is wrong.
-    """
-    path = find_study(name)
-    document = _Document(path)
-    study: dict[str, Any] = document.value
-    shared = yaml.safe_load((HERE / "profiles.yaml").read_text(encoding="utf-8"))
-    own = study.get("profiles") or {}
-    if not isinstance(own, dict) or not all(isinstance(overlay, dict) for overlay in own.values()):
-        raise MedbenchError(f"{document.place(('profiles',))}: profiles must map names to what they change")
-    if profile not in {*shared, *own}:
-        raise UnknownNameError("profile", profile, {*shared, *own})
-    layers = [yaml.safe_load((HERE / "defaults.yaml").read_text(encoding="utf-8")), study]
-    _check(merge(*layers), document, ())
-    layers += [shared.get(profile, {}), own.get(profile, {})]
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        if "folder" in layer.get("dataset", {}) or "name" in layer.get("dataset", {}):
-            merged.get("dataset", {}).pop("name", None)  # another set replaces the set, not only its name
-            merged.get("dataset", {}).pop("folder", None)
-        merged = merge(merged, layer)
-    for setting in settings:
-        merged = merge(merged, _parse_setting(setting))
-    return Loaded(path.stem, profile, _check(merged, document, ("profiles", profile), settings))
-
-
-def _parse_setting(setting: str) -> dict[str, Any]:
-    key, equals, text = setting.partition("=")
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise MedbenchError(f"--set {setting}: the value is not YAML") from error
-    if not equals or not all(key.split(".")):
-        raise MedbenchError(f"--set {setting}: write it as key=value, as in --set training.epochs=20")
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
-
-
-class _Document:
-    """A YAML mapping that remembers at which line each key stands."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            text = path.read_text(encoding="utf-8")
-            self.root = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.value = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise MedbenchError(f"{path}: cannot be read ({error})") from error
-        except yaml.YAMLError as error:
-            line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-            raise MedbenchError(f"{path}:{line}: is not valid YAML ({getattr(error, 'problem', error)})") from error
-        if not isinstance(self.value, dict):
-            raise MedbenchError(f"{path}:1: a study is a mapping with the keys question, baseline, variants, ...")
-
-    def line(self, keys: Sequence[Any]) -> tuple[int, bool]:
-        """The line of the deepest of `keys` that the file has, and whether it has them all."""
-        node, line = self.root, 1
-        for key in keys:
-            if isinstance(node, yaml.MappingNode):
-                entry = next((pair for pair in node.value if pair[0].value == str(key)), None)
-                if entry is None:
-                    return line, False
-                line, node = entry[0].start_mark.line + 1, entry[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-                node = node.value[key]
-                line = node.start_mark.line + 1
-            else:
-                return line, False
-        return line, True
-
-    def place(self, keys: Sequence[Any], overlay: Sequence[str] = ()) -> str:
-        """`file:line`, preferring the profile that was laid over the study."""
-        line, whole = self.line([*overlay, *keys])
-        if not overlay or not whole:
-            line = self.line(keys)[0]
-        return f"{self.path}:{line}"
-
-
-def _check(merged: dict[str, Any], document: _Document, overlay: Sequence[str], settings: Sequence[str] = ()) -> Study:
-    """The validated study, the variants' own recipes included; or the first error in one line."""
-    prefix: tuple[Any, ...] = ()
-    try:
-        study = Study.model_validate(merged)
-        for name in study.variants:
-            prefix = ("variants", name, "training")
-            study.training_of(name)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        keys = [key for key in (*prefix, *first["loc"]) if not _is_branch(key)]
-        dotted = ".".join(map(str, keys))
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = "there is no such key"
-        if first["type"] == "missing":
-            message = "this key is missing"
-        if any(setting.partition("=")[0] == dotted for setting in settings):
-            place = f"--set {dotted}"
-        else:
-            place = document.place(keys, overlay)
-        raise MedbenchError(f"{place}: {f'{dotted}: ' if dotted else ''}{message}") from error
-    return study
-
-
-def _is_branch(key: Any) -> bool:
-    """pydantic names the branch of a union among the keys; the file has no such key."""
-    return key in ("OtherSet",) or (isinstance(key, str) and key.startswith(("literal[", "constrained-", "function-")))

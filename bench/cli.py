@@ -58,7 +58,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
 ) -> None:
     """Train and evaluate every trial of a study that the store does not have yet."""
-    from ..ablations.spec import load_study
+    from ..ablations.loading import load_study
     from .runner import left_to_do, prepare_study, run_study, threads_for
     from .sets import cache_folder, data_folder
     from .store import Store

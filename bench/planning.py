@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..ablations.grid import Cell, expand
-from ..ablations.spec import Loaded, OtherSet, Study
+from ..ablations.loading import Loaded
+from ..ablations.spec import OtherSet, Study
 from ..datasets.splits import Split, make_split
 from ..models.catalog import build_model, resolve_model
 from ..models.counting import count_macs, count_parameters

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ..ablations.spec import Loaded
+from ..ablations.loading import Loaded
 from .executors import run_jobs
 from .planning import Job, Plan, plan
 from .provenance import n_cores

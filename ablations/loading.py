@@ -1,0 +1,141 @@
+"""How a study is read: defaults, the study, a profile, and settings from the command line, laid over each other.
+
+Every error is one line with the file, the line and the key.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ..bench.errors import MedbenchError, UnknownNameError
+from .document import Document
+from .spec import Study, merge
+
+HERE = Path(__file__).parent
+MESSAGES = {
+    "extra_forbidden": "there is no such key",
+    "missing": "this key is missing",
+    "tuple_type": "Input should be a valid list",
+}
+NOT_STUDIES = ("defaults", "profiles")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A study with where it came from."""
+
+    name: str
+    profile: str
+    study: Study
+
+
+def shipped_studies() -> dict[str, Path]:
+    """The studies that come with medbench, by name."""
+    return {path.stem: path for path in sorted(HERE.glob("*.yaml")) if path.stem not in NOT_STUDIES}
+
+
+def find_study(name: str) -> Path:
+    """The file of a study named by path, or by the name of a shipped one."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        if path.stem in shipped_studies() and path.parent.name in ("", "ablations"):
+            return shipped_studies()[path.stem]
+        raise MedbenchError(f"{name}: there is no such file; studies that ship: {', '.join(shipped_studies())}")
+    if name not in shipped_studies():
+        raise UnknownNameError("study", name, shipped_studies(), " Or give the path of a YAML file.")
+    return shipped_studies()[name]
+
+
+def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = ()) -> Loaded:
+    """Reads and checks a study.
+
+    Args:
+        name: the path of a YAML file, or the name of a shipped study.
+        profile: a profile of `profiles.yaml` or of the study.
+        settings: `key=value` with dotted keys and YAML values, laid over everything else.
+
+    Raises:
+        MedbenchError: with file, line and key of the first thing that is wrong.
+    """
+    path = find_study(name)
+    document = Document(path)
+    study: dict[str, Any] = document.value
+    shared = yaml.safe_load((HERE / "profiles.yaml").read_text(encoding="utf-8"))
+    own = study.get("profiles") or {}
+    if not isinstance(own, dict) or not all(isinstance(overlay, dict) for overlay in own.values()):
+        raise MedbenchError(f"{document.place(('profiles',))}: profiles must map names to what they change")
+    if profile not in {*shared, *own}:
+        raise UnknownNameError("profile", profile, {*shared, *own})
+    layers = [yaml.safe_load((HERE / "defaults.yaml").read_text(encoding="utf-8")), study]
+    _check(merge(*layers), document, ())
+    layers += [shared.get(profile, {}), own.get(profile, {}), *map(_parse_setting, settings)]
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        named = layer.get("dataset")
+        if isinstance(named, dict) and {"name", "folder"} & named.keys() and isinstance(merged.get("dataset"), dict):
+            merged["dataset"] = {
+                key: value for key, value in merged["dataset"].items() if key not in ("name", "folder")
+            }
+        merged = merge(merged, layer)
+    return Loaded(path.stem, profile, _check(merged, document, ("profiles", profile), settings))
+
+
+def _names_set(layer: dict[str, Any]) -> bool:
+    dataset = layer.get("dataset")
+    return isinstance(dataset, dict) and not {"name", "folder"}.isdisjoint(dataset)
+
+
+def _without_set(merged: dict[str, Any]) -> dict[str, Any]:
+    """Another set replaces the set: neither the name nor the folder of the one before may stay beside it."""
+    kept = {key: value for key, value in merged.get("dataset", {}).items() if key not in ("name", "folder")}
+    return {**merged, "dataset": kept}
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    key, equals, text = setting.partition("=")
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise MedbenchError(f"--set {setting}: the value is not YAML") from error
+    if not equals or not all(key.split(".")):
+        raise MedbenchError(f"--set {setting}: write it as key=value, as in --set training.epochs=20")
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str], settings: Sequence[str] = ()) -> Study:
+    """The validated study, the variants' own recipes included; or the first error in one line."""
+    prefix: tuple[Any, ...] = ()
+    try:
+        study = Study.model_validate(merged)
+        for name in study.variants:
+            prefix = ("variants", name, "training")
+            study.training_of(name)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        keys = [*prefix, *first["loc"], *first.get("ctx", {}).get("keys", ())]
+        if keys[:1] == ["evaluate"]:
+            del keys[2:3]  # pydantic names the branch of the union here; the file has no such key
+        dotted = ".".join(map(str, keys))
+        message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "valid list")
+        message = {"extra_forbidden": "there is no such key", "missing": "this key is missing"}.get(
+            first["type"], message
+        )
+        if any(_concerns(setting, dotted) for setting in settings):
+            place = f"--set {dotted}"
+        else:
+            place = document.place(keys, overlay)
+        raise MedbenchError(f"{place}: {f'{dotted}: ' if dotted else ''}{message}") from error
+    return study
+
+
+def _concerns(setting: str, dotted: str) -> bool:
+    key = setting.partition("=")[0]
+    return dotted == key or dotted.startswith(f"{key}.")
