@@ -28,9 +28,20 @@ NOT_STUDIES = ("defaults", "profiles")
 class Loaded:
     """A study with where it came from."""
 
-    name: str
+    stem: str
     profile: str
     study: Study
+    document: Document
+    overlay: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The file's name, and the profile where it is not the study as it stands: two profiles are two studies."""
+        return self.stem if self.profile == "paper" else f"{self.stem}-{self.profile}"
+
+    def place(self, *keys: str) -> str:
+        """File, line and key, for errors that show only when data and models are looked for."""
+        return f"{self.document.place(keys, self.overlay)}: {'.'.join(keys)}"
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -77,13 +88,9 @@ def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = (
     layers += [shared.get(profile, {}), own.get(profile, {}), *map(_parse_setting, settings)]
     merged: dict[str, Any] = {}
     for layer in layers:
-        named = layer.get("dataset")
-        if isinstance(named, dict) and {"name", "folder"} & named.keys() and isinstance(merged.get("dataset"), dict):
-            merged["dataset"] = {
-                key: value for key, value in merged["dataset"].items() if key not in ("name", "folder")
-            }
-        merged = merge(merged, layer)
-    return Loaded(path.stem, profile, _check(merged, document, ("profiles", profile), settings))
+        merged = merge(_without_set(merged) if _names_set(layer) else merged, layer)
+    overlay = ("profiles", profile)
+    return Loaded(path.stem, profile, _check(merged, document, overlay, settings), document, overlay)
 
 
 def _names_set(layer: dict[str, Any]) -> bool:
@@ -92,8 +99,8 @@ def _names_set(layer: dict[str, Any]) -> bool:
 
 
 def _without_set(merged: dict[str, Any]) -> dict[str, Any]:
-    """Another set replaces the set: neither the name nor the folder of the one before may stay beside it."""
-    kept = {key: value for key, value in merged.get("dataset", {}).items() if key not in ("name", "folder")}
+    """Another set replaces the set: nothing that describes the one before may stay beside it."""
+    kept = {key: value for key, value in merged.get("dataset", {}).items() if key not in ("name", "folder", "images")}
     return {**merged, "dataset": kept}
 
 
@@ -124,10 +131,9 @@ def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str], s
         if keys[:1] == ["evaluate"]:
             del keys[2:3]  # pydantic names the branch of the union here; the file has no such key
         dotted = ".".join(map(str, keys))
-        message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "valid list")
-        message = {"extra_forbidden": "there is no such key", "missing": "this key is missing"}.get(
-            first["type"], message
-        )
+        message = MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+        if first["type"] == "float_type" and isinstance(first["input"], str):
+            message += f" (YAML takes {first['input']!r} for text; write 0.001 or 1.0e-3)"
         if any(_concerns(setting, dotted) for setting in settings):
             place = f"--set {dotted}"
         else:

@@ -28,7 +28,7 @@ Range = Annotated[tuple[Positive, Positive], BeforeValidator(_tuple)]
 class Spec(BaseModel):
     """Base of every part of a study: frozen, and closed to keys that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Augment(Spec):
@@ -84,7 +84,7 @@ class DatasetSpec(Spec):
 
     name: str | None = None
     folder: str | None = None
-    split: Annotated[str, Field(pattern=r"^(official|holdout|egeunet|kfold:[0-9]+)$")]
+    split: Annotated[str, Field(pattern=r"^(official|holdout|egeunet|kfold:([2-9]|[1-9][0-9]+))$")]
     split_seed: int
     size: Size
     leave_out_broken: bool
@@ -140,7 +140,7 @@ class OtherSet(Spec):
     @property
     def name(self) -> str:
         """What the evaluation is called in tables."""
-        return self.dataset or Path(self.folder or "").name
+        return self.dataset or Path(self.folder or "").resolve().name
 
 
 def _kind_of_evaluation(value: Any) -> str:
@@ -169,7 +169,7 @@ class Study(Spec):
     variants: Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], VariantSpec], Field(min_length=1)]
     dataset: DatasetSpec
     encoder_weights: str
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_seeds), Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(_seeds), Field(min_length=1)]
     training: Training
     evaluate: Annotated[tuple[Evaluation, ...], BeforeValidator(_tuple), Field(min_length=1)]
     primary: str
@@ -185,6 +185,11 @@ class Study(Spec):
             raise _at("primary", UnknownNameError("metric", self.primary, METRICS))
         if len(set(self.seeds)) < len(self.seeds):
             raise _at("seeds", f"seeds must differ from each other, got {list(self.seeds)}")
+        sizes = {self.size_of(name) for name, variant in self.variants.items() if variant.model}
+        if self.score_at == "input" and len(sizes) > 1:
+            raise _at(
+                "score_at", f"variants of the sizes {sorted(sizes)} can be compared at the native resolution only"
+            )
         names = ["clean" if each == "clean" else each.name for each in self.evaluate]
         if len(set(names)) < len(names):
             raise _at("evaluate", f"two evaluations have one name in {', '.join(names)}")

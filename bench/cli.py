@@ -1,6 +1,8 @@
 """The command line. Heavy imports wait inside the commands, so that help and completion answer at once."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -29,6 +31,11 @@ def main() -> None:
     """Benchmark and ablation suite for lightweight medical image segmentation."""
 
 
+def _console(*, stderr: bool = False) -> Console:
+    """Prints text as it is: paths and questions are no markup, and lines are for the terminal to wrap."""
+    return Console(stderr=stderr, markup=False, highlight=False, soft_wrap=True)
+
+
 def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
     """Turns the user's mistakes into one line on standard error and exit code 2."""
 
@@ -37,7 +44,7 @@ def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except MedbenchError as error:
-            Console(stderr=True).print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+            _console(stderr=True).print(f"error: {error}")
             raise typer.Exit(2) from error
 
     return wrapped
@@ -59,49 +66,48 @@ def run(
 ) -> None:
     """Train and evaluate every trial of a study that the store does not have yet."""
     from ..ablations.loading import load_study
-    from .runner import left_to_do, prepare_study, run_study, threads_for
-    from .sets import cache_folder, data_folder
-    from .store import Store
+    from .planning import plan
+    from .runner import decode, left_to_do, run_study, threads_for
+    from .sets import Sets, cache_folder, data_folder
+    from .store import Store, check_writable
     from .trials import Place
     from .view import View
 
-    console = Console()
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: package.module:Class may lie beside the study
+    console = _console()
     loaded = load_study(study, profile=profile, settings=settings or [])
-    Store(store).check_writable()
-    place = Place(store, data_folder(data), cache_folder(), threads_for(jobs), workers)
+    cache = cache_folder()
+    check_writable(cache, "set MEDBENCH_CACHE to a folder that can")
+    if not dry_run:
+        check_writable(store, "name another with --store")
     with View(console, 0) as view:
-        planned = prepare_study(loaded, place, view.reading)
-    todo = left_to_do(planned, Store(store))
+        sets = Sets(data_folder(data), cache, view.reading)
+        planned = plan(loaded, sets)
+        todo = left_to_do(planned, Store(store))
+        if not dry_run:
+            decode(todo, sets)
+    jobs = min(jobs, max(1, len(todo)))
+    place = Place(store, sets.data, cache, threads_for(jobs), workers)
     record = planned.record
     n_images = record["n_images"]
-    console.print(f"{record['study']} ({profile}): {record['question']}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{record['study']}: {record['question']}")
     console.print(
         f"{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for validation, "
-        f"{n_images['test']} for test; {len(todo)} to do, {place.threads} thread(s) each",
-        highlight=False,
-        soft_wrap=True,
+        f"{n_images['test']} for test; {len(todo)} to do, {place.threads} thread(s) each"
     )
     if record["left_out"]:
-        console.print(
-            f"{record['left_out']} images left out: `medbench data verify` says which", highlight=False, soft_wrap=True
-        )
+        console.print(f"{record['left_out']} images left out: `medbench data verify` says which")
     if dry_run:
         for job in planned.jobs:
-            state = "to do" if job in todo else "done"
-            console.print(f"{job.id}  {state:5}  {job.cell.label}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{job.id}  {'to do' if job.id in {each.id for each in todo} else 'done '}  {job.cell.label}")
         return
     with View(console, len(todo)) as view:
         failed = run_study(planned, place, view, jobs=jobs)
     if failed:
-        console.print(
-            f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.print(f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}")
         raise typer.Exit(1)
-    console.print(
-        f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}", highlight=False, soft_wrap=True
-    )
+    console.print(f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}")
 
 
 @app.command()
@@ -114,12 +120,10 @@ def report(
     from ..reports.page import write_report
 
     index = write_report(stores or [_default_store()], out)
-    Console().print(f"the report is {index}", highlight=False, markup=False, soft_wrap=True)
+    _console().print(f"the report is {index}")
 
 
 def _default_store() -> Path:
-    import os
-
     return Path(os.environ.get("MEDBENCH_STORE", "runs"))
 
 

@@ -12,7 +12,7 @@ class UnknownNameError(MedbenchError):
     """A name matches nothing that is known."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
-        known = sorted(known)
-        close = get_close_matches(name, known, n=1)
+        known = sorted(map(str, known))
+        close = get_close_matches(str(name), known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.{note}")

@@ -1,10 +1,14 @@
-"""Where jobs run: one after the other in this process, or several at once in a pool of processes."""
+"""Where jobs run: one after the other in this process, or several at once, each in a process of its own."""
 
 import multiprocessing
+import signal
+import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from .planning import Job
@@ -12,30 +16,59 @@ from .trials import Event, Listen, Place, run_job
 
 
 def run_jobs(jobs: Sequence[Job], place: Place, listen: Listen, *, at_once: int) -> list[Job]:
-    """Runs all jobs and gives back those that failed; a failure stops no other job and is told as an event."""
+    """Runs all jobs and gives back those that failed; a failure stops no other job and is told as an event.
+
+    Ctrl-C ends the running jobs; what they had committed stays.
+    """
     if at_once == 1 or len(jobs) == 1:
         return [job for job in jobs if not _guarded(job, place, listen)]
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        events = manager.Queue()
-        teller = threading.Thread(target=_pass_on, args=(events, listen), daemon=True)
-        teller.start()
-        with ProcessPoolExecutor(at_once, mp_context=context) as pool:
-            futures = {pool.submit(_guarded, job, place, _Sender(events)): job for job in jobs}
-            failed = [job for job, succeeded in _outcomes(futures, listen) if not succeeded]
+    with _deaf_to_interrupts():
+        manager = context.Manager()
+    events = manager.Queue()
+    teller = threading.Thread(target=_pass_on, args=(events, listen), daemon=True)
+    teller.start()
+    waiting, running = deque(jobs), dict[int, tuple[SpawnProcess, Job]]()
+    failed: list[Job] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                job = waiting.popleft()
+                process = context.Process(target=_in_process, args=(job, place, _Sender(events)))
+                with _deaf_to_interrupts():
+                    process.start()
+                running[process.sentinel] = (process, job)
+            for sentinel in wait(list(running)):
+                assert isinstance(sentinel, int)
+                process, job = running.pop(sentinel)
+                process.join()
+                if process.exitcode:
+                    failed.append(job)
+                if process.exitcode not in (0, 1):  # killed, or out of memory: it could not tell itself
+                    error = {"error": f"its process ended with code {process.exitcode}", "traceback": ""}
+                    events.put(Event("failed", job.id, job.cell.label, error))
+    finally:
+        for process, _ in running.values():
+            process.terminate()
+            process.join()
         events.put(None)
         teller.join()
+        manager.shutdown()
     return failed
 
 
-def _outcomes(futures: dict["Future[bool]", Job], listen: Listen) -> Iterator[tuple[Job, bool]]:
-    for future in as_completed(futures):
-        job = futures[future]
-        try:
-            yield job, future.result()
-        except Exception as error:  # the process died: killed, or out of memory
-            listen(Event("failed", job.id, job.cell.label, {"error": f"its process ended ({error})", "traceback": ""}))
-            yield job, False
+class _deaf_to_interrupts:
+    """While a child starts: it inherits the deafness, so that the parent alone answers Ctrl-C."""
+
+    def __enter__(self) -> None:
+        self.before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self.before)
+
+
+def _in_process(job: Job, place: Place, listen: Listen) -> None:
+    sys.exit(0 if _guarded(job, place, listen) else 1)
 
 
 def _guarded(job: Job, place: Place, listen: Listen) -> bool:

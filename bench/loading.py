@@ -94,6 +94,8 @@ def loader(
         batch_sampler=batches,  # pyright: ignore[reportArgumentType]  draws are our indices
         num_workers=workers,
         pin_memory=pin,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),  # its own: else it draws from the global one, more or less often by workers
     )
 
 

@@ -1,6 +1,7 @@
 """From a study to jobs: every choice resolved, every image and weight named by its digest, every id known."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from ..ablations.grid import Cell, expand
 from ..ablations.loading import Loaded
 from ..ablations.spec import OtherSet, Study
 from ..datasets.splits import Split, make_split
-from ..models.catalog import build_model, resolve_model
+from ..models.catalog import build_model, first_line, resolve_model
 from ..models.counting import count_macs, count_parameters
 from .errors import MedbenchError
 from .provenance import package_version
@@ -47,12 +48,22 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
     """
     study = loaded.study
     source = set_source(study)
-    opened = sets.open(source, leave_out_broken=study.dataset.leave_out_broken)
+    with placed(loaded, "dataset"):
+        opened = sets.open(source, leave_out_broken=study.dataset.leave_out_broken)
     splits: dict[int | None, Split] = {}
     cells = expand(study)
-    for fold in dict.fromkeys(cell.fold for cell in cells):
-        splits[fold] = make_split(opened.image_set, study.dataset.split, seed=study.dataset.split_seed, fold=fold)
-    models = {name: _resolve(study, name, sets) for name, variant in study.variants.items() if variant.model}
+    with placed(loaded, "dataset", "split"):
+        for fold in dict.fromkeys(cell.fold for cell in cells):
+            splits[fold] = make_split(opened.image_set, study.dataset.split, seed=study.dataset.split_seed, fold=fold)
+            if len(splits[fold].train) < 2:
+                raise MedbenchError(
+                    f"{opened.image_set.name}: training needs two images at least, the split leaves one"
+                )
+    models: dict[str, _Model] = {}
+    for name, variant in study.variants.items():
+        if variant.model:
+            with placed(loaded, "variants", name):
+                models[name] = _resolve(study, name, sets)
 
     jobs: list[Job] = []
     ids: dict[Cell, str] = {}
@@ -62,9 +73,19 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
         else:
             config = _ensemble_config(study, cell, ids)
         ids[cell] = trial_id(config)
-        evaluations = dict(_evaluations(study, cell, ids[cell], sets, opened, splits[cell.fold], source))
+        with placed(loaded, "evaluate"):
+            evaluations = dict(_evaluations(study, cell, ids[cell], sets, opened, splits[cell.fold], source))
         jobs.append(Job(cell, ids[cell], config, evaluations))
     return Plan(jobs, _record(loaded, models, jobs, opened, splits))
+
+
+@contextmanager
+def placed(loaded: Loaded, *keys: str) -> Generator[None]:
+    """Puts file, line and key before the message of a MedbenchError."""
+    try:
+        yield
+    except MedbenchError as error:
+        raise MedbenchError(f"{loaded.place(*keys)}: {error}") from error
 
 
 def set_source(study: Study) -> dict[str, Any]:
@@ -82,6 +103,7 @@ class _Model:
     options: dict[str, Any]
     encoder_weights: str
     encoder_digest: str | None
+    code_digest: str | None
     parameters: int
     macs: int | None
     description: str
@@ -95,9 +117,12 @@ def _resolve(study: Study, variant: str, sets: Sets) -> _Model:
     name, options, description = resolve_model(spec.model, spec.options)
     try:
         macs = count_macs(lambda: build_model(name, options).model)
-    except Exception:  # a model of the user's own may do what the meta device cannot
-        macs = None
-    return _Model(name, options, weights, built.encoder_digest, count_parameters(built.model), macs, description)
+    except Exception as error:
+        if built.code_digest is None:
+            raise MedbenchError(f"model {name!r} does not run on an image: {first_line(error)}") from error
+        macs = None  # a model of the user's own may do what the meta device cannot
+    parameters = count_parameters(built.model)
+    return _Model(name, options, weights, built.encoder_digest, built.code_digest, parameters, macs, description)
 
 
 def _trial_config(
@@ -108,10 +133,10 @@ def _trial_config(
         "model": model.name,
         "options": model.options,
         "encoder_digest": model.encoder_digest,
+        "code_digest": model.code_digest,
         "size": study.size_of(cell.variant),
         "seed": cell.seed,
         "training": study.training_of(cell.variant).model_dump(),
-        "dataset": opened.image_set.name,
         "images_digest": opened.digest_of([*split.train, *split.validation]),
         "train": list(split.train),
         "validation": list(split.validation),
@@ -141,7 +166,8 @@ def _ensemble_config(study: Study, cell: Cell, ids: Mapping[Cell, str]) -> dict[
 def _evaluations(
     study: Study, cell: Cell, trial: str, sets: Sets, opened: OpenSet, split: Split, source: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    seen = {opened.digests[id] for id in (*split.train, *split.validation)}
+    learnt = {*split.train, *split.validation}
+    seen = {opened.pixels[id] for id in learnt}
     for wanted in study.evaluate:
         if isinstance(wanted, OtherSet):
             name = wanted.name
@@ -152,7 +178,10 @@ def _evaluations(
             ids = tested.image_set.ids
         else:
             name, where, tested, ids = "clean", dict(source), opened, split.test
-        trained_on = [id for id in ids if tested.digests[id] in seen]
+        same_set = tested.image_set.name == opened.image_set.name
+        trained_on = [
+            id for id in ids if tested.pixels[id] in seen or (id in learnt and (same_set or id.startswith("ISIC_")))
+        ]
         if trained_on:
             raise MedbenchError(
                 f"evaluate: {name}: {len(trained_on)} of its images were trained or selected on, the first is "
@@ -166,7 +195,6 @@ def _evaluations(
             "score_at": study.score_at,
             "images_digest": tested.digest_of(ids),
             "images": list(ids),
-            "gallery": tested.digest_of(ids),
             "source": {"set": where, "leave_out_broken": study.dataset.leave_out_broken},
         }
         yield name, {"id": evaluation_id(config), **config}

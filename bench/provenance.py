@@ -47,6 +47,7 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "cuda": torch.version.cuda if on_gpu else None,
         **code(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "deterministic_or_warn": torch.is_deterministic_algorithms_warn_only_enabled(),
         "precision": precision,
         "command": command(),
     }

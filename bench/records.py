@@ -97,8 +97,11 @@ def sealed_folder(final: Path) -> Generator[Path]:
         write_json(working / MANIFEST, {"files": entries})
         if final.exists() and not is_sealed(final):
             shutil.rmtree(final)
-        if not final.exists():
+        try:
             working.rename(final)
+        except OSError:
+            if not is_sealed(final):  # else another process was first
+                raise
     finally:
         shutil.rmtree(working, ignore_errors=True)
 

@@ -39,7 +39,7 @@ class Registry(Generic[T]):
             raise UnknownNameError(self.kind, name, self._builders)
         return self._builders[name]
 
-    def build(self, name: str, **options: Any) -> T:
+    def build(self, name: str, /, **options: Any) -> T:
         """What the builder of `name` makes of `options`; a wrong option raises TypeError at its signature."""
         return self[name](**options)
 

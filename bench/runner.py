@@ -1,10 +1,11 @@
 """A whole study: plan it, run what the store lacks, time every model, and keep a record."""
 
-from collections.abc import Callable
+import os
+import traceback
+from collections.abc import Sequence
 
-from ..ablations.loading import Loaded
 from .executors import run_jobs
-from .planning import Job, Plan, plan
+from .planning import Job, Plan
 from .provenance import n_cores
 from .records import write_yaml
 from .sets import Sets
@@ -12,23 +13,19 @@ from .store import Store
 from .trials import Event, Listen, Place, time_trial
 
 
-def prepare_study(loaded: Loaded, place: Place, reading: Callable[[str, int, int], None]) -> Plan:
-    """Plans a study and decodes its images, so that jobs find them in the cache."""
-    sets = Sets(place.data, place.cache, reading)
-    planned = plan(loaded, sets)
-    for job in planned.jobs:
-        for config in job.evaluations.values():
-            source = config["source"]
-            opened = sets.open(source["set"], leave_out_broken=source["leave_out_broken"])
+def decode(jobs: Sequence[Job], sets: Sets) -> None:
+    """Decodes the images that jobs need, so that they find them in the cache."""
+    for job in jobs:
+        for config in ([] if job.is_ensemble else [job.config]) + list(job.evaluations.values()):
+            opened = sets.open(config["source"]["set"], leave_out_broken=config["source"]["leave_out_broken"])
             sets.arrays(opened, job.config["size"])
-    return planned
 
 
 def left_to_do(planned: Plan, store: Store) -> list[Job]:
-    """The jobs with a trial or an evaluation that the store lacks."""
+    """The jobs with a trial or an evaluation that the store lacks, each once though variants may share it."""
     return [
         job
-        for job in planned.jobs
+        for job in {job.id: job for job in planned.jobs}.values()
         if not store.has_trial(job.id)
         or any(not store.has_evaluation(job.id, config["id"]) for config in job.evaluations.values())
     ]
@@ -54,8 +51,13 @@ def run_study(planned: Plan, place: Place, listen: Listen, *, jobs: int) -> list
         if ready:
             failed += run_jobs(ready, place, listen, at_once=jobs)
     for job in planned.jobs:
-        if store.has_trial(job.id):
-            time_trial(job, place)
+        if store.has_trial(job.id) and job not in failed:
+            try:
+                time_trial(job, place)
+            except Exception as error:  # a model that cannot take so large a batch, say
+                values = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+                listen(Event("failed", job.id, f"{job.cell.label}, timing", values))
+                failed.append(job)
     return failed
 
 
@@ -65,5 +67,6 @@ def _waits_for(job: Job, failed: list[Job]) -> bool:
 
 
 def threads_for(jobs: int) -> int:
-    """Threads of each of so many jobs at once."""
-    return max(1, n_cores() // jobs)
+    """Threads of each of so many jobs at once: an equal share of the cores, or OMP_NUM_THREADS where it is set."""
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    return int(named) if named.isdigit() and int(named) > 0 else max(1, n_cores() // jobs)

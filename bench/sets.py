@@ -18,11 +18,16 @@ from .records import short_id
 class OpenSet:
     """A set that was looked through: its images are sound, its content is known.
 
-    `left_out` counts the images that could not be used and that the study allowed to leave out.
+    Attributes:
+        image_set: images, masks and groups; images with equal pixels are in one group.
+        digests: of image and mask, by id.
+        pixels: of the image alone, by id.
+        left_out: how many images could not be used, which the study allowed.
     """
 
     image_set: ImageSet
     digests: dict[str, str]
+    pixels: dict[str, str]
     left_out: int
 
     def digest_of(self, ids: Iterable[str]) -> str:
@@ -38,6 +43,7 @@ class Sets:
         self.cache = cache
         self.progress = progress
         self._open: dict[str, OpenSet] = {}
+        self._arrays: dict[tuple[int, int], Arrays] = {}
 
     def open(self, source: Mapping[str, Any], *, leave_out_broken: bool = False) -> OpenSet:
         """The set, inspected; MedbenchError where it is missing or has broken images that may not be left out."""
@@ -53,7 +59,11 @@ class Sets:
             if self.progress:
                 self.progress(f"decoding {opened.image_set.name} at {size} pixels", done, total)
 
-        return load_arrays(opened.image_set, opened.image_set.ids, size, self.cache, opened.digests, report)
+        key = (id(opened), size)
+        if key not in self._arrays:
+            image_set = opened.image_set
+            self._arrays[key] = load_arrays(image_set, image_set.ids, size, self.cache, opened.digests, report)
+        return self._arrays[key]
 
     def _inspected(self, source: Mapping[str, Any], leave_out_broken: bool) -> OpenSet:
         folder = Path(source["folder"]) if source.get("folder") else None
@@ -69,7 +79,18 @@ class Sets:
                 "dataset.leave_out_broken: true"
             )
         image_set.leave_out({problem.id for problem in errors})
-        return OpenSet(image_set, inspection.digests, len({problem.id for problem in errors}))
+        _group_twins(image_set, inspection.pixels)
+        return OpenSet(image_set, inspection.digests, inspection.pixels, len({problem.id for problem in errors}))
+
+
+def _group_twins(image_set: ImageSet, pixels: Mapping[str, str]) -> None:
+    """Merges the groups of images with equal pixels, so that no split can divide them."""
+    first: dict[str, str] = {}
+    for id in image_set.ids:
+        twin = first.setdefault(pixels[id], id)
+        old, new = image_set.groups[id], image_set.groups[twin]
+        if old != new:
+            image_set.groups = {each: new if group == old else group for each, group in image_set.groups.items()}
 
 
 def data_folder(given: Path | None) -> Path | None:

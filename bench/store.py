@@ -1,5 +1,6 @@
 """The store: the folder of finished trials and their evaluations. Train once, evaluate many times."""
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ PROTOCOL = 1  # raised whenever the meaning of a result changes
 
 
 def trial_id(config: Mapping[str, Any]) -> str:
-    """The id of a resolved configuration. `source` says where things were found, not what they are, and is left out."""
+    """The id of a resolved configuration.
+
+    `source` says where things were found and how they are called there, not what they are, and is left out.
+    """
     return short_id({key: value for key, value in config.items() if key != "source"})
 
 
@@ -79,17 +83,15 @@ class Store:
         dice = self.history(trial)["validation_dice"].to_list()
         return dice[-1] if self.config(trial)["training"]["checkpoint"] == "last" else max(dice)
 
-    def check_writable(self) -> None:
-        """MedbenchError where nothing can be written."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / ".probe"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise MedbenchError(
-                f"{self.root}: the store cannot be written to ({error.strerror}); use --store"
-            ) from error
+
+def check_writable(folder: Path, remedy: str) -> None:
+    """Makes the folder if need be; MedbenchError where nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise MedbenchError(f"{folder}: cannot be written to ({error.strerror}); {remedy}") from error
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:

@@ -1,11 +1,12 @@
 """One training: a pure function of its configuration, images and seed.
 
 Everything random is drawn from the seed: the start of the weights, dropout, the order of images and their
-augmentation. On a CPU two runs give the same bytes.
+augmentation. On a CPU two runs with the same number of threads give the same bytes.
 """
 
 import ctypes
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +24,16 @@ from .loading import STEP, Batches, loader, to_input
 from .losses import segmentation_loss
 
 EVALUATION_BATCH = 16
+GPU_SHOWS_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training leaves: the chosen weights and one row an epoch."""
+    """What a training leaves: the chosen weights, one row an epoch, and the precision it was computed in."""
 
     weights: dict[str, Tensor]
     history: list[dict[str, float]]
+    precision: str
 
 
 def best_device() -> torch.device:
@@ -44,6 +47,7 @@ def prepare(seed: int, threads: int) -> None:
     Training frees and asks for the same large blocks over and over; by default glibc gives each back to the kernel
     and waits for cleared pages again, which took a quarter of the time on a CPU.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -76,7 +80,7 @@ def learning_rate_share(step: int, steps: int, warmup: float, final: float) -> f
     return final + (1 - final) * (1 + math.cos(math.pi * done)) / 2
 
 
-def optimizer_for(model: nn.Module, training: Mapping[str, Any], device: torch.device) -> torch.optim.AdamW:
+def optimizer_for(model: nn.Module, training: Mapping[str, Any]) -> torch.optim.AdamW:
     """AdamW with one learning rate for `model.encoder`, where there is one, and one for the rest; biases and norms
     do not decay."""
     encoder = {id(parameter) for parameter in getattr(model, "encoder", nn.Identity()).parameters()}
@@ -128,7 +132,7 @@ def train(
     on_gpu = device.type == "cuda"
     mixed = training["precision"] == "mixed" and on_gpu
     model.to(memory_format=torch.channels_last)
-    optimizer = optimizer_for(model, training, device)
+    optimizer = optimizer_for(model, training)
     scaler = torch.amp.GradScaler(device.type, enabled=mixed)
     batches = Batches(train_ids, training["batch_size"], seed)
     loading = loader(images, batches, training["augment"], workers=workers, pin=on_gpu)
@@ -160,12 +164,13 @@ def train(
             scaler.step(optimizer)
             scaler.update()
             losses.append(loss.detach())
-            on_step(step + 1, steps, float(losses[-1]) if not on_gpu else math.nan)
+            if not on_gpu or step % GPU_SHOWS_EVERY == 0:  # reading a loss waits for the GPU
+                on_step(step + 1, steps, float(losses[-1]))
         train_loss = float(torch.stack(losses).mean())
         seconds = time.perf_counter() - started
-        if not math.isfinite(train_loss):
-            raise MedbenchError(f"the loss is {train_loss} in epoch {epoch + 1}; try a smaller learning_rate")
         loss, dice = validate(model, images, validation_ids, training)
+        if not math.isfinite(train_loss + loss):
+            raise MedbenchError(f"the loss is {train_loss + loss} in epoch {epoch + 1}; try a smaller learning_rate")
         history.append(
             {
                 "epoch": epoch + 1,
@@ -182,7 +187,7 @@ def train(
         best = max(row["validation_dice"] for row in history)
         if epoch + 1 == epochs if training["checkpoint"] == "last" else dice == best:
             chosen = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-    return Trained(chosen, history)
+    return Trained(chosen, history, "fp16" if mixed else "fp32")
 
 
 def predict(model: nn.Module, images: NDArray[np.uint8]) -> Tensor:

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..models.catalog import build_model
 from ..models.ensemble import Ensemble
+from .errors import MedbenchError
 from .evaluation import evaluate, write_pictures
 from .latency import time_model
 from .planning import Job
@@ -97,10 +98,12 @@ def _train(job: Job, store: Store, sets: Sets, workers: int, tell: Callable[...,
     config = job.config
     source = config["source"]
     opened = sets.open(source["set"], leave_out_broken=source["leave_out_broken"])
+    _same(opened.digest_of([*config["train"], *config["validation"]]), config["images_digest"], opened.image_set.name)
     images = sets.arrays(opened, config["size"])
     built = build_model(config["model"], config["options"], encoder_weights=source["encoder_weights"], data=sets.data)
+    _same(built.encoder_digest, config["encoder_digest"], "the encoder's weights")
+    _same(built.code_digest, config["code_digest"], f"the code of {config['model']}")
     device = best_device()
-    mixed = config["training"]["precision"] == "mixed" and device.type == "cuda"
     trained = train(
         built.model.to(device),
         images,
@@ -115,9 +118,15 @@ def _train(job: Job, store: Store, sets: Sets, workers: int, tell: Callable[...,
     )
     with sealed_folder(store.trial(job.id)) as folder:
         write_yaml(folder / "config.yaml", config)
-        write_json(folder / "environment.json", environment(device, "fp16" if mixed else "fp32"))
+        write_json(folder / "environment.json", environment(device, trained.precision))
         pd.DataFrame(trained.history).to_parquet(folder / "history.parquet", index=False)
         save_weights(folder / "weights.safetensors", trained.weights)
+
+
+def _same(found: str | None, planned: str | None, what: str) -> None:
+    """Hours may lie between planning and training; what the trial's id was computed from must still be so."""
+    if found != planned:
+        raise MedbenchError(f"{what} changed since the study was planned; run it again")
 
 
 def _combine(job: Job, store: Store) -> None:
@@ -136,9 +145,11 @@ def _evaluate(
 ) -> None:
     source = config["source"]
     opened = sets.open(source["set"], leave_out_broken=source["leave_out_broken"])
+    _same(opened.digest_of(config["images"]), config["images_digest"], opened.image_set.name)
     images = sets.arrays(opened, job.config["size"])
-    if not is_sealed(store.gallery(config["gallery"])):
-        with sealed_folder(store.gallery(config["gallery"])) as folder:
+    gallery = store.gallery(config["images_digest"])
+    if not is_sealed(gallery):
+        with sealed_folder(gallery) as folder:
             write_pictures(folder, opened.image_set, config["images"])
     with sealed_folder(store.evaluation(job.id, config["id"])) as folder:
         scores = evaluate(

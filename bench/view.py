@@ -20,6 +20,7 @@ class View:
         self.n_done = 0
         self.bars: dict[str, TaskID] = {}
         self.last_line: dict[str, float] = {}
+        self.dice: dict[str, str] = {}
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -49,10 +50,12 @@ class View:
         """Shows an event."""
         values = event.values
         if event.kind == "step":
-            self._bar(event.job, event.label, values["step"], values["steps"], f"loss {values['loss']:.3f}")
+            note = f"loss {values['loss']:.3f}{self.dice.get(event.job, '')}"
+            self._bar(event.job, event.label, values["step"], values["steps"], note)
         elif event.kind == "image":
             self._bar(event.job, event.label, values["done"], values["total"], f"scoring {values['evaluation']}")
         elif event.kind == "epoch":
+            self.dice[event.job] = f", validation dice {values['validation_dice']:.3f}"
             self._line(
                 event,
                 f"epoch {values['epoch']}/{values['epochs']}  {values['size']} px  loss {values['train_loss']:.4f}  "
@@ -69,7 +72,7 @@ class View:
         elif event.kind == "failed":
             self.n_done += 1
             self._drop(event.job)
-            self.console.print(values["traceback"], style="dim", highlight=False, markup=False, soft_wrap=True)
+            self.console.print(values["traceback"], style="dim")
             self._line(event, f"FAILED: {values['error']}")
 
     def _bar(self, key: str, label: str, done: int, total: int, note: str) -> None:
@@ -87,4 +90,4 @@ class View:
         if seldom and now - self.last_line.get(event.job, -LINE_EVERY_S) < LINE_EVERY_S:
             return
         self.last_line[event.job] = now
-        self.console.print(f"{event.label}: {text}", highlight=False, markup=False, soft_wrap=True)
+        self.console.print(f"{event.label}: {text}")

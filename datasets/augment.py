@@ -29,7 +29,8 @@ class Augmentation:
 
     def __init__(self, recipe: Mapping[str, Any], size: int) -> None:
         mirrored = cv2.BORDER_REFLECT_101
-        sigma = recipe["elastic_sigma"] * size
+        sigma = max(1.0, recipe["elastic_sigma"] * size)
+        smoothed_deviation = 1 / (2 * np.sqrt(3 * np.pi) * sigma)  # of uniform noise in [-1, 1] after the Gaussian
         self._compose = A.Compose(
             [
                 A.HorizontalFlip(p=recipe["flip"]),
@@ -43,7 +44,8 @@ class Augmentation:
                     border_mode=mirrored,
                 ),
                 A.ElasticTransform(
-                    alpha=recipe["elastic_shift"] * size * 2 * np.sqrt(np.pi) * sigma,  # smoothing divides by the rest
+                    alpha=recipe["elastic_shift"] * size / smoothed_deviation,
+                    noise_distribution="uniform",  # its Gaussian noise is scaled by its own largest value
                     sigma=sigma,
                     p=recipe["elastic"],
                     border_mode=mirrored,

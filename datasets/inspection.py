@@ -3,6 +3,7 @@
 What was found is remembered by path, size and time of change, so that a second look at an unchanged set is quick.
 """
 
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ from ..bench.records import read_json, short_id, write_json
 from .base import FileSet, ImageSet, Problem
 from .reading import binarise, grey_share, mask_levels
 
-VERSION = 1  # of the rules below: raised when they change, so that what was remembered is looked at again
+VERSION = 2  # of the rules below: raised when they change, so that what was remembered is looked at again
 MAX_GREY_SHARE = 0.01
 THREADS = 2  # decoding lets go of Python's lock; more threads wait for the disk
 
@@ -25,11 +26,13 @@ class Inspection:
 
     Attributes:
         digests: SHA-256 of image and mask, for every id whose files can be opened.
+        pixels: SHA-256 of the image's pixels, for every id whose image can be decoded.
         sizes: (H, W) of the image, for every id whose image and mask can be decoded.
         problems: What is wrong or odd, by id.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
+    pixels: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -63,6 +66,8 @@ def inspect(image_set: ImageSet, cache: Path | None = None) -> Inspection:
     for id, entry in found.items():
         if entry["digest"]:
             inspection.digests[id] = entry["digest"]
+        if entry["pixels"]:
+            inspection.pixels[id] = entry["pixels"]
         if entry["size"]:
             inspection.sizes[id] = (entry["size"][0], entry["size"][1])
         inspection.problems.extend(Problem(**problem) for problem in entry["problems"])
@@ -105,7 +110,7 @@ def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
 
     digest = attempt(lambda: image_set.digest(id))
     if digest is None:
-        return {"digest": None, "size": None, "problems": [asdict(problem) for problem in problems]}
+        return {"digest": None, "pixels": None, "size": None, "problems": [asdict(problem) for problem in problems]}
     image = attempt(lambda: image_set.image(id))
     levels = attempt(lambda: _levels(image_set, id))
     size = None
@@ -121,7 +126,8 @@ def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
             problems.append(Problem(id, names[1], f"{grey:.1%} of the mask is grey, cut at half of the range", "note"))
         if not binarise(levels).any():
             problems.append(Problem(id, names[1], "the mask is empty", "note"))
-    return {"digest": digest, "size": size, "problems": [asdict(problem) for problem in problems]}
+    pixels = None if image is None else hashlib.sha256(image.tobytes()).hexdigest()
+    return {"digest": digest, "pixels": pixels, "size": size, "problems": [asdict(problem) for problem in problems]}
 
 
 def _told(id: str, files: dict[str, Path], line: str) -> Problem:

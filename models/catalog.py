@@ -17,6 +17,7 @@ import timm
 from torch import nn
 
 from ..bench.errors import MedbenchError, UnknownNameError
+from ..bench.records import file_digest
 from .counting import count_macs, count_parameters
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import MEMBERS, Ensemble
@@ -41,12 +42,20 @@ VARIANTS = {
 }
 
 
+SET_BY_MEDBENCH = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"}  # in smp
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A model, and the digest of the pretrained encoder that was loaded into it (None without one)."""
+    """A model with what its behaviour depends on besides name and options.
+
+    `encoder_digest` is that of the pretrained encoder that was loaded into it, `code_digest` that of the source file
+    of a model of the user's own; each is None where there is no such thing.
+    """
 
     model: nn.Module
-    encoder_digest: str | None
+    encoder_digest: str | None = None
+    code_digest: str | None = None
 
 
 def build_model(
@@ -74,13 +83,18 @@ def build_model(
     merged = {**VARIANTS[name].options, **options}
     _check_options(name, MedLiteNet, options)
     backbone = merged.get("backbone", "mobilenetv2_100")
-    if not timm.is_model(backbone):
+    if not (isinstance(backbone, str) and timm.is_model(backbone)):
         raise MedbenchError(f"model {name!r}: timm knows no backbone {backbone!r}")
     model = _call(name, partial(MedLiteNet, **merged))
     if encoder_weights == "none":
-        return Built(model, None)
+        return Built(model)
     load_timm_weights(model.encoder, backbone, encoder_weights, data)
     return Built(model, state_digest(model.encoder))
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the name of its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
@@ -109,8 +123,8 @@ def _check_options(name: str, function: Callable[..., Any], options: Mapping[str
 def _call(name: str, build: Callable[[], nn.Module]) -> Any:
     try:
         return build()
-    except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
-        raise MedbenchError(f"model {name!r} cannot be built with these options: {error}") from error
+    except Exception as error:  # whatever a constructor makes of options that do not fit
+        raise MedbenchError(f"model {name!r} cannot be built with these options: {first_line(error)}") from error
 
 
 def _build_smp(name: str, options: dict[str, Any], encoder_weights: str, data: Path | None) -> Built:
@@ -121,9 +135,13 @@ def _build_smp(name: str, options: dict[str, Any], encoder_weights: str, data: P
     if not encoder:
         raise MedbenchError(f"model {name!r}: name its encoder too, as in smp:{architecture}/mobilenet_v2")
     _check_options(name, known[architecture], options)
+    for option in sorted(
+        {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"} & {*options}
+    ):
+        raise MedbenchError(f"option {option!r} of model {name!r}: medbench sets it itself; leave it out")
     model = _call(name, partial(known[architecture], encoder_name=encoder, encoder_weights=None, classes=1, **options))
     if encoder_weights == "none":
-        return Built(model, None)
+        return Built(model)
     if not encoder.startswith("tu-"):
         raise MedbenchError(
             f"model {name!r}: pretrained weights need a timm encoder (smp:{architecture}/tu-<timm name>); "
@@ -141,12 +159,13 @@ def _build_own(name: str, options: dict[str, Any], encoder_weights: str) -> Buil
         )
     try:
         build = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise MedbenchError(f"model {name!r} cannot be imported: {error}") from error
+    except Exception as error:  # importing runs the user's code, which may fail in any way
+        raise MedbenchError(f"model {name!r} cannot be imported: {first_line(error)}") from error
     if not (isinstance(build, type) and issubclass(build, nn.Module)):
         raise MedbenchError(f"model {name!r} is not a class of torch.nn.Module")
     _check_options(name, build, options)
-    return Built(_call(name, partial(build, **options)), None)
+    source = inspect.getsourcefile(build)
+    return Built(_call(name, partial(build, **options)), code_digest=file_digest(Path(source)) if source else None)
 
 
 def describe_models() -> list[dict[str, Any]]:

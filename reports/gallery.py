@@ -96,7 +96,9 @@ def outline(mask: NDArray[np.bool_], width: int, height: int) -> str:
 
 def _folder(study: Study, evaluation: str) -> Path | None:
     """The gallery of an evaluation in the first store that has it."""
-    digests = [t.evaluations[evaluation].config.get("gallery") for t in study.trials if evaluation in t.evaluations]
+    digests = [
+        t.evaluations[evaluation].config.get("images_digest") for t in study.trials if evaluation in t.evaluations
+    ]
     folders = [root / digest for digest in digests if digest for root in study.gallery]
     return next((folder for folder in folders if folder.is_dir()), None)
 

@@ -35,7 +35,7 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
         variants, comparisons = tables.variants_table(study, cells), tables.comparisons_table(study, cells)
         facts = _facts(study, scores, variants, comparisons)
         shown = pictures(study, scores) if len(scores) else []
-        facts["gallery"] = [_without_data(picture) for picture in shown]
+        facts["images_digest"] = [_without_data(picture) for picture in shown]
         anchor = anchor_of(study.name)
         contexts.append(
             {

@@ -142,7 +142,7 @@ def write_evaluation(
     gallery: str,
 ) -> None:
     with sealed_folder(folder) as working:
-        config = {"trial": trial, "name": label, "images": images, "score_at": "native", "gallery": gallery}
+        config = {"trial": trial, "name": label, "images": images, "score_at": "native", "images_digest": gallery}
         write_yaml(working / "config.yaml", config)
         write_json(working / "environment.json", environment())
         scores = pd.DataFrame(

@@ -64,7 +64,6 @@ def test_every_number_of_the_recipe_has_a_comment() -> None:
     uncommented = [line for line in recipe if ": " in line and "#" not in line]
 
     assert [line.split(":")[0].strip() for line in uncommented] == [
-        "scale",
         "brightness",
         "contrast",
         "saturation",
@@ -96,7 +95,7 @@ def test_profiles_and_settings_are_laid_over_in_that_order(tmp_path: Path) -> No
 
     loaded = load_study(path, profile="quick", settings=["training.epochs=6", "dataset.images=50"])
 
-    assert loaded.name == "mine"
+    assert loaded.name == "mine-quick"
     assert loaded.study.seeds == (4,)
     assert loaded.study.training.epochs == 6
     assert loaded.study.dataset.images == 50

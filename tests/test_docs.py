@@ -6,6 +6,7 @@ import pkgutil
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -44,7 +45,7 @@ def test_the_readme_shows_commands_and_options_that_exist() -> None:
 
     assert commands
     for _, *words in commands:
-        command = get_command(app)
+        command: Any = get_command(app)
         while hasattr(command, "commands"):
             known = command.commands
             assert words[0] in known, words
