@@ -195,6 +195,7 @@ def _evaluations(
             "score_at": study.score_at,
             "images_digest": tested.digest_of(ids),
             "images": list(ids),
+            "left_out": tested.left_out,
             "source": {"set": where, "leave_out_broken": study.dataset.leave_out_broken},
         }
         yield name, {"id": evaluation_id(config), **config}
@@ -231,7 +232,7 @@ def _record(
         else:
             model = models[name]
             variants[name] = {
-                "description": model.description,
+                "description": model.description if name == spec.model and not spec.options else None,
                 "parameters": model.parameters,
                 "macs": model.macs,
                 "settings": {

@@ -78,9 +78,10 @@ class Sets:
                 f"{image_set.name}: {errors[0]}{others}; `medbench data verify {name}` lists them, mend them or say "
                 "dataset.leave_out_broken: true"
             )
-        image_set.leave_out({problem.id for problem in errors})
+        broken = {problem.id for problem in errors}
+        image_set.leave_out(broken)
         _group_twins(image_set, inspection.pixels)
-        return OpenSet(image_set, inspection.digests, inspection.pixels, len({problem.id for problem in errors}))
+        return OpenSet(image_set, inspection.digests, inspection.pixels, len(broken))
 
 
 def _group_twins(image_set: ImageSet, pixels: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -100,8 +101,9 @@ def _build(
 
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(".*.u8.*.tmp"):  # of builders that were killed; a living one writes all the time
-        if time.time() - leftover.stat().st_mtime > DEAD_AFTER_S:
-            leftover.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another builder cleans up too
+            if time.time() - leftover.stat().st_mtime > DEAD_AFTER_S:
+                leftover.unlink()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file, ThreadPoolExecutor(THREADS) as pool:
@@ -131,6 +133,8 @@ def _is_whole(path: Path, n_bytes: int) -> bool:
     with path.open("rb") as file:
         while n_bytes > 0:
             block = file.read(min(n_bytes, 1 << 20))
+            if not block:
+                return False
             digest.update(block)
             n_bytes -= len(block)
         return file.read() == digest.digest()

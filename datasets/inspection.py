@@ -79,9 +79,10 @@ def inspect(image_set: ImageSet, cache: Path | None = None) -> Inspection:
 def _recall(path: Path) -> dict[str, Any]:
     """What an earlier look left; nothing if there is none or it cannot be read, for it is only a memory."""
     try:
-        return read_json(path)
+        memory = read_json(path)
     except MedbenchError:
         return {}
+    return memory if isinstance(memory, dict) else {}
 
 
 def _state(image_set: ImageSet, id: str) -> list[list[Any]]:

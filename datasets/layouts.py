@@ -5,11 +5,13 @@ after unpacking does not matter. Files that belong to a layout but fit nowhere a
 """
 
 import csv
+import io
 import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from ..bench.errors import MedbenchError
 from ..bench.registry import Registry
@@ -20,7 +22,10 @@ LAYOUTS: Registry[FileSet] = Registry("layout")
 
 MAX_DEPTH = 6  # PH2's files lie four folders down; two more for careless unpacking
 MASK_ENDING = re.compile(r"_(segmentation|mask|lesion)$", re.IGNORECASE)
-PASSED_OVER = re.compile(r"\..*|thumbs\.db|desktop\.ini|.*_superpixels\.png|.*\.(txt|csv|md|pdf)", re.IGNORECASE)
+PASSED_OVER = re.compile(
+    r"\..*|thumbs\.db|desktop\.ini|license|readme|.*_superpixels\.png|.*\.(txt|csv|md|pdf|html?|json|xml)",
+    re.IGNORECASE,
+)
 
 
 @LAYOUTS.register("isic2018")
@@ -67,7 +72,7 @@ def ham10000(root: Path) -> FileSet:
         elif "ham10000_segmentations_lesion_tschandl" in folders:
             masks.append(path)
     groups = _groups(_find(root, r"ham10000_metadata(\.csv|\.tab)?"), "image_id", ("lesion_id",))
-    return _pair("ham10000", root, ((path, None) for path in images), masks, groups)
+    return _pair("ham10000", root, ((path, None) for path in images), masks, groups, has_groups=True)
 
 
 @LAYOUTS.register("folder")
@@ -117,21 +122,26 @@ def _pair(
     groups: dict[str, str],
     *,
     is_closed: bool = False,
+    has_groups: bool = False,
 ) -> FileSet:
-    """Joins images and masks by stem; with `is_closed` the metadata may name no image that does not exist."""
+    """Joins images and masks by stem.
+
+    With `is_closed` the metadata may name no image that does not exist; with `has_groups` it should know every image.
+    """
     problems: list[Problem] = []
     found: dict[str, tuple[Path, Part | None]] = {}
     mask_of: dict[str, Path] = {}
 
-    def record(id: str, path: Path, message: str) -> None:
-        problems.append(Problem(id, path.relative_to(root).as_posix(), message))
+    def record(id: str, path: Path, message: str, kind: Literal["error", "note"] = "error") -> None:
+        problems.append(Problem(id, path.relative_to(root).as_posix(), message, kind))
 
     for path, part in images:
         id = _stem(path)
         if path.suffix.lower() not in IMAGE_ENDINGS:
             record(id, path, f"{path.suffix or 'no ending'} is not read; save it as jpg, png or bmp")
         elif id in found:
-            record(id, path, f"a second image with the id {id}; rename or remove one")
+            if path.read_bytes() != found[id][0].read_bytes():  # an archive unpacked twice needs no decision
+                record(id, path, f"a second image with the id {id}; rename or remove one")
         else:
             found[id] = (path, part)
     for path in masks:
@@ -142,7 +152,8 @@ def _pair(
         elif id not in found:
             record(id, path, "no image")
         elif id in mask_of:
-            record(id, path, f"a second mask for the image {id}; rename or remove one")
+            if path.read_bytes() != mask_of[id].read_bytes():
+                record(id, path, f"a second mask for the image {id}; rename or remove one")
         else:
             mask_of[id] = path
     if is_closed:
@@ -150,6 +161,9 @@ def _pair(
             Problem(id, "metadata.csv", f"names the image {id}, which does not exist", "note")
             for id in sorted(groups.keys() - found.keys())
         ]
+    if has_groups and (unknown := sorted(found.keys() - groups.keys())):
+        message = f"{len(unknown)} images, this one first, are in no metadata: a split may divide a lesion"
+        record(unknown[0], found[unknown[0]][0], message, "note")
     items = [Item(id, path, mask_of.get(id), groups.get(id, id), part) for id, (path, part) in found.items()]
     return FileSet(name, root, items, problems)
 
@@ -171,7 +185,8 @@ def _groups(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, 
     except (OSError, UnicodeDecodeError) as error:
         raise MedbenchError(f"{table}: cannot be read as a UTF-8 table ({error})") from error
     header = text.partition("\n")[0]
-    rows = csv.DictReader(text.splitlines(), delimiter=next((mark for mark in "\t;" if mark in header), ","))
+    delimiter = next((mark for mark in "\t;" if mark in header), ",")
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     for column in (image, *keys):
         if column not in (rows.fieldnames or ()):
             raise MedbenchError(f"{table}: no column {column!r}; needed are {', '.join((image, *keys))}")

@@ -1,0 +1,182 @@
+"""Inspection and catalog: what is told of a set before it is used."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from medbench.bench.errors import MedbenchError
+from medbench.datasets.base import FileSet
+from medbench.datasets.catalog import DATASETS, open_dataset
+from medbench.datasets.inspection import inspect
+from medbench.datasets.layouts import folder
+
+from .image_files import LESION, PICTURE, save, save_pair
+
+DATA = Path(os.environ.get("MEDBENCH_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+def one_pair(tmp_path: Path, mask: NDArray[np.generic]) -> FileSet:
+    save(tmp_path / "images" / "a.png", PICTURE)
+    save(tmp_path / "masks" / "a.png", mask)
+    return folder(tmp_path)
+
+
+def test_a_sound_pair_has_digest_size_and_no_problem(tmp_path: Path) -> None:
+    image_set = one_pair(tmp_path, LESION)
+
+    inspection = inspect(image_set)
+
+    assert inspection.digests == {"a": image_set.digest("a")}
+    assert inspection.sizes == {"a": (6, 10)}
+    assert inspection.problems == []
+
+
+@pytest.mark.parametrize(
+    ("mask", "kind", "message"),
+    [
+        (LESION[:, :9], "error", "the mask is 9x6, the image 10x6"),
+        (LESION.T.copy(), "error", "the mask is 6x10, the image 10x6, as if turned by 90 degrees"),
+        (np.zeros((6, 10), np.uint8), "note", "the mask is empty"),
+        (np.tile(np.array([0, 255, 128, 255, 0], np.uint8), (6, 2)), "note", "20.0% of the mask is grey"),
+    ],
+)
+def test_odd_masks_are_told_in_one_line(tmp_path: Path, mask: NDArray[np.generic], kind: str, message: str) -> None:
+    (problem,) = inspect(one_pair(tmp_path, mask)).problems
+
+    assert (problem.id, problem.file, problem.kind) == ("a", "masks/a.png", kind)
+    assert problem.message.startswith(message)
+    assert "\n" not in str(problem)
+
+
+@pytest.mark.parametrize("file", ["images/a.png", "masks/a.png"])
+def test_damaged_files_are_told_once_by_name(tmp_path: Path, file: str) -> None:
+    image_set = one_pair(tmp_path, LESION)
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:50])
+
+    (problem,) = inspect(image_set).problems
+
+    assert str(problem).startswith(f"{file}: cannot be decoded")
+
+
+def test_a_file_that_went_away_is_told(tmp_path: Path) -> None:
+    image_set = one_pair(tmp_path, LESION)
+    (tmp_path / "masks" / "a.png").unlink()
+
+    inspection = inspect(image_set)
+
+    assert inspection.digests == {}
+    assert [str(problem)[:27] for problem in inspection.problems] == ["masks/a.png: cannot be read"]
+
+
+def test_an_unchanged_set_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_set = one_pair(tmp_path / "set", LESION)
+    first = inspect(image_set, tmp_path / "cache")
+    monkeypatch.setattr(FileSet, "image", lambda self, id: pytest.fail("opened again"))
+
+    assert inspect(image_set, tmp_path / "cache") == first
+
+
+def test_a_changed_file_is_opened_again(tmp_path: Path) -> None:
+    image_set = one_pair(tmp_path / "set", LESION)
+    inspect(image_set, tmp_path / "cache")
+    save(tmp_path / "set" / "masks" / "a.png", np.zeros((6, 10), np.uint8))
+
+    inspection = inspect(image_set, tmp_path / "cache")
+
+    assert inspection.digests == {"a": image_set.digest("a")}
+    assert [problem.message for problem in inspection.problems] == ["the mask is empty"]
+
+
+def test_a_broken_memory_is_only_forgotten(tmp_path: Path) -> None:
+    image_set = one_pair(tmp_path / "set", LESION)
+    first = inspect(image_set, tmp_path / "cache")
+    (memory,) = (tmp_path / "cache").iterdir()
+    memory.write_text('{"a": ')
+
+    assert inspect(image_set, tmp_path / "cache") == first
+
+
+def test_computed_sets_are_inspected_too() -> None:
+    image_set = open_dataset("synthetic", images=3, size=32)
+
+    inspection = inspect(image_set)
+
+    assert inspection.sizes == dict.fromkeys(image_set.ids, (32, 32))
+    assert inspection.problems == []
+
+
+def test_a_set_is_found_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = "ph2/IMD002"
+    save_pair(tmp_path, f"{home}/IMD002_Dermoscopic_Image/IMD002.bmp", f"{home}/IMD002_lesion/IMD002_lesion.bmp")
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path))
+
+    assert open_dataset("ph2").ids == open_dataset("ph2", data=tmp_path).ids == ("IMD002",)
+
+
+def test_a_folder_may_be_given_either_way(tmp_path: Path) -> None:
+    save_pair(tmp_path, "images/a.png", "masks/a.png")
+
+    assert open_dataset(folder=tmp_path).ids == open_dataset(f"folder:{tmp_path}").ids == ("a",)
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "synthetic"])
+def test_a_missing_set_says_where_it_was_looked_for_and_how_to_get_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(MedbenchError) as refusal:
+        open_dataset(name, data=tmp_path)
+
+    assert str(tmp_path / name) in str(refusal.value)
+    assert DATASETS[name].how in str(refusal.value)
+
+
+def test_an_empty_set_counts_as_missing(tmp_path: Path) -> None:
+    (tmp_path / "isic2018").mkdir()
+
+    with pytest.raises(MedbenchError, match="no image with a mask below"):
+        open_dataset("isic2018", data=tmp_path)
+
+
+def test_without_a_data_folder_the_option_and_the_variable_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEDBENCH_DATA", raising=False)
+
+    with pytest.raises(MedbenchError, match="--data DIR or set MEDBENCH_DATA"):
+        open_dataset("ph2")
+
+
+def test_a_misspelt_name_gets_a_hint() -> None:
+    with pytest.raises(MedbenchError, match="Did you mean 'isic2018'"):
+        open_dataset("isic2017")
+
+
+@pytest.mark.parametrize("name", [None, "ph2"])
+def test_either_a_name_or_a_folder_is_needed(name: str | None, tmp_path: Path) -> None:
+    with pytest.raises(MedbenchError, match="either a name or a folder"):
+        open_dataset(name, folder=tmp_path if name else None)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "n_images"), [("isic2018", 2594), ("ph2", 200), ("ham10000", 2000)])
+def test_real_sets_pair_completely(name: str, n_images: int) -> None:
+    if not (DATA / name).is_dir():
+        pytest.skip(f"no real data: set MEDBENCH_DATA to a folder with {name}/")
+
+    image_set = open_dataset(name, data=DATA)
+
+    assert len(image_set) == n_images
+    assert image_set.unmatched == ()
+
+
+@pytest.mark.real
+def test_real_ph2_is_sound_and_darker_inside() -> None:
+    if not (DATA / "ph2").is_dir():
+        pytest.skip("no real data: set MEDBENCH_DATA to a folder with ph2/")
+    image_set = open_dataset("ph2", data=DATA)
+
+    def is_darker(id: str) -> bool:
+        grey, mask = image_set.image(id).mean(axis=2), image_set.mask(id)
+        return bool(grey[mask].mean() < grey[~mask].mean())
+
+    assert inspect(image_set).problems == []
+    assert np.mean([is_darker(id) for id in image_set.ids[::10]]) > 0.9

@@ -1,0 +1,143 @@
+"""Planning: nothing leaks, ids stand for everything that changes a result, and mistakes have a place."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medbench.ablations.loading import load_study
+from medbench.bench.errors import MedbenchError
+from medbench.bench.planning import Plan, plan
+from medbench.bench.runner import left_to_do
+from medbench.bench.sets import Sets
+from medbench.bench.store import Store
+from medbench.datasets.synthetic import SyntheticSet
+
+STUDY = """\
+question: Does it plan?
+baseline: full
+variants:
+  full: {model: medlitenet, options: {backbone: mobilenetv3_small_050}}
+dataset: {folder: SET}
+encoder_weights: none
+seeds: 1
+training: {epochs: 1}
+"""
+
+
+def write_set(folder: Path, images: SyntheticSet, ids: tuple[str, ...] | None = None, prefix: str = "") -> Path:
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for id in ids or images.ids:
+        Image.fromarray(images.image(id)).save(folder / "images" / f"{prefix}{id}.png")
+        Image.fromarray(images.mask(id)).save(folder / "masks" / f"{prefix}{id}.png")
+    return folder
+
+
+def planned(tmp_path: Path, folder: Path, *settings: str, text: str = STUDY) -> Plan:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("SET", str(folder)), encoding="utf-8")
+    return plan(load_study(str(path), settings=settings), Sets(None, tmp_path / "cache"))
+
+
+def test_an_image_of_the_training_set_under_another_name_and_mask_is_found(tmp_path: Path) -> None:
+    images = SyntheticSet(images=12, size=32)
+    mine = write_set(tmp_path / "mine", images)
+    train = planned(tmp_path, mine).jobs[0].config["train"]
+    other = write_set(tmp_path / "other", images, (train[0],), prefix="renamed-")
+    mask = other / "masks" / f"renamed-{train[0]}.png"
+    Image.fromarray(~np.asarray(Image.open(mask))).save(mask)
+
+    with pytest.raises(MedbenchError, match=f"1 of its images were trained or selected on, .*renamed-{train[0]}"):
+        planned(tmp_path, mine, f"evaluate=[clean, {{folder: {other}}}]")
+
+
+def test_an_archive_id_is_known_in_another_set_even_with_other_pixels(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32), prefix="ISIC_")
+    train = planned(tmp_path, mine).jobs[0].config["train"]
+    same = (train[0].removeprefix("ISIC_"),)
+    other = write_set(tmp_path / "other", SyntheticSet(images=12, size=64), same, prefix="ISIC_")
+
+    with pytest.raises(MedbenchError, match=r"mine\.yaml.*evaluate: .*trained or selected on"):
+        planned(tmp_path, mine, f"evaluate=[clean, {{folder: {other}}}]")
+
+
+def test_images_with_equal_pixels_stay_on_one_side(tmp_path: Path) -> None:
+    images = SyntheticSet(images=12, size=32)
+    mine = write_set(write_set(tmp_path / "mine", images), images, prefix="twin-")
+
+    for seed in range(5):
+        job = planned(tmp_path, mine, f"dataset.split_seed={seed}").jobs[0]
+        parts = [job.config["train"], job.config["validation"], job.evaluations["clean"]["images"]]
+        sides = [{id.removeprefix("twin-") for id in part} for part in parts]
+        assert sum(map(len, sides)) == 12
+
+
+def ids(plan: Plan) -> list[str]:
+    return [job.id for job in plan.jobs]
+
+
+def test_a_trials_id_stands_for_what_changes_its_result_and_for_nothing_else(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    first = ids(planned(tmp_path, mine))
+
+    mine.rename(tmp_path / "moved")
+    assert ids(planned(tmp_path, tmp_path / "moved")) == first
+    assert ids(planned(tmp_path, tmp_path / "moved", "question=Another?", "margin=0.5")) == first
+    for change in ("seeds=[1]", "dataset.size=64", "training.epochs=2", "dataset.split_seed=1"):
+        assert ids(planned(tmp_path, tmp_path / "moved", change)) != first
+
+    mask = next((tmp_path / "moved" / "masks").iterdir())
+    Image.fromarray(~np.asarray(Image.open(mask))).save(mask)
+    assert ids(planned(tmp_path, tmp_path / "moved", "dataset.split_seed=0")) != first
+
+
+def test_the_code_of_a_model_of_ones_own_is_part_of_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from torch import nn\nclass Net(nn.Conv2d):\n    def __init__(self):\n        super().__init__(3, 1, 1)\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    text = STUDY.replace("{model: medlitenet, options: {backbone: mobilenetv3_small_050}}", "{model: 'own_net:Net'}")
+
+    (tmp_path / "own_net.py").write_text(code, encoding="utf-8")
+    before = ids(planned(tmp_path, mine, text=text))
+    (tmp_path / "own_net.py").write_text(code + "# changed\n", encoding="utf-8")
+
+    assert ids(planned(tmp_path, mine, text=text)) != before
+
+
+def test_two_variants_of_one_configuration_are_one_trial_to_run(tmp_path: Path) -> None:
+    twin = "  same: {model: medlitenet, options: {backbone: mobilenetv3_small_050}}\n"
+    text = STUDY.replace("dataset:", f"{twin}dataset:")
+        "dataset:", "  same: {model: medlitenet, options: {backbone: mobilenetv3_small_050}}\ndataset:"
+    )
+    plan = planned(tmp_path, write_set(tmp_path / "mine", SyntheticSet(images=12, size=32)), text=text)
+
+    assert len(plan.jobs) == 2
+    assert len(left_to_do(plan, Store(tmp_path / "runs"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dataset: {folder: SET}": "dataset: {folder: nowhere}"}, "mine.yaml:5: dataset: "),
+        ({"{folder: SET}": "{folder: SET, split: official}"}, "mine.yaml:5: dataset.split: "),
+        ({"{backbone: mobilenetv3_small_050}": "{backbone: mobilenetv3}"}, "mine.yaml:4: variants.full: "),
+        ({"{backbone: mobilenetv3_small_050}": "{heads: 0}"}, "mine.yaml:4: variants.full: model 'medlitenet' cannot"),
+        ({"{backbone: mobilenetv3_small_050}": "{backbone: swin_tiny_patch4_window7_224}"}, "does not run on an image"),
+        ({"seeds: 1": "seeds: 1\nevaluate: [{folder: nowhere}]"}, "mine.yaml:8: evaluate: "),
+    ],
+)
+def test_what_cannot_be_had_is_told_with_file_line_and_key(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    text = STUDY
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+
+    with pytest.raises(MedbenchError) as caught:
+        planned(tmp_path, mine, text=text)
+
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
