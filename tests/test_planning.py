@@ -110,8 +110,6 @@ def test_the_code_of_a_model_of_ones_own_is_part_of_the_id(tmp_path: Path, monke
 def test_two_variants_of_one_configuration_are_one_trial_to_run(tmp_path: Path) -> None:
     twin = "  same: {model: medlitenet, options: {backbone: mobilenetv3_small_050}}\n"
     text = STUDY.replace("dataset:", f"{twin}dataset:")
-        "dataset:", "  same: {model: medlitenet, options: {backbone: mobilenetv3_small_050}}\ndataset:"
-    )
     plan = planned(tmp_path, write_set(tmp_path / "mine", SyntheticSet(images=12, size=32)), text=text)
 
     assert len(plan.jobs) == 2
