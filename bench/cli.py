@@ -87,7 +87,7 @@ def run(
         todo = left_to_do(planned, Store(store))
         if not dry_run:
             decode(todo, sets)
-    jobs = min(jobs, max(1, len(todo)))
+    jobs = min(jobs, len(todo) or jobs)
     place = Place(store, sets.data, cache, threads_for(jobs), workers)
     record = planned.record
     n_images = record["n_images"]

@@ -6,11 +6,13 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from .errors import MedbenchError
 from .planning import Job
 from .trials import Event, Listen, Place, run_job
 
@@ -45,8 +47,7 @@ def run_jobs(jobs: Sequence[Job], place: Place, listen: Listen, *, at_once: int)
                 if process.exitcode:
                     failed.append(job)
                 if process.exitcode not in (0, 1):  # killed, or out of memory: it could not tell itself
-                    error = {"error": f"its process ended with code {process.exitcode}", "traceback": ""}
-                    events.put(Event("failed", job.id, job.cell.label, error))
+                    events.put(failure(job, MedbenchError(f"its process ended with code {process.exitcode}")))
     finally:
         for process, _ in running.values():
             process.terminate()
@@ -57,14 +58,14 @@ def run_jobs(jobs: Sequence[Job], place: Place, listen: Listen, *, at_once: int)
     return failed
 
 
-class _deaf_to_interrupts:
+@contextmanager
+def _deaf_to_interrupts() -> Generator[None]:
     """While a child starts: it inherits the deafness, so that the parent alone answers Ctrl-C."""
-
-    def __enter__(self) -> None:
-        self.before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _in_process(job: Job, place: Place, listen: Listen) -> None:
@@ -76,10 +77,19 @@ def _guarded(job: Job, place: Place, listen: Listen) -> bool:
     try:
         run_job(job, place, listen)
     except Exception as error:
-        text = f"{type(error).__name__}: {error}".splitlines()[0]
-        listen(Event("failed", job.id, job.cell.label, {"error": text, "traceback": traceback.format_exc()}))
+        listen(failure(job, error))
         return False
     return True
+
+
+def failure(job: Job, error: Exception, doing: str = "") -> Event:
+    """The event that tells of a failure: the user's mistakes in one line, others with their traceback."""
+    if isinstance(error, MedbenchError):
+        values = {"error": str(error), "traceback": ""}
+    else:
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        values = {"error": text, "traceback": "".join(traceback.format_exception(error))}
+    return Event("failed", job.id, f"{job.cell.label}{doing}", values)
 
 
 class _Sender:

@@ -1,16 +1,16 @@
 """A whole study: plan it, run what the store lacks, time every model, and keep a record."""
 
 import os
-import traceback
 from collections.abc import Sequence
 
-from .executors import run_jobs
+from .errors import MedbenchError
+from .executors import failure, run_jobs
 from .planning import Job, Plan
 from .provenance import n_cores
 from .records import write_yaml
 from .sets import Sets
 from .store import Store
-from .trials import Event, Listen, Place, time_trial
+from .trials import Listen, Place, time_trial
 
 
 def decode(jobs: Sequence[Job], sets: Sets) -> None:
@@ -32,9 +32,9 @@ def left_to_do(planned: Plan, store: Store) -> list[Job]:
 
 
 def run_study(planned: Plan, place: Place, listen: Listen, *, jobs: int) -> list[Job]:
-    """Runs what is left of a study: trainings first, ensembles when their members are there, latencies last. Gives back
-    the jobs that failed.
+    """Runs what is left of a study and gives back the jobs that failed.
 
+    Trainings come first, ensembles when their members are there.
     Latency comes last and alone: a model timed beside another training would look slower than it is.
     """
     store = Store(place.store)
@@ -45,9 +45,8 @@ def run_study(planned: Plan, place: Place, listen: Listen, *, jobs: int) -> list
         ready = [job for job in wave if not _waits_for(job, failed)]
         for job in wave:
             if job not in ready:
-                error = {"error": "a member failed", "traceback": ""}
-                listen(Event("failed", job.id, job.cell.label, error))
-        failed += [job for job in wave if job not in ready]
+                listen(failure(job, MedbenchError("a member failed")))
+                failed.append(job)
         if ready:
             failed += run_jobs(ready, place, listen, at_once=jobs)
     for job in planned.jobs:
@@ -55,8 +54,7 @@ def run_study(planned: Plan, place: Place, listen: Listen, *, jobs: int) -> list
             try:
                 time_trial(job, place)
             except Exception as error:  # a model that cannot take so large a batch, say
-                values = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-                listen(Event("failed", job.id, f"{job.cell.label}, timing", values))
+                listen(failure(job, error, ", timing"))
                 failed.append(job)
     return failed
 

@@ -72,7 +72,8 @@ class View:
         elif event.kind == "failed":
             self.n_done += 1
             self._drop(event.job)
-            self.console.print(values["traceback"], style="dim")
+            if values["traceback"]:
+                self.console.print(values["traceback"], style="dim")
             self._line(event, f"FAILED: {values['error']}")
 
     def _bar(self, key: str, label: str, done: int, total: int, note: str) -> None:

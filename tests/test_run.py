@@ -248,6 +248,25 @@ def test_a_failing_trial_is_told_and_the_others_are_kept(tmp_path: Path) -> None
     assert [is_sealed(folder) for folder in (tmp_path / "runs" / "trials").iterdir()] == [True]
 
 
+def test_a_process_that_is_killed_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_killer.py").write_text(
+        "import os\nimport torch\nclass Killer(torch.nn.Conv2d):\n"
+        "    def __init__(self):\n        super().__init__(3, 1, 1)\n"
+        "    def forward(self, image):\n"
+        "        return super().forward(image) if image.is_meta else os.kill(os.getpid(), 9)\n",
+        encoding="utf-8",
+    )
+    path = tmp_path / "half.yaml"
+    path.write_text(STUDY.replace("{model: no_baa,", "{model: 'own_killer:Killer'} #"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)  # a model of one's own is found beside the study
+
+    result = medbench("run", path, "--store", tmp_path / "runs", "--jobs", 2, "--set", "seeds=1")
+
+    assert result.exit_code == 1
+    assert "less seed 0: FAILED: its process ended with code -9" in result.output
+    assert [is_sealed(folder) for folder in (tmp_path / "runs" / "trials").iterdir()] == [True]
+
+
 def test_a_dry_run_names_every_trial_and_writes_none(study: Path, tmp_path: Path) -> None:
     result = medbench("run", study, "--store", tmp_path / "runs", "--dry-run")
 
