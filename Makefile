@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Our folder `datasets` has a name that others use: keep the working directory off the import path.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format benchmarks clean
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -28,6 +28,9 @@ lint: $(BIN)/.installed ## format, lint and types, checked
 format: $(BIN)/.installed ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+benchmarks: $(BIN)/.installed ## time medbench against named peers in the same run
+	$(BIN)/python tests/benchmarks/training.py
 
 clean: ## remove what was made here: environment, builds, demo (a store in runs/ stays)
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis runs/demo report/demo
