@@ -63,6 +63,7 @@ def training_curves(histories: pd.DataFrame, variants: Sequence[str], name: str)
         variants: every variant of the study in order, which fixes the colours.
         name: unique in the page.
     """
+    one_epoch = any(len(set(epochs)) == 1 for _, epochs in histories.groupby("variant")["epoch"])  # no line to see
     with _drawing(1, 2, 2.9) as (figure, axes):
         for axis, column, title in zip(
             axes, ("train_loss", "validation_dice"), ("Training loss", "Validation Dice"), strict=True
@@ -77,6 +78,7 @@ def training_curves(histories: pd.DataFrame, variants: Sequence[str], name: str)
                 errorbar=("pi", 100),
                 err_kws={"alpha": 0.16, "linewidth": 0},
                 linewidth=1.6,
+                marker="o" if one_epoch else None,
                 legend=False,
                 ax=axis,
             )

@@ -1,10 +1,10 @@
 """The gallery: best, median and worst test images with the contours of the reference and of every variant."""
 
 import base64
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,12 +16,11 @@ from .load import Study
 from .tables import KNOWN
 
 N_EACH = 3
-JPEG_QUALITY = 72
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contour:
-    """One variant's prediction on one image, by its first seed."""
+    """One variant's prediction on one image, by the first seed that has a score there."""
 
     variant: str
     seed: int
@@ -54,18 +53,25 @@ def pictures(study: Study, scores: pd.DataFrame) -> list[Picture]:
     """Best, median and worst images by the mean over variants and seeds of the primary metric on the first evaluation.
 
     At most three of each, no image twice. Only images that the store's gallery holds are ranked; the list is empty
-    when it holds none. `scores` are the study's tidy scores.
+    when it holds none, or nothing was scored. `scores` are the study's tidy scores.
     """
     evaluation, primary = study.spec["evaluations"][0], study.spec["primary"]
-    folder = _folder(study, evaluation)
-    if folder is None:
+    if primary not in scores:
         return []
-    first = scores[scores["evaluation"] == evaluation]
+    first: Any = scores[scores["evaluation"] == evaluation]
+    places = _places(study, evaluation)
     # The mean of the variants' means: each variant weighs the same, however many of its seeds are done.
     means = first.pivot_table(index="image", columns="variant", values=primary, aggfunc="mean").mean(axis="columns")
-    held = {str(image): mean for image, mean in means.items() if (folder / f"{image}.jpg").is_file()}
+    held = {str(image): float(mean) for image, mean in means.items() if image in places}
     ranked = sorted(held, key=lambda image: held[image], reverse=KNOWN[primary].higher_is_better)
-    return [_picture(study, evaluation, folder, rank, image, float(held[image])) for rank, image in chosen(ranked)]
+    scored = first.dropna(subset=[primary])
+    by_trial = {
+        (trial, image): float(score)
+        for trial, image, score in scored[["trial", "image", primary]].itertuples(index=False)
+    }
+    return [
+        _picture(study, evaluation, places[image], by_trial, rank, image, held[image]) for rank, image in chosen(ranked)
+    ]
 
 
 def chosen(ranked: Sequence[str]) -> list[tuple[str, str]]:
@@ -94,44 +100,45 @@ def outline(mask: NDArray[np.bool_], width: int, height: int) -> str:
     return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z" for points in parts)
 
 
-def _folder(study: Study, evaluation: str) -> Path | None:
-    """The gallery of an evaluation in the first store that has it."""
-    digests = [
-        t.evaluations[evaluation].config.get("images_digest") for t in study.trials if evaluation in t.evaluations
-    ]
-    folders = [root / digest for digest in digests if digest for root in study.gallery]
-    return next((folder for folder in folders if folder.is_dir()), None)
+def _places(study: Study, evaluation: str) -> dict[str, Path]:
+    """Image -> the gallery folder that holds it; with k-fold, each fold has a folder of its own."""
+    tested = [trial.evaluations[evaluation] for trial in study.trials if evaluation in trial.evaluations]
+    digests = dict.fromkeys(each.config["images_digest"] for each in tested)
+    folders = [root / digest for digest in digests for root in study.gallery]
+    return {path.stem: folder for folder in folders for path in sorted(folder.glob("*.jpg"))}
 
 
-def _picture(study: Study, evaluation: str, folder: Path, rank: str, image: str, score: float) -> Picture:
-    with Image.open(folder / f"{image}.jpg") as stored:
+def _picture(
+    study: Study,
+    evaluation: str,
+    folder: Path,
+    by_trial: Mapping[tuple[str, str], float],
+    rank: str,
+    image: str,
+    score: float,
+) -> Picture:
+    photo = folder / f"{image}.jpg"
+    with Image.open(photo) as stored:
         width, height = stored.size
-        buffer = io.BytesIO()
-        stored.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    reference = folder / f"{image}.png"
     contours: dict[str, Contour] = {}
     for trial in sorted(study.trials, key=lambda trial: (trial.seed, -1 if trial.fold is None else trial.fold)):
-        found = trial.evaluations.get(evaluation)
-        if found is None or trial.variant in contours:
-            continue
-        row = found.scores.loc[found.scores["image"] == image, study.spec["primary"]]
-        if row.empty:  # with folds, each trial scores its own images
-            continue
-        contours[trial.variant] = Contour(
-            variant=trial.variant,
-            seed=trial.seed,
-            trial=trial.id,
-            score=float(row.iloc[0]),
-            path=_contour_of(found.folder / "masks" / f"{image}.png", width, height),
-        )
+        # With folds, each trial scores its own images.
+        if (trial.id, image) in by_trial and trial.variant not in contours:
+            contours[trial.variant] = Contour(
+                variant=trial.variant,
+                seed=trial.seed,
+                trial=trial.id,
+                score=by_trial[trial.id, image],
+                path=_contour_of(trial.evaluations[evaluation].folder / "masks" / f"{image}.png", width, height),
+            )
     return Picture(
         rank=rank,
         image=image,
         score=score,
         width=width,
         height=height,
-        data="data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(),
-        reference=_contour_of(reference, width, height),
+        data="data:image/jpeg;base64," + base64.b64encode(photo.read_bytes()).decode(),
+        reference=_contour_of(folder / f"{image}.png", width, height),
         contours=tuple(contours[variant] for variant in study.spec["variants"] if variant in contours),
     )
 

@@ -1,6 +1,6 @@
 """Reads a store: studies, their finished trials and their scores. What is unfinished is named, never read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from ..bench.errors import MedbenchError
-from ..bench.records import is_sealed, read_json, read_yaml
+from ..bench.metrics import COUNTS
+from ..bench.records import MANIFEST, file_digest, is_sealed, read_json, read_yaml
 
 KEYS = ["study", "variant", "seed", "fold", "trial", "evaluation", "image"]
+SCORES = "scores.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Trial:
     """One row an epoch; None for an ensemble, which is not trained."""
     evaluations: dict[str, Evaluation]
     latency: tuple[dict[str, Any], ...]
-    """Rows of the timing tables, each with its `machine`."""
+    """Rows of the timing tables."""
 
     @property
     def members(self) -> list[str]:
@@ -56,7 +58,7 @@ class Study:
     trials: tuple[Trial, ...]
     n_planned: int
     missing: tuple[str, ...]
-    """One phrase for each trial that the study lists and the store does not hold, or not with every evaluation."""
+    """A phrase for each trial or evaluation that the study lists and the store does not hold, or holds damaged."""
     gallery: tuple[Path, ...]
     """The stores' folders of test images and reference masks."""
 
@@ -91,6 +93,7 @@ def load_studies(stores: Sequence[Path]) -> list[Study]:
 
     Raises MedbenchError when a store has no study, or two stores describe one study differently.
     """
+    stores = list({store.resolve(): store for store in stores}.values())  # one store may go by two names
     specs: dict[str, tuple[Path, dict[str, Any]]] = {}
     for store in stores:
         files = sorted((store / "studies").glob("*.yaml"))
@@ -112,18 +115,23 @@ def _load_study(name: str, spec: dict[str, Any], stores: Sequence[Path]) -> Stud
     planned = [(variant, entry) for variant, known in spec["variants"].items() for entry in known["trials"]]
     for variant, entry in planned:
         where = f"{variant}, seed {entry['seed']}" + ("" if entry["fold"] is None else f", fold {entry['fold']}")
-        folder = _sealed([store / "trials" / entry["trial"] for store in stores])
+        place = Path("trials", entry["trial"])
+        folder = next(iter(_sealed(stores, place)), None)
         if folder is None:
             missing.append(f"{where}: trial {entry['trial']} is not finished")
             continue
         # An evaluation may have been made later and in another store than the training.
-        found = {
-            label: _sealed([store / "trials" / entry["trial"] / "evaluations" / key for store in stores])
-            for label, key in entry["evaluations"].items()
-        }
-        absent = [label for label in spec["evaluations"] if found.get(label) is None]
+        places = {label: place / "evaluations" / key for label, key in entry["evaluations"].items()}
+        copies = {label: _sealed(stores, each) for label, each in places.items()}
+        sound = {label: [copy for copy in found if _is_intact(copy / SCORES)] for label, found in copies.items()}
+        absent = [label for label in spec["evaluations"] if not copies.get(label)]
         if absent:
             missing.append(f"{where}: {', '.join(absent)} of trial {entry['trial']} not evaluated")
+        missing += [
+            f"{where}: {places[label] / SCORES} is damaged and was not read, its SHA-256 differs from the manifest's"
+            for label, found in copies.items()
+            if found and not sound[label]
+        ]
         history = folder / "history.parquet"
         trials.append(
             Trial(
@@ -134,8 +142,8 @@ def _load_study(name: str, spec: dict[str, Any], stores: Sequence[Path]) -> Stud
                 config=read_yaml(folder / "config.yaml"),
                 environment=read_json(folder / "environment.json"),
                 history=_read_frame(history) if history.is_file() else None,
-                evaluations={label: _load_evaluation(path) for label, path in found.items() if path is not None},
-                latency=tuple(_latency_rows([store / "trials" / entry["trial"] for store in stores])),
+                evaluations={label: _load_evaluation(found[0]) for label, found in sound.items() if found},
+                latency=_latency_rows([store / place for store in stores]),
             )
         )
     return Study(
@@ -149,20 +157,26 @@ def _load_study(name: str, spec: dict[str, Any], stores: Sequence[Path]) -> Stud
 
 
 def _load_evaluation(folder: Path) -> Evaluation:
+    scores = _read_frame(folder / SCORES)
+    absent = [name for name in ("image", *COUNTS) if name not in scores]
+    if absent:
+        raise MedbenchError(
+            f"{folder / SCORES}: no column {', '.join(absent)}; delete {folder.name} and run the study again"
+        )
     return Evaluation(
         id=folder.name,
         folder=folder,
         config=read_yaml(folder / "config.yaml"),
         environment=read_json(folder / "environment.json"),
-        scores=_read_frame(folder / "scores.parquet"),
+        scores=scores,
     )
 
 
-def _latency_rows(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    for folder in folders:
-        for path in sorted((folder / "latency").glob("*.json")):
-            table = read_json(path)
-            yield from ({"machine": table["machine"], **row} for row in table["rows"])
+def _latency_rows(folders: Sequence[Path]) -> tuple[dict[str, Any], ...]:
+    """The timings of a trial; a machine's are read from the first store that has them, for others hold copies."""
+    paths = [path for folder in folders for path in sorted((folder / "latency").glob("*.json"))]
+    first = {path.name: path for path in reversed(paths)}
+    return tuple(row for name in sorted(first) for row in read_json(first[name])["rows"])
 
 
 def _read_frame(path: Path) -> pd.DataFrame:
@@ -172,5 +186,12 @@ def _read_frame(path: Path) -> pd.DataFrame:
         raise MedbenchError(f"{path}: cannot be read as parquet ({error}); see `medbench verify`") from error
 
 
-def _sealed(folders: Sequence[Path]) -> Path | None:
-    return next((folder for folder in folders if is_sealed(folder)), None)
+def _sealed(stores: Sequence[Path], place: Path) -> list[Path]:
+    """The finished copies of a folder, of which a store holds none or one."""
+    return [store / place for store in stores if is_sealed(store / place)]
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether a file has the bytes that the manifest beside it lists."""
+    entry = read_json(path.parent / MANIFEST)["files"].get(path.name)
+    return entry is not None and file_digest(path) == entry["sha256"]

@@ -18,7 +18,6 @@ COMPARABLE = {
     "medbench": "versions of medbench",
     "python": "versions of Python",
     "git_commit": "commits",
-    "precision": "precision",
     "deterministic": "determinism settings",
 }
 
@@ -46,6 +45,12 @@ def p_text(value: float | None) -> str:
 def digits_of(metric: str) -> int:
     """Decimals to print: three for shares, two for distances."""
     return 2 if KNOWN[metric].unit else 3
+
+
+def heading(metric: str) -> str:
+    """The metric's label, with its unit where it has one."""
+    known = KNOWN[metric]
+    return f"{known.label} ({known.unit})" if known.unit else known.label
 
 
 def answer(study: Study, row: dict[str, Any]) -> dict[str, str]:
@@ -79,15 +84,15 @@ def answer(study: Study, row: dict[str, Any]) -> dict[str, str]:
 
 def warnings_of(study: Study, scores: pd.DataFrame) -> list[str]:
     """What a reader must know before believing a number, a sentence each, the gravest first."""
-    return [*_gaps(study, scores), *_mixtures(study)]
+    return [*_gaps(study, scores), *_dependence(study), *_mixtures(study)]
 
 
-def provenance(study: Study) -> list[tuple[str, dict[str, Any]]]:
-    """(what, environment) of every finished trial and evaluation; what is "trial <id>" or "evaluation <id>"."""
-    found: list[tuple[str, dict[str, Any]]] = []
+def provenance(study: Study) -> dict[str, dict[str, Any]]:
+    """The environment of every finished "trial <id>" and "evaluation <id>"; variants may share them."""
+    found: dict[str, dict[str, Any]] = {}
     for trial in study.trials:
-        found.append((f"trial {trial.id}", trial.environment))
-        found += [(f"evaluation {e.id}", e.environment) for e in trial.evaluations.values()]
+        found[f"trial {trial.id}"] = trial.environment
+        found |= {f"evaluation {each.id}": each.environment for each in trial.evaluations.values()}
     return found
 
 
@@ -102,21 +107,46 @@ def _gaps(study: Study, scores: pd.DataFrame) -> Iterator[str]:
             f"One seed only: {', '.join(single)}. What another seed would give is unknown, so no claim about the "
             "method can be made."
         )
+    pairs = [variant for variant, found in seeds.items() if len(found) == 2]
+    if pairs:
+        yield f"Two seeds: intervals can be very wide by chance ({', '.join(pairs)})."
+    primary = study.spec["primary"]
+    scores = scores.reindex(columns=["evaluation", "variant", "seed", "image", primary])
     for evaluation, part in scores.groupby("evaluation", sort=False):
-        sets = [set(images) for _, images in part.groupby(["variant", "seed"])["image"]]
-        every, shared = set.union(*sets), set.intersection(*sets)
+        every = set(part["image"])
+        shared = every.intersection(
+            *(rows.dropna(subset=[primary])["image"] for _, rows in part.groupby(["variant", "seed"]))
+        )
         if every != shared:
             yield (
-                f"Test images differ on {evaluation}: {len(shared)} of {len(every)} images were scored by every "
-                "variant and seed; each comparison uses those that both of its variants share."
+                f"Test images differ on {evaluation}: {len(shared)} of {len(every)} images have {KNOWN[primary].label} "
+                "from every variant and seed; each comparison uses those that both of its variants share."
             )
-    if study.spec.get("left_out"):
-        yield f"{study.spec['left_out']} images of the data set were left out."
+    left_out = {"the data set": study.spec.get("left_out")}
+    for trial in study.trials:
+        # The clean test set is part of the data set.
+        counts = {name: each.config.get("left_out") for name, each in trial.evaluations.items() if name != "clean"}
+        left_out |= {name: n_images for name, n_images in counts.items() if n_images}
+    yield from (f"Images left out of {what}: {n_images}." for what, n_images in left_out.items() if n_images)
+
+
+def _dependence(study: Study) -> Iterator[str]:
+    """Where variants that are compared as independent are not."""
+    trainings: dict[str, set[str]] = {}
+    for trial in study.trials:
+        trainings.setdefault(trial.variant, set()).update(trial.members or [trial.id])
+    own = trainings.pop(study.spec["baseline"], set())
+    names = [variant for variant, found in trainings.items() if found & own]
+    if names:
+        yield (
+            f"{', '.join(names)} {'contains' if len(names) == 1 else 'contain'} the baseline's own trainings; "
+            "interval and p are wider than need be."
+        )
 
 
 def _mixtures(study: Study) -> Iterator[str]:
     """Where numbers of different machines, versions or code states meet."""
-    environments = [environment for _, environment in provenance(study)]
+    environments = provenance(study).values()
     for key, label in COMPARABLE.items():
         # An evaluation added later need not know everything that a training records.
         values = sorted({str(e[key]) for e in environments if e.get(key) is not None})

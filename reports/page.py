@@ -19,13 +19,14 @@ from .load import Study, load_studies
 
 HERE = Path(__file__).parent
 MAIN_METRICS = ("dice", "iou", "sensitivity", "specificity", "hd95", "artifact_fpr")  # in the page; the CSV has all
-VOLATILE = ("seconds", "command")  # of one run: they do not make another environment
+LATEX = {"−": "$-$", "±": r"$\pm$", "<": "$<$", "≥": r"$\geq$", "–": "--"}  # what pandas leaves as it is
 
 
 def write_report(stores: Sequence[Path], out: Path) -> Path:
     """Writes the report of all studies in the stores into the folder `out` and returns the path of its index.html.
 
-    Besides: report.json and tables/<study>-{variants,comparisons,per-image}.csv, the first two as LaTeX (.tex) too.
+    Besides: report.json and tables/<study>-{variants,comparisons,per-image}.csv with every metric, and of the first two
+    an excerpt for print as LaTeX (.tex).
     Raises MedbenchError when a store holds no study.
     """
     contexts: list[dict[str, Any]] = []
@@ -34,8 +35,8 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
         cells = tables.cells(study, scores)
         variants, comparisons = tables.variants_table(study, cells), tables.comparisons_table(study, cells)
         facts = _facts(study, scores, variants, comparisons)
-        shown = pictures(study, scores) if len(scores) else []
-        facts["images_digest"] = [_without_data(picture) for picture in shown]
+        shown = pictures(study, scores)
+        facts["gallery"] = [_without_data(picture) for picture in shown]
         anchor = anchor_of(study.name)
         contexts.append(
             {
@@ -47,7 +48,7 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
             }
         )
         stem = out / "tables" / study.name
-        _write_tables(variants, f"{stem}-variants", _variants_excerpt(variants))
+        _write_tables(variants, f"{stem}-variants", _variants_excerpt(variants, study.spec["primary"]))
         _write_tables(comparisons, f"{stem}-comparisons", _comparisons_excerpt(comparisons, study.spec["primary"]))
         write_text(Path(f"{stem}-per-image.csv"), scores.to_csv(index=False))
     write_json(out / "report.json", {"studies": [context["facts"] for context in contexts]})
@@ -85,7 +86,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
         "warnings": notes.warnings_of(study, scores),
         "variants": tables.records(variants),
         "comparisons": rows,
-        "differing_settings": tables.records(tables.differing_settings(study)),
+        "differing_settings": tables.differing_settings(study),
         "settings": {name: tables.flatten(known.get("settings", {})) for name, known in spec["variants"].items()},
         "descriptions": {name: known.get("description") for name, known in spec["variants"].items()},
         "latency": tables.records(tables.latency_table(study)),
@@ -98,7 +99,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
                 "members": trial.members,
                 "evaluations": {label: found.id for label, found in trial.evaluations.items()},
                 "environment": place[f"trial {trial.id}"],
-                "seconds": trial.environment.get("seconds"),
+                "seconds": None if trial.history is None else sum(trial.history["seconds"].to_list()),
             }
             for trial in study.trials
         ],
@@ -109,8 +110,9 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
 def _environments(study: Study) -> dict[str, dict[str, Any]]:
     """The different environments, named E1, E2, ...: their fields (flat), and the trials and evaluations made there."""
     found: dict[str, dict[str, Any]] = {}
-    for what, environment in notes.provenance(study):
-        fields = tables.flatten({key: value for key, value in environment.items() if key not in VOLATILE})
+    for what, environment in notes.provenance(study).items():
+        # Another command is not another environment.
+        fields = tables.flatten({key: value for key, value in environment.items() if key != "command"})
         entry = found.setdefault(short_id(fields), {"fields": fields, "of": []})
         entry["of"].append(what)
     return {f"E{position}": entry for position, entry in enumerate(found.values(), start=1)}
@@ -125,20 +127,22 @@ def _figures(
     histories = [t.history.assign(variant=t.variant, trial=t.id) for t in study.trials if t.history is not None]
     if histories:
         drawn["curves"] = figures.training_curves(pd.concat(histories, ignore_index=True), names, f"{anchor}-curves")
-    if len(scores) and (scores["evaluation"] == first).any():
-        images = tables.per_image_table(scores)
-        images, rows = images.query("evaluation == @first"), variants.query("evaluation == @first")
+    scored: Any = scores.reindex(columns=["evaluation", "variant", "image", primary]).dropna()
+    scored = scored[scored["evaluation"] == first]
+    if len(scored):
+        images = scored.groupby(["variant", "image"], sort=False, as_index=False)[primary].mean()
         drawn["distribution"] = figures.distribution(images, names, primary, f"{anchor}-distribution")
+    if len(variants):
+        rows: Any = variants[variants["evaluation"] == first]
         drawn["cost"] = figures.cost(rows, names, primary, f"{anchor}-cost")
-    if len(comparisons):
-        rows = comparisons.query("metric == @primary")
+    if len(comparisons) and len(rows := comparisons.query("metric == @primary")):
         drawn["forest"] = figures.forest(rows, names, primary, study.spec.get("margin"), f"{anchor}-forest")
     return {name: Markup(svg) for name, svg in drawn.items() if svg is not None}
 
 
 def _metrics_by_evaluation(facts: dict[str, Any]) -> dict[str, list[str]]:
     """The metrics that the page's variants table shows for each evaluation, the primary one first."""
-    wanted = dict.fromkeys([facts["primary"], *MAIN_METRICS])
+    wanted = _main_metrics(facts["primary"])
     return {
         evaluation: [
             metric
@@ -149,6 +153,10 @@ def _metrics_by_evaluation(facts: dict[str, Any]) -> dict[str, list[str]]:
         ]
         for evaluation in facts["evaluations"]
     }
+
+
+def _main_metrics(primary: str) -> list[str]:
+    return list(dict.fromkeys([primary, *MAIN_METRICS]))
 
 
 def _without_data(picture: Picture) -> dict[str, Any]:
@@ -165,20 +173,23 @@ def _without_data(picture: Picture) -> dict[str, Any]:
 def _write_tables(table: pd.DataFrame, stem: str, excerpt: pd.DataFrame) -> None:
     """The whole table as CSV, its excerpt for print as LaTeX (booktabs)."""
     write_text(Path(f"{stem}.csv"), table.to_csv(index=False))
-    write_text(Path(f"{stem}.tex"), excerpt.to_latex(index=False, escape=True))
+    latex = excerpt.to_latex(index=False, escape=True)
+    for character, macro in LATEX.items():
+        latex = latex.replace(character, macro)
+    write_text(Path(f"{stem}.tex"), latex)
 
 
-def _variants_excerpt(variants: pd.DataFrame) -> pd.DataFrame:
+def _variants_excerpt(variants: pd.DataFrame, primary: str) -> pd.DataFrame:
     """Mean and SD over seeds of the main metrics, as text."""
     rows: list[dict[str, Any]] = []
     for row in tables.records(variants):
         cells = {"evaluation": row["evaluation"], "variant": row["variant"], "seeds": row["n_seeds"]}
-        for metric in MAIN_METRICS:
+        for metric in _main_metrics(primary):
             if row.get(f"{metric}_mean") is not None:
                 digits = notes.digits_of(metric)
                 deviation = row[f"{metric}_sd_seeds"]
                 spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
-                cells[tables.KNOWN[metric].label] = f"{row[f'{metric}_mean']:.{digits}f}{spread}"
+                cells[f"{notes.heading(metric)}, mean ± SD over seeds"] = f"{row[f'{metric}_mean']:.{digits}f}{spread}"
         rows.append(cells)
     return pd.DataFrame(rows).fillna("–")
 
@@ -191,7 +202,7 @@ def _comparisons_excerpt(comparisons: pd.DataFrame, primary: str) -> pd.DataFram
             {
                 "evaluation": row["evaluation"],
                 "variant": row["variant"],
-                "difference": notes.signed(row["difference"], digits),
+                f"difference in {notes.heading(primary)}": notes.signed(row["difference"], digits),
                 "95 % CI": f"[{notes.signed(row['ci_low'], digits)}, {notes.signed(row['ci_high'], digits)}]",
                 "p (Holm)": notes.p_text(row["p_adjusted"]),
                 "verdict": row["verdict"],
@@ -207,7 +218,6 @@ def _render(contexts: list[dict[str, Any]]) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "anchor": anchor_of,
         "number": notes.number,
         "signed": notes.signed,
         "p": notes.p_text,

@@ -66,7 +66,8 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
     Columns: study, evaluation, variant, n_seeds, n_images, n_empty (over all its trials); for each metric
     <metric>_mean, _sd_seeds (of the seeds' means), _sd_images (of the images' means), _ci_low, _ci_high (95 %, crossed:
     for new seeds and new images; NaN with one seed); pooled_dice, pooled_iou (mean over seeds of one confusion matrix
-    over all pixels) and their _sd_seeds; parameters, macs, latency_ms, latency_at; trials (ids, space-separated).
+    over all pixels of these images) and their _sd_seeds; parameters, macs (at 256 x 256), latency_ms, latency_at;
+    trials (ids, space-separated).
     """
     headline = _headline_latency(study)
     rows: list[dict[str, Any]] = []
@@ -82,7 +83,8 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
             row[f"{metric}_sd_images"] = summary.sd_images
             row[f"{metric}_ci_low"] = summary.ci_low
             row[f"{metric}_ci_high"] = summary.ci_high
-        matrices = [pooled({name: seed[name].to_numpy() for name in COUNTS}) for _, seed in cell.scores.groupby("seed")]
+        shared: Any = cell.scores[cell.scores["image"].isin(list(cell.tables[study.spec["primary"]]))]
+        matrices = [pooled({name: seed[name].to_numpy() for name in COUNTS}) for _, seed in shared.groupby("seed")]
         for metric in ("dice", "iou"):
             values = np.array([matrix[metric] for matrix in matrices])
             row[f"pooled_{metric}"] = values.mean()
@@ -100,8 +102,9 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
     Differences are variant - baseline. p values are adjusted by Holm over the variants of one evaluation and metric;
     the verdict is given on the primary metric only, for the others are exploratory.
 
-    Columns: study, evaluation, metric, variant, baseline, difference, ci_low, ci_high, p_value, p_adjusted, df,
-    effect_size, seed_share, n_seeds_variant, n_seeds_baseline, n_images, verdict, reason, trials, baseline_trials.
+    Columns: study, evaluation, metric, variant, baseline, difference, ci_low, ci_high (95 %), tost_low, tost_high
+    (90 %; practically equal within the margin), p_value, p_adjusted, df, effect_size, seed_share, n_seeds_variant,
+    n_seeds_baseline, n_images, verdict, reason, trials, baseline_trials.
     """
     baseline = study.spec["baseline"]
     rows: list[dict[str, Any]] = []
@@ -125,6 +128,8 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
                         "difference": comparison.difference,
                         "ci_low": comparison.ci_low,
                         "ci_high": comparison.ci_high,
+                        "tost_low": comparison.tost_low,
+                        "tost_high": comparison.tost_high,
                         "p_value": comparison.p_value,
                         "p_adjusted": p_adjusted,
                         "df": comparison.df,
@@ -142,26 +147,19 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def per_image_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """(variant, evaluation, image) -> every metric's mean over that variant's trials, in the order of the scores."""
-    groups = scores.groupby(["variant", "evaluation", "image"], sort=False, as_index=False)
-    return groups.agg(dict.fromkeys(measured(scores), "mean"))
-
-
-def differing_settings(study: Study) -> pd.DataFrame:
-    """Every key in which the variants' settings differ: one row a key (dotted), one column a variant.
+def differing_settings(study: Study) -> dict[str, dict[str, Any]]:
+    """Every key (dotted) in which the variants' settings differ -> the setting of each variant.
 
     A variant without the key has None there: it does not take that setting.
     """
     flat = {variant: flatten(known.get("settings", {})) for variant, known in study.spec["variants"].items()}
-    keys = list(dict.fromkeys(key for settings in flat.values() for key in settings))
-    rows = [{"key": key} | {variant: settings.get(key) for variant, settings in flat.items()} for key in keys]
-    differing = [row for row in rows if len({repr(row[variant]) for variant in flat}) > 1]
-    return pd.DataFrame(differing, columns=["key", *flat], dtype=object)
+    keys = dict.fromkeys(key for settings in flat.values() for key in settings)
+    table = {key: {variant: settings.get(key) for variant, settings in flat.items()} for key in keys}
+    return {key: row for key, row in table.items() if len(set(map(repr, row.values()))) > 1}
 
 
 def latency_table(study: Study) -> pd.DataFrame:
-    """Every timing of the study's trials: variant, trial, machine, runtime, device, dtype, batch, size, *_ms, n."""
+    """Every timing of the study's trials: variant, trial, model, runtime, device, dtype, batch, size, *_ms, n."""
     rows = [{"variant": t.variant, "trial": t.id, **row} for t in study.trials for row in t.latency]
     return pd.DataFrame(rows)
 
@@ -217,19 +215,16 @@ def _verdict(study: Study, metric: str, comparison: Comparison, p_adjusted: floa
 def _headline_latency(study: Study) -> dict[str, dict[str, Any]]:
     """One latency a variant, all measured alike: batch 1, under the conditions that most variants were timed in.
 
-    Among equals an accelerator goes before the CPU, and single precision before the others.
+    Among equals half precision goes first, for only accelerators are timed in it.
     """
     table = latency_table(study)
     if table.empty:
         return {}
-    single: Any = table[table["batch"] == 1].groupby(["machine", "runtime", "device", "dtype", "size"])
-    groups = sorted(
-        single,
-        key=lambda item: (-item[1]["variant"].nunique(), item[0][2] == "cpu", item[0][3] != "fp32", item[0]),
-    )
+    single: Any = table[table["batch"] == 1].groupby(["device", "runtime", "dtype", "size"])
+    groups = sorted(single, key=lambda item: (-item[1]["variant"].nunique(), item[0][2] == "fp32", item[0]))
     if not groups:
         return {}
-    (machine, runtime, device, dtype, size), best = groups[0]
-    where = f"{machine}: {device}, {runtime}, {dtype}, {size} × {size}, batch 1"
+    (device, runtime, dtype, size), best = groups[0]
+    where = f"{device}, {runtime}, {dtype}, {size} × {size}, batch 1"
     medians = best.groupby("variant")["median_ms"].median()  # over the variant's timed trials
     return {variant: {"latency_ms": value, "latency_at": where} for variant, value in medians.items()}

@@ -1,6 +1,9 @@
 """A small store, written without training anything, for the tests of whatever reads stores."""
 
 import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +12,11 @@ import pandas as pd
 from PIL import Image
 
 from medbench.bench.metrics import score_masks
-from medbench.bench.records import sealed_folder, write_json, write_yaml
+from medbench.bench.records import MANIFEST, sealed_folder, write_json, write_yaml
 
 HEIGHT, WIDTH = 48, 64
 SHIFTS = {"medlitenet": 1.0, "no_baa": 2.5, "ensemble": 0.6}  # pixels by which each variant misses, on average
-DESCRIPTIONS = {"medlitenet": "The full model", "no_baa": "Without boundary-aware attention", "ensemble": "All of them"}
+DESCRIPTIONS = {"medlitenet": "The full model", "no_baa": "Without boundary-aware attention", "ensemble": None}
 
 
 def trial_id(*parts: object) -> str:
@@ -104,7 +107,7 @@ def environment(**changes: Any) -> dict[str, Any]:
         "cores": 2,
         "threads": 2,
         "device": "cpu",
-        "device_name": "a processor",
+        "device_name": "a processor, 2 threads",
         "driver": None,
         "cuda": None,
         "git_commit": "0123abc",
@@ -112,7 +115,6 @@ def environment(**changes: Any) -> dict[str, Any]:
         "deterministic": True,
         "precision": "fp32",
         "command": "medbench run baa",
-        "seconds": 61.5,
     } | changes
 
 
@@ -121,15 +123,28 @@ def write_trial(folder: Path, variant: str, seed: int, rng: np.random.Generator)
         members = {name: trial_id(name, seed) for name in SHIFTS if name != "ensemble"}
         extra = {"ensemble": {"members": members, "weights": dict.fromkeys(members, 0.5)}}
         write_yaml(working / "config.yaml", {"seed": seed} | (extra if variant == "ensemble" else {}))
-        write_json(working / "environment.json", environment(seconds=60.0 + seed))
+        write_json(working / "environment.json", environment(precision="fp16"))
         if variant != "ensemble":
             epochs = np.arange(1, 13)
             loss = np.exp(-epochs / 4) + rng.normal(0, 0.01, 12)
-            history = {"epoch": epochs, "train_loss": loss, "validation_loss": loss, "validation_dice": 0.9 - loss / 2}
-            pd.DataFrame(history).to_parquet(working / "history.parquet")
-    row = {"model": variant, "runtime": "torch", "device": "cpu", "dtype": "fp32", "batch": 1, "size": 256}
+            columns = {"train_loss": loss, "validation_loss": loss, "validation_dice": 0.9 - loss / 2}
+            pd.DataFrame({"epoch": epochs, **columns, "seconds": 5.0 + seed}).to_parquet(working / "history.parquet")
     times = {"median_ms": 20 * SHIFTS[variant] + seed, "p5_ms": 9.0, "p95_ms": 40.0, "n": 50}
-    write_json(folder / "latency" / "laptop.json", {"machine": "laptop", "rows": [row | times]})
+    write_timing(folder, variant, "a processor, 2 threads", "fp32", times)
+
+
+def write_timing(folder: Path, variant: str, device: str, dtype: str, times: dict[str, float]) -> None:
+    row = {"model": variant, "runtime": "torch eager", "device": device, "dtype": dtype, "batch": 1, "size": 256}
+    write_json(folder / "latency" / f"{trial_id(device)}.json", {"machine": device, "rows": [row | times]})
+
+
+@contextmanager
+def unsealed(folder: Path) -> Iterator[Path]:
+    """Gives a copy of a finished folder to change; sealed again, it takes the place of the first."""
+    (folder / MANIFEST).unlink()
+    with sealed_folder(folder) as working:
+        shutil.copytree(folder, working, dirs_exist_ok=True)
+        yield working
 
 
 def write_evaluation(

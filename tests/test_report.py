@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,19 @@ import pandas as pd
 import pytest
 
 from medbench.bench.errors import MedbenchError
-from medbench.bench.records import sealed_folder, write_json, write_yaml
+from medbench.bench.records import read_yaml, write_json, write_yaml
 from medbench.bench.stats import compare, holm
 from medbench.reports import load
-from medbench.reports.gallery import chosen, outline
+from medbench.reports.figures import training_curves
+from medbench.reports.gallery import chosen, outline, pictures
+from medbench.reports.load import load_studies
+from medbench.reports.notes import warnings_of
 from medbench.reports.page import anchor_of, write_report
+from medbench.reports.tables import cells, variants_table
 
-from .fabricated_store import environment, fabricate, trial_id
+from .fabricated_store import environment, fabricate, trial_id, unsealed, write_timing
+
+HOSTILE = "<script>alert('$1$')</script>"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +49,45 @@ def facts(out: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def page(out: Path) -> str:
     return (out / "index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a study with two seeds, a fold, twin variants, hostile names and an uncommon primary metric."""
+    store = tmp_path_factory.mktemp("odd")
+    study = fabricate(store, n_seeds=2, n_images=6)
+    variants = study["variants"]
+    variants["key"] = variants.pop("no_baa")
+    variants["twin"] = variants["medlitenet"]
+    study["question"] = variants["key"]["description"] = HOSTILE
+    variants[HOSTILE] = variants.pop("ensemble")
+    for variant in variants.values():
+        variant["trials"] = [trial | {"fold": 0} for trial in variant["trials"]]
+    write_yaml(store / "studies" / "baa.yaml", study | {"primary": "assd", "margin": 0.5})
+    return write_report([store], store / "out").parent
+
+
+@pytest.fixture(scope="module")
+def odd_facts(odd: Path) -> dict[str, Any]:
+    return json.loads((odd / "report.json").read_text())["studies"][0]
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, Any]]]:
+    """The page and the studies of a store with two studies of one seed each."""
+    store = tmp_path_factory.mktemp("single")
+    fabricate(store, "first", n_seeds=1, n_images=3)
+    fabricate(store, "second one", n_seeds=1, n_images=3)
+    return write([store], store / "out")
+
+
+def evaluation_of(store: Path, variant: str, seed: int, label: str = "clean") -> Path:
+    return store / "trials" / trial_id(variant, seed) / "evaluations" / trial_id(variant, seed, label)
+
+
+def rescore(store: Path, variant: str, seed: int, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    with unsealed(evaluation_of(store, variant, seed)) as folder:
+        change(pd.read_parquet(folder / "scores.parquet")).to_parquet(folder / "scores.parquet")
 
 
 def write(stores: list[Path], out: Path) -> tuple[str, list[dict[str, Any]]]:
@@ -177,7 +223,7 @@ def test_the_page_needs_nothing_but_itself(page: str) -> None:
 
 
 def test_settings_that_differ_are_shown_and_the_others_are_not(facts: dict[str, Any]) -> None:
-    rows = {row["key"]: row for row in facts["differing_settings"]}
+    rows = facts["differing_settings"]
 
     assert rows["options.boundary_attention"]["no_baa"] is False
     assert rows["options.boundary_attention"]["ensemble"] is None
@@ -188,7 +234,7 @@ def test_latency_says_on_what_it_was_measured(page: str, facts: dict[str, Any]) 
     row = next(row for row in facts["variants"] if row["variant"] == "no_baa")
 
     assert row["latency_ms"] == 51.0
-    assert "laptop: cpu, torch, fp32, 256 × 256, batch 1" in page
+    assert "Latency: median; a processor, 2 threads, torch eager, fp32, 256 × 256, batch 1." in page
 
 
 def test_the_gallery_ranks_by_the_mean_over_variants_and_seeds(store: Path, facts: dict[str, Any]) -> None:
@@ -212,8 +258,10 @@ def test_the_same_store_gives_the_same_bytes(store: Path, out: Path, tmp_path: P
     assert len(files) == 7
 
 
-def test_a_sound_store_has_no_warnings(facts: dict[str, Any]) -> None:
-    assert facts["warnings"] == []
+def test_a_sound_store_has_no_warning_but_that_the_ensemble_holds_the_baseline(facts: dict[str, Any]) -> None:
+    assert facts["warnings"] == [
+        "ensemble contains the baseline's own trainings; interval and p are wider than need be."
+    ]
 
 
 def test_an_unfinished_trial_is_named_and_not_read(tmp_path: Path) -> None:
@@ -233,9 +281,10 @@ def test_an_unfinished_evaluation_is_named(tmp_path: Path) -> None:
     trial = trial_id("no_baa", 0)
     shutil.rmtree(tmp_path / "trials" / trial / "evaluations" / trial_id("no_baa", 0, "ph2"))
 
-    page, _ = write([tmp_path], tmp_path / "out")
+    (study,) = load_studies([tmp_path])
 
-    assert f"3 of 3 trials done. no_baa, seed 0: ph2 of trial {trial} not evaluated" in page
+    assert study.missing == (f"no_baa, seed 0: ph2 of trial {trial} not evaluated",)
+    assert len(study.trials) == 3
 
 
 def test_a_store_without_finished_trials_still_gives_a_page(tmp_path: Path) -> None:
@@ -247,30 +296,23 @@ def test_a_store_without_finished_trials_still_gives_a_page(tmp_path: Path) -> N
     assert "0 of 9 trials done" in page
 
 
-def test_with_one_seed_no_claim_is_made(tmp_path: Path) -> None:
-    fabricate(tmp_path, n_seeds=1, n_images=6)
+def test_with_one_seed_no_claim_is_made(single: tuple[str, list[dict[str, Any]]]) -> None:
+    page, (facts, _) = single
 
-    page, (facts,) = write([tmp_path], tmp_path / "out")
-
-    assert "(1 seed × 6 images). One seed: no claim about the method can be made." in page
+    assert "(1 seed × 3 images). One seed: no claim about the method can be made." in page
     assert {row["verdict"] for row in facts["comparisons"] if row["metric"] == "dice"} == {"no claim"}
     assert facts["warnings"][0].startswith("One seed only: medlitenet, no_baa, ensemble.")
 
 
 def test_mixed_origins_and_dirty_code_are_named(tmp_path: Path) -> None:
     fabricate(tmp_path, n_images=4)
-    folder = tmp_path / "trials" / trial_id("medlitenet", 0)
-    (folder / "manifest.json").unlink()
     other = environment(device_name="a GPU", git_dirty=True, packages={"torch": "2.9.0", "numpy": "2.4.6"})
-    with sealed_folder(tmp_path / "sealed") as working:
-        shutil.copytree(folder, working, dirs_exist_ok=True)
-        write_json(working / "environment.json", other)
-    shutil.rmtree(folder)
-    (tmp_path / "sealed").rename(folder)
+    with unsealed(tmp_path / "trials" / trial_id("medlitenet", 0)) as folder:
+        write_json(folder / "environment.json", other)
 
-    _, (facts,) = write([tmp_path], tmp_path / "out")
+    (study,) = load_studies([tmp_path])
 
-    assert [warning.split(":")[0] for warning in facts["warnings"]] == [
+    assert [warning.split(":")[0] for warning in warnings_of(study, study.scores)[1:]] == [
         "Mixed hardware",
         "Mixed versions of torch",
         "Uncommitted changes",
@@ -279,13 +321,7 @@ def test_mixed_origins_and_dirty_code_are_named(tmp_path: Path) -> None:
 
 def test_a_half_done_cross_validation_is_compared_on_the_images_that_all_seeds_share(tmp_path: Path) -> None:
     study = fabricate(tmp_path, n_images=4)
-    path = tmp_path / "trials" / trial_id("no_baa", 1) / "evaluations" / trial_id("no_baa", 1, "clean")
-    scores = pd.read_parquet(path / "scores.parquet").iloc[1:]
-    shutil.rmtree(path)
-    with sealed_folder(path) as working:
-        write_yaml(working / "config.yaml", {"trial": path.parents[1].name, "name": "clean"})
-        write_json(working / "environment.json", environment())
-        scores.to_parquet(working / "scores.parquet")
+    rescore(tmp_path, "no_baa", 1, lambda scores: scores.iloc[1:])
     study["variants"]["no_baa"]["trials"][1]["fold"] = 2
     write_yaml(tmp_path / "studies" / "baa.yaml", study)
 
@@ -296,24 +332,15 @@ def test_a_half_done_cross_validation_is_compared_on_the_images_that_all_seeds_s
     assert "Test images differ on clean: 3 of 4 images" in page
 
 
-def test_hostile_names_are_text(tmp_path: Path) -> None:
-    study = fabricate(tmp_path, n_seeds=1, n_images=3)
-    hostile = "<script>alert('$1$')</script>"
-    study["question"] = study["variants"]["no_baa"]["description"] = hostile
-    study["variants"][hostile] = study["variants"].pop("no_baa")
-    write_yaml(tmp_path / "studies" / "baa.yaml", study)
-
-    page, _ = write([tmp_path], tmp_path / "out")
+def test_hostile_names_are_text(odd: Path) -> None:
+    page = (odd / "index.html").read_text()
 
     assert "script" not in Links(page).tags
     assert "&lt;script&gt;" in page
 
 
-def test_several_studies_get_an_overview(tmp_path: Path) -> None:
-    fabricate(tmp_path, "first", n_seeds=1, n_images=3)
-    fabricate(tmp_path, "second one", n_seeds=1, n_images=3)
-
-    page, studies = write([tmp_path], tmp_path / "out")
+def test_several_studies_get_an_overview(single: tuple[str, list[dict[str, Any]]]) -> None:
+    page, studies = single
 
     assert [study["study"] for study in studies] == ["first", "second one"]
     assert {"#first", f"#{anchor_of('second one')}"} <= set(Links(page).targets)
@@ -324,9 +351,9 @@ def test_stores_are_one_pool_of_trials(store: Path, tmp_path: Path) -> None:
     shutil.rmtree(left / "trials" / trial_id("no_baa", 0))
     shutil.rmtree(right / "trials" / trial_id("ensemble", 1))
 
-    _, (facts,) = write([left, right], tmp_path / "out")
+    (study,) = load_studies([left, right])
 
-    assert facts["n_trials"] == 9
+    assert len(study.trials) == 9
 
 
 def test_a_path_without_studies_is_refused(tmp_path: Path) -> None:
@@ -364,3 +391,219 @@ def test_an_outline_is_scaled_to_the_picture() -> None:
 
 def test_an_empty_mask_has_no_outline() -> None:
     assert outline(np.zeros((4, 4), dtype=bool), 4, 4) == ""
+
+
+def test_the_equivalence_interval_is_in_the_tables_and_explained(store: Path, facts: dict[str, Any], page: str) -> None:
+    scores = load(store).query("evaluation == 'clean'")
+    a, b = (
+        scores[scores["variant"] == variant].pivot(index="seed", columns="image", values="dice")
+        for variant in ("ensemble", "medlitenet")
+    )
+
+    row = next(row for row in facts["comparisons"] if (row["variant"], row["metric"]) == ("ensemble", "dice"))
+
+    expected = compare(a, b)
+    assert (row["tost_low"], row["tost_high"]) == pytest.approx((expected.tost_low, expected.tost_high))
+    assert "Practically equal: the 90 % interval" in page
+
+
+def test_a_variant_without_description_goes_by_its_name(facts: dict[str, Any]) -> None:
+    assert {answer["label"] for answer in facts["answers"]} == {"Without boundary-aware attention", "ensemble"}
+
+
+def test_the_seconds_of_a_trial_are_those_of_its_epochs(facts: dict[str, Any]) -> None:
+    seconds = {(trial["variant"], trial["seed"]): trial["seconds"] for trial in facts["trials"]}
+
+    assert seconds["no_baa", 2] == 12 * 7.0
+    assert seconds["ensemble", 2] is None
+
+
+def test_latex_has_macros_where_pdflatex_knows_no_character(out: Path) -> None:
+    text = "".join(path.read_text() for path in sorted((out / "tables").glob("*.tex")))
+
+    assert text.isascii()
+    assert "Dice, mean $\\pm$ SD over seeds" in text
+    assert "difference in Dice" in text
+    assert "$<$ 0.001" in text
+
+
+def test_the_primary_metric_is_in_print_whatever_it_is(odd: Path) -> None:
+    assert "ASSD (px), mean" in (odd / "tables" / "baa-variants.tex").read_text()
+
+
+def test_variants_that_share_trials_have_one_row_of_them(odd: Path) -> None:
+    links = Links((odd / "index.html").read_text())
+
+    assert len(links.ids) == len(set(links.ids))
+    assert len([id for id in links.ids if id.startswith("baa-trial-")]) == 6
+
+
+def test_a_shared_trial_is_made_once(odd_facts: dict[str, Any]) -> None:
+    made = [what for environment in odd_facts["environments"].values() for what in environment["of"]]
+
+    assert len(made) == len(set(made)) == 6 + 12
+
+
+def test_all_variants_that_share_trainings_with_the_baseline_are_named(odd_facts: dict[str, Any]) -> None:
+    assert any(
+        text.startswith(f"twin, {HOSTILE} contain the baseline's own trainings") for text in odd_facts["warnings"]
+    )
+
+
+def test_two_seeds_are_warned_of(odd_facts: dict[str, Any]) -> None:
+    assert odd_facts["warnings"][0].startswith("Two seeds: intervals can be very wide by chance")
+
+
+def test_split_sizes_of_a_cross_validation_are_said_to_be_those_of_fold_0(odd: Path) -> None:
+    assert "test 6 (fold 0;" in (odd / "index.html").read_text()
+
+
+def test_a_variant_may_be_called_key(odd_facts: dict[str, Any]) -> None:
+    assert odd_facts["differing_settings"]["options.boundary_attention"]["key"] is False
+
+
+def test_each_fold_shows_its_images_from_its_own_gallery_folder(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_seeds=1, n_images=6)
+    first, second = (tmp_path / "gallery" / trial_id(name) for name in ("gallery", "another fold's"))
+    second.mkdir()
+    for path in sorted(first.iterdir())[:6]:
+        path.rename(second / path.name)
+    with unsealed(evaluation_of(tmp_path, "no_baa", 0)) as folder:
+        write_yaml(folder / "config.yaml", read_yaml(folder / "config.yaml") | {"images_digest": second.name})
+
+    (study,) = load_studies([tmp_path])
+    shown = pictures(study, study.scores)
+
+    assert len({picture.image for picture in shown}) == 6
+    assert all(picture.reference for picture in shown)
+
+
+def test_an_accelerator_gives_the_headline_latency(store: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(store, tmp_path / "copy")
+    for variant in ("medlitenet", "no_baa", "ensemble"):
+        write_timing(copy / "trials" / trial_id(variant, 0), variant, "some GPU", "fp16", {"median_ms": 1.5})
+
+    (study,) = load_studies([copy])
+    table = variants_table(study, cells(study, study.scores))
+
+    assert set(table["latency_at"]) == {"some GPU, torch eager, fp16, 256 × 256, batch 1"}
+    assert set(table["latency_ms"]) == {1.5}
+
+
+def test_a_timing_found_twice_counts_once(store: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(store, tmp_path / "copy")
+
+    (study,) = load_studies([store, copy, store / "trials" / ".."])
+
+    assert [len(trial.latency) for trial in study.trials] == [1] * 9
+
+
+def test_images_left_out_of_another_test_set_are_counted(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_images=2)
+    for label in ("clean", "ph2"):
+        with unsealed(evaluation_of(tmp_path, "no_baa", 0, label)) as folder:
+            write_yaml(folder / "config.yaml", read_yaml(folder / "config.yaml") | {"left_out": 4})
+
+    (study,) = load_studies([tmp_path])
+
+    assert [text for text in warnings_of(study, study.scores) if "left out" in text] == ["Images left out of ph2: 4."]
+
+
+def test_pooled_scores_are_over_the_images_of_the_mean(store: Path) -> None:
+    (study,) = load_studies([store])
+    partial = study.scores.query("not (variant == 'no_baa' and seed == 1 and image == 'ISIC_0000003')")
+
+    table = variants_table(study, cells(study, partial)).set_index(["evaluation", "variant"])
+
+    others = study.scores.query("image != 'ISIC_0000003'")
+    expected = variants_table(study, cells(study, others)).set_index(["evaluation", "variant"])
+    columns = ["dice_mean", "pooled_dice", "pooled_iou_sd_seeds"]
+    assert list(table.loc[("clean", "no_baa"), columns]) == pytest.approx(
+        list(expected.loc[("clean", "no_baa"), columns])
+    )
+
+
+def test_damaged_scores_are_named_and_not_read(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_images=3)
+    path = evaluation_of(tmp_path, "no_baa", 1) / "scores.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    (study,) = load_studies([tmp_path])
+
+    assert f"{path.relative_to(tmp_path)} is damaged and was not read" in warnings_of(study, study.scores)[0]
+    read = study.scores.query("variant == 'no_baa' and evaluation == 'clean'")
+    assert set(read["seed"]) == {0, 2}
+
+
+def test_a_sound_copy_stands_in_for_damaged_scores(store: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(store, tmp_path / "copy")
+    path = evaluation_of(copy, "no_baa", 1) / "scores.parquet"
+    path.write_bytes(bytes(path.stat().st_size))
+
+    (study,) = load_studies([copy, store])
+
+    assert study.missing == ()
+
+
+def test_scores_without_pixel_counts_are_refused(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_seeds=1, n_images=2)
+    rescore(tmp_path, "no_baa", 0, lambda scores: scores.drop(columns=["tp", "fn"]))
+
+    with pytest.raises(MedbenchError, match=r"scores\.parquet: no column tp, fn; delete"):
+        load_studies([tmp_path])
+
+
+def test_seeds_that_share_no_image_give_a_page_that_says_so(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_seeds=2, n_images=4)
+    for variant in ("medlitenet", "no_baa", "ensemble"):
+        shutil.rmtree(evaluation_of(tmp_path, variant, 0, "ph2"))
+        rescore(tmp_path, variant, 0, lambda scores: scores.iloc[:2])
+        rescore(tmp_path, variant, 1, lambda scores: scores.iloc[2:])
+        shutil.rmtree(evaluation_of(tmp_path, variant, 1, "ph2"))
+
+    page, _ = write([tmp_path], tmp_path / "out")
+
+    assert "0 of 4 images have Dice from every variant and seed" in page
+    assert "No image yet that every seed of a variant was scored on." in page
+
+
+def test_timings_of_a_variant_without_scores_give_a_page(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_images=3, n_seeds=1)
+    for variant in ("medlitenet", "no_baa"):
+        shutil.rmtree(tmp_path / "trials" / trial_id(variant, 0) / "latency")
+    shutil.rmtree(tmp_path / "trials" / trial_id("ensemble", 0) / "evaluations")
+
+    page, _ = write([tmp_path], tmp_path / "out")
+
+    assert "against parameters." in page
+
+
+def test_a_store_without_the_primary_metric_gives_a_page_that_says_so(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_seeds=1, n_images=3)
+    write_yaml(tmp_path / "studies" / "baa.yaml", study | {"primary": "artifact_fpr"})
+
+    page, _ = write([tmp_path], tmp_path / "out")
+
+    assert "0 of 3 images have Artifact FPR from every variant and seed" in page
+
+
+def test_an_image_without_a_number_is_left_out_of_its_variant(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_images=4)
+    rescore(tmp_path, "no_baa", 0, lambda scores: scores.assign(dice=scores["dice"].where(scores.index != 1)))
+
+    page, (facts,) = write([tmp_path], tmp_path / "out")
+
+    rows = [row for row in facts["variants"] if row["evaluation"] == "clean"]
+    assert [row["n_images"] for row in rows] == [4, 3, 4]
+    assert "3 of 4 images have Dice" in page
+
+
+def test_a_single_epoch_is_drawn_as_a_point() -> None:
+    one = pd.DataFrame({"variant": ["a"], "epoch": [1], "train_loss": [0.5], "validation_dice": [0.6]})
+
+    points = re.compile(r"<use[^>]*var\(--c0\)")
+
+    assert points.search(training_curves(one, ["a"], "one"))
+    assert not points.search(training_curves(pd.concat([one, one.assign(epoch=2)]), ["a"], "two"))
