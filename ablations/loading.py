@@ -5,6 +5,7 @@ Every error is one line with the file, the line and the key.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from ..bench.errors import MedbenchError, UnknownNameError
 from .document import Document
-from .spec import Study, merge
+from .spec import KEYS, Study, merge
 
 HERE = Path(__file__).parent
 MESSAGES = {
@@ -132,13 +133,16 @@ def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str], s
             del keys[2:3]  # pydantic names the branch of the union here; the file has no such key
         dotted = ".".join(map(str, keys))
         message = MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            close = get_close_matches(str(keys[-1]), KEYS, n=1)
+            message += f"; did you mean {close[0]!r}?" if close else ""
         if first["type"] == "float_type" and isinstance(first["input"], str):
             message += f" (YAML takes {first['input']!r} for text; write 0.001 or 1.0e-3)"
         if any(_concerns(setting, dotted) for setting in settings):
             place = f"--set {dotted}"
         else:
-            place = document.place(keys, overlay)
-        raise MedbenchError(f"{place}: {f'{dotted}: ' if dotted else ''}{message}") from error
+            place = f"{document.place(keys, overlay)}{f': {dotted}' if dotted else ''}"
+        raise MedbenchError(f"{place}: {message}") from error
     return study
 
 

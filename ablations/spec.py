@@ -214,6 +214,9 @@ class Study(Spec):
         return self.variants[variant].encoder_weights or self.encoder_weights
 
 
+KEYS = {key for part in (Study, VariantSpec, DatasetSpec, EnsembleSpec, Training, Augment) for key in part.model_fields}
+
+
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """`overlay` laid over `base`, mapping by mapping; lists and plain values are replaced."""
     merged = dict(base)

@@ -166,7 +166,7 @@ def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
         return
     _print_table(("name", "where", "what it is"), [(row["name"], row["place"], row["description"]) for row in rows])
     for row in rows:
-        if not row["here"]:
+        if row["name"] != "synthetic":
             typer.echo(f"{row['name']}: {row['how']} (expected in <data>/{row['name']}; --data or MEDBENCH_DATA)")
 
 

@@ -184,7 +184,7 @@ def _evaluations(
         ]
         if trained_on:
             raise MedbenchError(
-                f"evaluate: {name}: {len(trained_on)} of its images were trained or selected on, the first is "
+                f"{name}: {len(trained_on)} of its images were trained or selected on, the first is "
                 f"{tested.image_set.name}/{trained_on[0]}; test on a set that does not share them"
             )
         config = {

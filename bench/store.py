@@ -12,7 +12,7 @@ from torch import Tensor
 from .errors import MedbenchError
 from .records import is_sealed, read_json, read_yaml, short_id
 
-PROTOCOL = 1  # raised whenever the meaning of a result changes
+PROTOCOL = 2  # raised whenever the meaning of a result changes
 
 
 def trial_id(config: Mapping[str, Any]) -> str:

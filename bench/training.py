@@ -65,10 +65,15 @@ def prepare(seed: int, threads: int) -> None:
 def size_at(epoch: int, epochs: int, full: int, progressive_sizes: Mapping[float, float]) -> int:
     """The input size of an epoch, a multiple of 32: `progressive_sizes` maps shares of the epochs to shares of `full`.
 
+    A stage starts at the epoch that its share falls in, so that the last epochs have the last size however few.
+
     >>> [size_at(epoch, 8, 128, {0.0: 0.5, 0.25: 0.75, 0.5: 1.0}) for epoch in range(8)]
     [64, 64, 96, 96, 128, 128, 128, 128]
+    >>> size_at(0, 1, 128, {0.0: 0.5, 0.5: 1.0})
+    128
     """
-    start = max(share for share in progressive_sizes if share * epochs <= epoch)
+    # Shares such as 0.7 are not exact: 0.7 * 10 may fall just below 7.
+    start = max(share for share in progressive_sizes if math.floor(share * epochs + 1e-9) <= epoch)
     return max(STEP, round(progressive_sizes[start] * full / STEP) * STEP)
 
 

@@ -223,6 +223,7 @@ def _render(contexts: list[dict[str, Any]]) -> str:
         "p": notes.p_text,
         "digits": notes.digits_of,
         "thousands": lambda value: "–" if value is None else f"{value:,.0f}".replace(",", "\N{THIN SPACE}"),
+        "seconds": lambda value: "–" if value is None else f"{value:.1f}" if value < 10 else f"{value:.0f}",
         "setting": lambda value: (
             "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         ),

@@ -65,9 +65,9 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
 
     Columns: study, evaluation, variant, n_seeds, n_images, n_empty (over all its trials); for each metric
     <metric>_mean, _sd_seeds (of the seeds' means), _sd_images (of the images' means), _ci_low, _ci_high (95 %, crossed:
-    for new seeds and new images; NaN with one seed); pooled_dice, pooled_iou (mean over seeds of one confusion matrix
-    over all pixels of these images) and their _sd_seeds; parameters, macs (at 256 x 256), latency_ms, latency_at;
-    trials (ids, space-separated).
+    for new seeds and new images, cut where the metric's range ends; NaN with one seed); pooled_dice, pooled_iou (mean
+    over seeds of one confusion matrix over all pixels of these images) and their _sd_seeds; parameters, macs (at
+    256 x 256), latency_ms, latency_at; trials (ids, space-separated).
     """
     headline = _headline_latency(study)
     rows: list[dict[str, Any]] = []
@@ -81,8 +81,8 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
             row[f"{metric}_mean"] = summary.mean
             row[f"{metric}_sd_seeds"] = summary.sd_seeds
             row[f"{metric}_sd_images"] = summary.sd_images
-            row[f"{metric}_ci_low"] = summary.ci_low
-            row[f"{metric}_ci_high"] = summary.ci_high
+            ends = np.array([summary.ci_low, summary.ci_high], dtype=np.float64)  # NaN where there is no interval
+            row[f"{metric}_ci_low"], row[f"{metric}_ci_high"] = ends.clip(0, np.inf if KNOWN[metric].unit else 1)
         shared: Any = cell.scores[cell.scores["image"].isin(list(cell.tables[study.spec["primary"]]))]
         matrices = [pooled({name: seed[name].to_numpy() for name in COUNTS}) for _, seed in shared.groupby("seed")]
         for metric in ("dice", "iou"):

@@ -165,11 +165,11 @@ def test_a_mistake_is_told_in_one_line_with_file_line_and_key(tmp_path: Path, ol
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["training.epochs=many"], "--set training.epochs: training.epochs: Input should be a valid integer"),
-        (["training.epoch=3"], "--set training.epoch: training.epoch: there is no such key"),
+        (["training.epochs=many"], "--set training.epochs: Input should be a valid integer"),
+        (["training.epoch=3"], "--set training.epoch: there is no such key; did you mean 'epochs'?"),
         (["training.epochs"], "write it as key=value"),
         (["training.epochs=[1"], "the value is not YAML"),
-        (["training=3"], "--set training: training: "),
+        (["training=3"], "--set training: "),
     ],
 )
 def test_a_wrong_setting_names_the_option(tmp_path: Path, settings: list[str], said: str) -> None:
