@@ -30,6 +30,8 @@ format: $(BIN)/.installed ## format and mend what ruff can mend
 	$(BIN)/ruff format .
 
 benchmarks: $(BIN)/.installed ## time medbench against named peers in the same run
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,benchmarks]'
+	$(BIN)/python tests/benchmarks/metrics.py
 	$(BIN)/python tests/benchmarks/training.py
 
 clean: ## remove what was made here: environment, builds, demo (a store in runs/ stays)

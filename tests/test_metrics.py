@@ -2,12 +2,11 @@ from fractions import Fraction
 from itertools import product
 from math import hypot, sqrt
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_erosion, distance_transform_cdt, distance_transform_edt, gaussian_filter
 
 from medbench.bench.metrics import METRICS, Mask, n_empty, pooled, score_masks
 
@@ -153,19 +152,17 @@ def test_distances_of_a_large_pair_agree_with_a_distance_transform(spacing) -> N
     assert scores["assd"] == pytest.approx(np.concatenate([to_r, to_p]).mean())
 
 
-def test_boundary_iou_agrees_with_its_authors_code() -> None:
-    def mask_to_boundary(mask, dilation_ratio=0.02):
-        """Cheng et al.'s own function, from bowenc0221/boundary-iou-api."""
-        h, w = mask.shape
-        dilation = max(int(round(dilation_ratio * np.sqrt(h**2 + w**2))), 1)  # noqa: RUF046
-        padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=[0])
-        eroded = cv2.erode(padded, np.ones((3, 3), dtype=np.uint8), iterations=dilation)
-        return mask - eroded[1 : h + 1, 1 : w + 1]
-
+def test_boundary_iou_agrees_with_its_definition_by_distances() -> None:
+    """The band is what lies within d = 2 % of the diagonal of the background or the outside, in chessboard distance."""
     p, r = blob(3, 240, 310), blob(4, 240, 310)
+    width = round(0.02 * hypot(240, 310))
 
-    p_band, r_band = (mask_to_boundary(mask.astype(np.uint8)) for mask in (p, r))
-    assert scores_of(p, r)["biou"] == pytest.approx(((p_band * r_band) > 0).sum() / ((p_band + r_band) > 0).sum())
+    p_band, r_band = (
+        mask & (np.asarray(distance_transform_cdt(np.pad(mask, 1)))[1:-1, 1:-1] <= width) for mask in (p, r)
+    )
+
+    assert width == 8
+    assert scores_of(p, r)["biou"] == pytest.approx((p_band & r_band).sum() / (p_band | r_band).sum())
 
 
 @settings(deadline=None)
@@ -226,6 +223,20 @@ def test_images_do_not_see_each_other() -> None:
 
     for index in range(3):
         assert {name: values[index] for name, values in together.items()} == scores_of(p[index], r[index])
+
+
+def test_threads_change_no_score() -> None:
+    p, r = (np.stack([blob(seed, 40, 50) for seed in seeds]) for seeds in ((1, 2, 3), (4, 5, 6)))
+
+    alone, together = score_masks(p, r), score_masks(p, r, threads=3)
+
+    assert all(np.array_equal(alone[name], together[name]) for name in alone)
+
+
+def test_masks_need_not_be_contiguous() -> None:
+    p, r = blob(1, 40, 50), blob(2, 40, 50)
+
+    assert scores_of(p[::-1, ::2], r[::-1, ::2]) == scores_of(p[::-1, ::2].copy(), r[::-1, ::2].copy())
 
 
 def test_no_images_give_empty_columns() -> None:
