@@ -79,7 +79,22 @@ def answer(study: Study, row: dict[str, Any]) -> dict[str, str]:
         "label": label.strip().rstrip("."),
         "effect": effect,
         "rest": rest,
+        "may": row["may"],
+        "may_not": row["may_not"],
+        "cost": _cost(row, study.spec.get("margin") or 0.0),
     }
+
+
+def _cost(row: dict[str, Any], margin: float) -> str:
+    """What it would take to find a difference as large as the margin; empty where the study was large enough."""
+    if not row["minimum_detectable"] or row["minimum_detectable"] <= margin or not margin:
+        return ""
+    seeds, images = row["seeds_needed"], row["images_needed"]
+    ways = [f"{seeds} seeds"] if seeds else []
+    ways += [f"{images:,} images".replace(",", "\N{THIN SPACE}")] if images else []
+    if not ways:
+        return f"Neither more seeds nor more images alone would let it find a difference of {margin:g}."
+    return f"To find a difference of {margin:g} in 80 % of such studies takes {' or '.join(ways)}."
 
 
 def warnings_of(study: Study, scores: pd.DataFrame) -> list[str]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from ..bench.records import short_id, write_json, write_text
 from . import figures, notes, tables
+from .comparisons import comparisons_table
 from .gallery import Picture, pictures
 from .load import Study, load_studies
 
@@ -33,7 +34,7 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
     for study in load_studies(stores):
         scores = study.scores
         cells = tables.cells(study, scores)
-        variants, comparisons = tables.variants_table(study, cells), tables.comparisons_table(study, cells)
+        variants, comparisons = tables.variants_table(study, cells), comparisons_table(study, cells)
         facts = _facts(study, scores, variants, comparisons)
         shown = pictures(study, scores)
         facts["gallery"] = [_without_data(picture) for picture in shown]

@@ -1,4 +1,4 @@
-"""The tables of a report: variants, comparisons with the baseline, and what differs between variants.
+"""The tables of a report: variants, their settings and timings.
 
 Every table is a frame of plain values, one row a thing, NaN or None where there is no number.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
-from ..bench.stats import Comparison, compare, holm, summarize, verdict
+from ..bench.stats import summarize
 from .load import Study
 
 KNOWN = METRICS | {
@@ -19,7 +19,6 @@ KNOWN = METRICS | {
         "artifact_fpr", "Artifact FPR", "", False, "share of artifact pixels outside the lesion predicted as lesion"
     )
 }
-LEVEL = 0.95
 
 
 def wording(metric: str) -> str:
@@ -96,57 +95,6 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
-    """One row per evaluation, metric and variant other than the baseline, where both have scores.
-
-    Differences are variant - baseline. p values are adjusted by Holm over the variants of one evaluation and metric;
-    the verdict is given on the primary metric only, for the others are exploratory.
-
-    Columns: study, evaluation, metric, variant, baseline, difference, ci_low, ci_high (95 %), tost_low, tost_high
-    (90 %; practically equal within the margin), p_value, p_adjusted, df, effect_size, seed_share, n_seeds_variant,
-    n_seeds_baseline, n_images, verdict, reason, trials, baseline_trials.
-    """
-    baseline = study.spec["baseline"]
-    rows: list[dict[str, Any]] = []
-    for evaluation in study.spec["evaluations"]:
-        against = cells.get((evaluation, baseline))
-        if against is None:
-            continue
-        others = [v for v in study.spec["variants"] if v != baseline and (evaluation, v) in cells]
-        for metric in against.tables:
-            compared = {v: _compare(cells[evaluation, v], against, metric) for v in others}
-            family = {variant: comparison for variant, comparison in compared.items() if comparison is not None}
-            adjusted = holm([comparison.p_value for comparison in family.values()])
-            for (variant, comparison), p_adjusted in zip(family.items(), adjusted, strict=True):
-                rows.append(
-                    {
-                        "study": study.name,
-                        "evaluation": evaluation,
-                        "metric": metric,
-                        "variant": variant,
-                        "baseline": baseline,
-                        "difference": comparison.difference,
-                        "ci_low": comparison.ci_low,
-                        "ci_high": comparison.ci_high,
-                        "tost_low": comparison.tost_low,
-                        "tost_high": comparison.tost_high,
-                        "p_value": comparison.p_value,
-                        "p_adjusted": p_adjusted,
-                        "df": comparison.df,
-                        "effect_size": comparison.effect_size,
-                        "seed_share": comparison.seed_share,
-                        "n_seeds_variant": comparison.n_seeds_a,
-                        "n_seeds_baseline": comparison.n_seeds_b,
-                        "n_images": comparison.n_images,
-                        "verdict": _verdict(study, metric, comparison, p_adjusted),
-                        "reason": comparison.reason,
-                        "trials": cells[evaluation, variant].trials,
-                        "baseline_trials": against.trials,
-                    }
-                )
-    return pd.DataFrame(rows)
-
-
 def differing_settings(study: Study) -> dict[str, dict[str, Any]]:
     """Every key (dotted) in which the variants' settings differ -> the setting of each variant.
 
@@ -194,22 +142,6 @@ def _cell(scores: pd.DataFrame) -> Cell:
     wide = scores.pivot_table(index="seed", columns="image", values=metrics, aggfunc="mean")
     tables = {metric: wide.xs(metric, axis=1).dropna(axis="columns") for metric in metrics}
     return Cell(scores=scores, tables={metric: table for metric, table in tables.items() if not table.empty})
-
-
-def _compare(cell: Cell, against: Cell, metric: str) -> Comparison | None:
-    """Compares two variants on the images that every seed of both was scored on; None when there is none."""
-    if metric not in cell.tables:
-        return None
-    a, b = cell.tables[metric], against.tables[metric]
-    images = a.columns.intersection(b.columns)
-    return None if images.empty else compare(a[images].to_numpy(), b[images].to_numpy(), level=LEVEL)
-
-
-def _verdict(study: Study, metric: str, comparison: Comparison, p_adjusted: float | None) -> str | None:
-    if metric != study.spec["primary"]:
-        return None
-    margin = study.spec.get("margin") or 0.0
-    return verdict(comparison, margin, p_adjusted, higher_is_better=KNOWN[metric].higher_is_better)
 
 
 def _headline_latency(study: Study) -> dict[str, dict[str, Any]]:

@@ -22,10 +22,10 @@ from medbench.bench.cli import app
 ROOT = Path(__file__).parent.parent
 PACKAGES = [medbench.ablations, medbench.bench, medbench.datasets, medbench.models, medbench.reports]
 MODULES = [
-    f"{package.__name__}.{module.name}"
+    module.name
     for package in PACKAGES
-    for module in pkgutil.iter_modules(package.__path__)
-    if module.name != "__main__"
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not module.name.endswith("__main__")
 ]
 
 

@@ -1,0 +1,36 @@
+"""What scores of S seeds x N images per variant allow to say: intervals, tests, power, ranks, and the words for it.
+
+`crossed` is the analysis that claims rest on. `fixed` and `ranks` describe; neither speaks of new trainings.
+"""
+
+from .claims import Claim, claim
+from .crossed import ALPHA, Comparison, Components, Summary, compare, summarize
+from .families import benjamini_hochberg, holm
+from .fixed import Effects, FixedModel, effects, fixed_model
+from .margins import equivalence, non_inferiority
+from .power import Needed, minimum_detectable, needed
+from .ranks import Ranks, rank_stability
+
+__all__ = [
+    "ALPHA",
+    "Claim",
+    "Comparison",
+    "Components",
+    "Effects",
+    "FixedModel",
+    "Needed",
+    "Ranks",
+    "Summary",
+    "benjamini_hochberg",
+    "claim",
+    "compare",
+    "effects",
+    "equivalence",
+    "fixed_model",
+    "holm",
+    "minimum_detectable",
+    "needed",
+    "non_inferiority",
+    "rank_stability",
+    "summarize",
+]

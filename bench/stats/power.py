@@ -1,0 +1,76 @@
+"""How small a difference a study can find, and what it would cost to find a smaller one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]
+
+from .crossed import ALPHA, Components, student_quantile
+
+POWER = 0.8
+MOST_SEEDS, MOST_IMAGES = 1_000, 1_000_000
+_noncentrality: Callable[[float, float, float, float], float] = cast(Any, special).ncfdtrinc  # of (1, df, cdf, F)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """Seeds of each variant, with the images at hand; and images, with the seeds at hand. None: no number is enough."""
+
+    seeds: int | None
+    images: int | None
+
+
+def minimum_detectable(
+    components: Components, *, n_seeds: Sequence[int] | None = None, n_images: int | None = None, power: float = POWER
+) -> float:
+    """The true difference that the crossed test at 5 % finds with probability `power`, in the unit of the scores.
+
+    The components are taken for the truth, though they are estimates: with few seeds, expect this to be off by half.
+
+    Args:
+        components: of a `Comparison`.
+        n_seeds: of each variant, 2 or more; by default those that the components were estimated from.
+        n_images: 2 or more; by default those that the components were estimated from.
+        power: in (0.05, 1).
+
+    Source: the square of a noncentral t is a noncentral F, whose noncentrality scipy inverts.
+    """
+    error, df = components.error(n_seeds or components.n_seeds, n_images or components.n_images)
+    beyond = student_quantile(df, 1 - ALPHA / 2) ** 2
+    return error * _noncentrality(1, df, 1 - power, beyond) ** 0.5
+
+
+def needed(components: Components, difference: float, *, power: float = POWER) -> Needed:
+    """The least numbers of seeds, or of images, with which `minimum_detectable` is no larger than `difference`.
+
+    Args:
+        components: of a `Comparison`.
+        difference: above 0, in the unit of the scores: what would matter, not what was observed.
+        power: in (0.05, 1).
+
+    Raises:
+        ValueError: the difference is not above 0.
+    """
+    if not difference > 0:
+        raise ValueError(f"difference must be above 0, got {difference}")
+    variants = len(components.n_seeds)
+
+    def found(*, seeds: int | None = None, images: int | None = None) -> bool:
+        n_seeds = None if seeds is None else [seeds] * variants
+        return minimum_detectable(components, n_seeds=n_seeds, n_images=images, power=power) <= difference
+
+    return Needed(
+        seeds=_least(lambda n: found(seeds=n), MOST_SEEDS), images=_least(lambda n: found(images=n), MOST_IMAGES)
+    )
+
+
+def _least(enough: Callable[[int], bool], most: int) -> int | None:
+    """The smallest number from 2 to `most` that is enough, where all larger ones are too."""
+    if not enough(most):
+        return None
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

@@ -1,0 +1,92 @@
+"""The language of claims."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medbench.bench.stats import Claim, Comparison, claim, compare, minimum_detectable
+
+RNG = np.random.default_rng(0)
+A, B = (0.8 + RNG.normal(0, 0.01, 50) + RNG.normal(0, 0.01, (3, 50)) for _ in range(2))
+
+
+def around(difference: float, error: float) -> Comparison:
+    """A comparison with that difference and standard error, and many degrees of freedom."""
+    return replace(
+        compare(A, B),
+        difference=difference,
+        error=error,
+        df=1000.0,
+        ci_low=difference - 1.96 * error,
+        ci_high=difference + 1.96 * error,
+    )
+
+
+def say(comparison: Comparison, margin: float = 0.01, p: float | None = 0.5, *, higher_is_better: bool = True) -> Claim:
+    return claim(comparison, margin, p, a="new", b="old", metric="Dice", higher_is_better=higher_is_better)
+
+
+@pytest.mark.parametrize(
+    ("difference", "error", "p_adjusted", "higher_is_better", "expected"),
+    [
+        pytest.param(0.03, 0.005, 0.001, True, "better", id="higher dice"),
+        pytest.param(-0.03, 0.005, 0.001, True, "worse", id="lower dice"),
+        pytest.param(-0.03, 0.005, 0.001, False, "better", id="lower distance"),
+        pytest.param(0.03, 0.005, 0.05, True, "no difference shown", id="5 % itself is not below 5 %"),
+        pytest.param(0.0, 0.02, 0.9, True, "no difference shown", id="too few data to call it equal"),
+        pytest.param(0.0, 0.003, 0.9, True, "equivalent within 0.01", id="the whole interval within the margin"),
+        pytest.param(0.004, 0.001, 0.001, True, "equivalent within 0.01", id="significant, yet below the margin"),
+        pytest.param(0.3, 0.005, None, True, "no difference shown", id="alone: its own p-value"),
+    ],
+)
+def test_verdicts(difference, error, p_adjusted, higher_is_better, expected) -> None:
+    assert say(around(difference, error), p=p_adjusted, higher_is_better=higher_is_better).verdict == expected
+
+
+def test_one_seed_decides_nothing_even_with_a_p_value() -> None:
+    words = say(compare(A[:1], B), p=0.001)
+
+    assert words.kind == "undecided"
+    assert words.verdict == "cannot be decided with 1 seed"
+    assert words.may.startswith("These very checkpoints differ by")
+    assert "Anything about the method" in words.may_not
+
+
+def test_one_image_decides_nothing() -> None:
+    assert say(compare(A[:, :1], B[:, :1])).verdict == "cannot be decided with 1 image"
+
+
+def test_a_better_variant_is_better_on_average_and_by_at_least_the_near_end_of_the_interval() -> None:
+    words = say(around(0.03, 0.005), p=0.001)
+
+    assert words.may == "For new trainings and new images, the mean Dice of new is better than that of old."
+    assert "more than 0.0202: +0.0202 to +0.0398 is possible" in words.may_not
+
+
+def test_equivalence_is_not_identity() -> None:
+    words = say(around(0.0, 0.003))
+
+    assert words.may == "For new trainings and new images, the mean Dice of new and old differs by less than 0.01."
+    assert "That they are the same" in words.may_not
+
+
+def test_no_difference_shown_says_what_would_have_been_found() -> None:
+    comparison = around(0.0, 0.02)
+    assert comparison.components is not None
+
+    words = say(comparison)
+
+    assert f"A difference of {minimum_detectable(comparison.components):.2g} in Dice" in words.may
+    assert words.may_not == "That there is none: -0.0392 to +0.0392 remains possible."
+
+
+@pytest.mark.parametrize(("difference", "higher_is_better"), [(0.02, True), (-0.02, False)])
+def test_a_variant_that_is_surely_not_much_worse_is_said_to_be_so(difference: float, higher_is_better: bool) -> None:
+    words = say(around(difference, 0.012), p=0.1, higher_is_better=higher_is_better)
+
+    assert "new is worse by less than 0.01, if at all." in words.may
+
+
+def test_without_a_margin_nothing_is_equivalent() -> None:
+    assert say(compare(A, A), margin=0).verdict == "no difference shown"
