@@ -29,9 +29,16 @@ format: $(BIN)/.installed ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmarks: $(BIN)/.installed ## time medbench against named peers in the same run
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,benchmarks]'
+# rliable needs an older pandas than medbench: it has an environment of its own.
+.venv/rliable/.installed: $(BIN)/.installed
+	$(PYTHON) -m venv .venv/rliable
+	.venv/rliable/bin/pip install --quiet --disable-pip-version-check rliable==1.2.0 arch==7.2.0 'pandas<3'
+	@touch $@
+
+benchmarks: .venv/rliable/.installed ## measure medbench against named peers in the same run
 	$(BIN)/python tests/benchmarks/metrics.py
+	$(BIN)/python tests/benchmarks/bootstrap.py .venv/rliable/bin/python
+	$(BIN)/python tests/benchmarks/calibration.py
 	$(BIN)/python tests/benchmarks/training.py
 
 clean: ## remove what was made here: environment, builds, demo (a store in runs/ stays)

@@ -90,3 +90,7 @@ def test_a_variant_that_is_surely_not_much_worse_is_said_to_be_so(difference: fl
 
 def test_without_a_margin_nothing_is_equivalent() -> None:
     assert say(compare(A, A), margin=0).verdict == "no difference shown"
+
+
+def test_without_a_margin_nothing_is_said_to_be_not_much_worse() -> None:
+    assert "if at all" not in say(around(0.02, 0.012), margin=0, p=0.1).may

@@ -71,7 +71,7 @@ def claim(
             may_not=f"That every training or every image shows it, or by more than {least:.3g}: {span} is possible.",
         )
     smallest = minimum_detectable(comparison.components)
-    is_spared = _below_alpha(non_inferiority(comparison, margin, higher_is_better=higher_is_better))
+    is_spared = margin > 0 and _below_alpha(non_inferiority(comparison, margin, higher_is_better=higher_is_better))
     spared = f" {a} is worse by less than {margin:g}, if at all." if is_spared else ""
     return Claim(
         kind="no difference shown",

@@ -1,0 +1,151 @@
+"""How often each method finds a difference between two variants where there is none, and where there is one.
+
+`make benchmarks` runs it. Scores are simulated with known variances: of images, of each variant on each image, of seeds
+and of the rest. At 5 % a calibrated test rejects about 5 % of true null hypotheses; one that rejects more makes claims
+that a new training would not keep. Power is only worth comparing between methods that are calibrated.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import expit
+
+from medbench.bench.stats import compare
+
+STUDIES, RESAMPLES, ALPHA = 1_000, 500, 0.05
+SHIFT = 0.01  # the true difference that power is counted for
+
+Table = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Numbers and standard deviations that scores are simulated with; `skewed` puts them below 1 as Dice is."""
+
+    name: str
+    seeds: int = 5
+    images: int = 200
+    image: float = 0.1
+    variant_by_image: float = 0.03
+    seed: float = 0.003
+    residual: float = 0.04
+    skewed: bool = False
+
+
+SCENARIOS = (
+    Scenario("as seen in practice"),
+    Scenario("three seeds", seeds=3),
+    Scenario("three seeds, many images", seeds=3, images=1000),
+    Scenario("ten seeds", seeds=10),
+    Scenario("few images", images=50),
+    Scenario("no seed variance", seed=0.0),
+    Scenario("large seed variance", seed=0.03),
+    Scenario("three seeds, large seed variance", seeds=3, seed=0.03),
+    Scenario("one variant under two names", seed=0.0, variant_by_image=0.0),
+    Scenario("skewed, bounded", skewed=True),
+    Scenario("skewed, large seed variance", seed=0.03, skewed=True),
+)
+
+
+def pair(rng: np.random.Generator, scenario: Scenario, shift: float) -> tuple[Table, Table]:
+    """Scores of two variants, (seeds, images) each, the first `shift` higher on average, before they are skewed."""
+    shape = (scenario.seeds, scenario.images)
+    image = rng.normal(0, scenario.image, scenario.images)
+
+    def scores(mean: float) -> Table:
+        own = image + rng.normal(0, scenario.variant_by_image, scenario.images)
+        deviation = own + rng.normal(0, scenario.seed, (scenario.seeds, 1)) + rng.normal(0, scenario.residual, shape)
+        return expit(2.2 + 10 * (deviation + mean)) if scenario.skewed else 0.85 + mean + deviation
+
+    return scores(shift), scores(0.0)
+
+
+def crossed(a: Table, b: Table, _: np.random.Generator) -> bool:
+    return (compare(a, b).p_value or 0.0) < ALPHA
+
+
+def seeds_cut(a: Table, b: Table, _: np.random.Generator) -> bool:
+    """The same sum of variances, cut as Obuchowski and Rockette cut it: the seeds' part is never below 0."""
+    n_seeds, n_images = a.shape
+    d = a.mean(axis=0) - b.mean(axis=0)
+    variance = d.var(ddof=1) / n_images
+    squares = variance**2 / (n_images - 1)
+    for table in (a, b):
+        rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+        of_seeds = table.mean(axis=1).var(ddof=1) / n_seeds
+        of_rest = np.square(rest).sum() / ((n_seeds - 1) * (n_images - 1)) / table.size
+        if of_seeds > of_rest:
+            variance += of_seeds - of_rest
+            squares += of_seeds**2 / (n_seeds - 1) + of_rest**2 / ((n_seeds - 1) * (n_images - 1))
+    return bool(2 * stats.t.sf(abs(d.mean()) / variance**0.5, variance**2 / squares) < ALPHA)
+
+
+def pooled_t(a: Table, b: Table, _: np.random.Generator) -> bool:
+    found: Any = stats.ttest_rel(a.ravel(), b.ravel())
+    return found.pvalue < ALPHA
+
+
+def pooled_wilcoxon(a: Table, b: Table, _: np.random.Generator) -> bool:
+    found: Any = stats.wilcoxon((a - b).ravel())
+    return found.pvalue < ALPHA
+
+
+def averaged_wilcoxon(a: Table, b: Table, _: np.random.Generator) -> bool:
+    found: Any = stats.wilcoxon(a.mean(axis=0) - b.mean(axis=0))
+    return found.pvalue < ALPHA
+
+
+def welch(a: Table, b: Table, _: np.random.Generator) -> bool:
+    found: Any = stats.ttest_ind(a.mean(axis=1), b.mean(axis=1), equal_var=False)
+    return found.pvalue < ALPHA
+
+
+def bootstrap(a: Table, b: Table, rng: np.random.Generator) -> bool:
+    """Two-way: images for both variants, seeds for each; the percentile interval leaves 0 out."""
+    n_seeds, n_images = a.shape
+    images = rng.multinomial(n_images, np.full(n_images, 1 / n_images), RESAMPLES) / n_images
+    weights = [rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), RESAMPLES) / n_seeds for _ in range(2)]
+    means = [(weight * (images @ table.T)).sum(axis=1) for weight, table in zip(weights, (a, b), strict=True)]
+    low, high = np.quantile(means[0] - means[1], [ALPHA / 2, 1 - ALPHA / 2])
+    return not low <= 0 <= high
+
+
+METHODS: dict[str, Callable[[Table, Table, np.random.Generator], bool]] = {
+    "medbench": crossed,
+    "seeds cut": seeds_cut,
+    "pooled t": pooled_t,
+    "pooled Wilcoxon": pooled_wilcoxon,
+    "averaged Wilcoxon": averaged_wilcoxon,
+    "Welch on seeds": welch,
+    "bootstrap": bootstrap,
+}
+
+
+def rates(scenario: Scenario, shift: float) -> dict[str, float]:
+    """Percent of simulated studies in which each method rejects; `covers`: in which our interval holds the shift."""
+    rng = np.random.default_rng(0)
+    found = dict.fromkeys([*METHODS, "covers"], 0)
+    for _ in range(STUDIES):
+        a, b = pair(rng, scenario, shift)
+        for name, rejects in METHODS.items():
+            found[name] += rejects(a, b, rng)
+        comparison = compare(a, b)
+        found["covers"] += (comparison.ci_low or 0.0) <= shift <= (comparison.ci_high or 0.0)
+    return {name: 100 * count / STUDIES for name, count in found.items()}
+
+
+def main() -> None:
+    print(f"{STUDIES} simulated studies a cell; rejected in %: no difference / a difference of {SHIFT}")
+    print(f"{'':34}" + "".join(f"{name:>19}" for name in METHODS) + f"{'95 % CI covers':>17}")
+    for scenario in SCENARIOS:
+        null, power = rates(scenario, 0.0), rates(scenario, SHIFT)
+        cells = "".join(f"{f'{null[name]:.1f} / {power[name]:.0f}':>19}" for name in METHODS)
+        print(f"{scenario.name:34}{cells}{null['covers']:>17.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
