@@ -3,13 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from .errors import MedbenchError
@@ -34,6 +36,14 @@ def main() -> None:
 def _console(*, stderr: bool = False) -> Console:
     """Prints text as it is: paths and questions are no markup, and lines are for the terminal to wrap."""
     return Console(stderr=stderr, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress(what: str) -> Generator[Callable[[int, int], None]]:
+    """Gives a function of things done and to do, which moves a bar on the terminal's standard error."""
+    with Progress(console=_console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
@@ -125,6 +135,109 @@ def report(
 
 def _default_store() -> Path:
     return Path(os.environ.get("MEDBENCH_STORE", "runs"))
+
+
+@app.command()
+@told_in_one_line
+def score(
+    prediction: Annotated[Path, typer.Option(help="Folder of predicted masks; grey levels are cut at half.")],
+    reference: Annotated[Path, typer.Option(help="Folder of reference masks with the same stems.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File for the scores of each image: .csv or .json.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score masks that any tool made, image by image, at the size of their references.
+
+    Files belong together by their stems; the endings _segmentation, _mask and _lesion do not count.
+    """
+    from .metrics import METRICS
+    from .records import write_json, write_text
+    from .scoring import score_folders
+
+    if out and out.suffix not in (".csv", ".json"):
+        raise MedbenchError(f"--out {out}: end the name in .csv or .json")
+    with _progress("scoring") as show:
+        scores = score_folders(prediction, reference, on_image=show)
+    summary = scores.summary()
+    if out and out.suffix == ".csv":
+        write_text(out, scores.per_image.to_csv(index=False))
+    elif out:
+        write_json(out, summary)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1))
+        return
+    cells = [
+        (
+            f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}",
+            *(f"{summary[kind][name]:.4f}" if name in summary[kind] else "" for kind in ("mean", "median", "pooled")),
+        )
+        for name, metric in METRICS.items()
+    ]
+    _print_table(("", "mean", "median", "pooled"), cells, right=(1, 2, 3))
+    typer.echo(
+        f"{summary['images']} images, {summary['n_empty']} with exactly one empty mask; mean and median over images, "
+        "pooled over all pixels"
+    )
+    if scores.without_reference:
+        typer.echo(f"{len(scores.without_reference)} predictions have no reference and were not scored")
+    if out:
+        typer.echo(f"each image's scores are in {out}")
+
+
+@app.command()
+@told_in_one_line
+def compare(
+    scores: Annotated[Path, typer.Argument(help="CSV file with the columns variant, seed, image and metrics.")],
+    baseline: Annotated[str, typer.Option(help="The variant that the others are compared with.")],
+    metric: Annotated[str, typer.Option(help="The column that is compared.")],
+    margin: Annotated[
+        float, typer.Option(min=0, help="A difference below it counts as practically nothing; 0: none does.")
+    ] = 0.0,
+    lower_is_better: Annotated[
+        bool, typer.Option("--lower-is-better", help="For metrics that medbench does not know.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare variants from a table that any tool made, and say what may be claimed of new trainings and new images."""
+    from .comparing import compare_variants, read_scores
+    from .metrics import METRICS
+
+    higher = METRICS[metric].higher_is_better if metric in METRICS else not lower_is_better
+    label = METRICS[metric].label if metric in METRICS else metric
+    tables = read_scores(scores, metric)
+    found = compare_variants(tables, baseline, metric=label, margin=margin, higher_is_better=higher)
+    if as_json:
+        typer.echo(json.dumps({**found, "metric": metric}, indent=1))
+        return
+    console = _console()
+    rows = [
+        (
+            row["variant"],
+            f"{row['mean']:.4f}",
+            "" if row["ci_low"] is None else f"{row['ci_low']:.4f} to {row['ci_high']:.4f}",
+            f"{row['n_seeds']} x {row['n_images']}",
+            str(row["place"]),
+            f"{100 * row['first_share']:.0f} %",
+        )
+        for row in found["variants"]
+    ]
+    header = ("variant", f"mean {label}", "95 % CI", "seeds x images", "place", "first in")
+    _print_table(header, rows, right=(1, 4, 5))
+    console.print("Intervals hold for new seeds and new images. First in: share of two-way bootstrap resamples.\n")
+    for row in found["comparisons"]:
+        span = "" if row["ci_low"] is None else f" [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]"
+        p = "" if row["p_adjusted"] is None else f", p = {row['p_adjusted']:.2g} (Holm)"
+        console.print(f"{row['variant']} - {baseline}: {row['difference']:+.4f}{span}{p}: {row['claim']}")
+        console.print(f"  It may be said: {row['may']}")
+        console.print(f"  It may not: {row['may_not']}")
+        if row["cost"]:
+            console.print(f"  {row['cost']}")
+        fixed = row["fixed_model"]
+        console.print(
+            f"  Of these very checkpoints alone: Wilcoxon p = {fixed['wilcoxon_p']:.2g}, "
+            f"permutation p = {fixed['permutation_p']:.2g}."
+        )
 
 
 @app.command()

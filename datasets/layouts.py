@@ -92,6 +92,28 @@ def folder(root: Path) -> FileSet:
     return _pair(root.resolve().name, root, ((path, None) for path in images), masks, groups, is_closed=True)
 
 
+def find_masks(root: Path) -> dict[str, Path]:
+    """Every mask below a folder by the id of its image: the stem without _segmentation, _mask or _lesion.
+
+    Where some files have such an ending, the others are no masks (PH2 keeps images and regions beside its masks).
+
+    Raises:
+        MedbenchError: the folder is missing or holds no mask, or two files could be the mask of one image.
+    """
+    paths = [path for path, _ in _walk(root) if path.suffix.lower() in IMAGE_ENDINGS]
+    marked = [path for path in paths if MASK_ENDING.search(_stem(path))]
+    found: dict[str, Path] = {}
+    for path in marked or paths:
+        id = MASK_ENDING.sub("", _stem(path))
+        if id in found:
+            raise MedbenchError(f"{path}: {found[id].name} could be the mask of {id} as well; keep one of them")
+        found[id] = path
+    if not found:
+        what = "holds no mask (jpg, png or bmp)" if root.is_dir() else "there is no such folder"
+        raise MedbenchError(f"{root}: {what}")
+    return found
+
+
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Every file that may be an image, in a fixed order, with the lower-case names of the folders from root to it."""
     for path in _paths(root):

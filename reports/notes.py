@@ -71,7 +71,7 @@ def answer(study: Study, row: dict[str, Any]) -> dict[str, str]:
         effect += f" [{signed(row['ci_low'], digits)}, {signed(row['ci_high'], digits)}]"
         p = p_text(row["p_adjusted"])
         p = f"p {p}" if p.startswith("<") else f"p = {p}"
-        rest = f"against {row['baseline']} ({over}, {p}, Holm): {row['verdict']}."
+        rest = f"against {row['baseline']} ({over}, {p}, Holm): {row['claim']}."
     label = study.spec["variants"][row["variant"]].get("description") or row["variant"]
     return {
         "evaluation": row["evaluation"],
@@ -81,20 +81,8 @@ def answer(study: Study, row: dict[str, Any]) -> dict[str, str]:
         "rest": rest,
         "may": row["may"],
         "may_not": row["may_not"],
-        "cost": _cost(row, study.spec.get("margin") or 0.0),
+        "cost": row["cost"],
     }
-
-
-def _cost(row: dict[str, Any], margin: float) -> str:
-    """What it would take to find a difference as large as the margin; empty where the study was large enough."""
-    if not row["minimum_detectable"] or row["minimum_detectable"] <= margin or not margin:
-        return ""
-    seeds, images = row["seeds_needed"], row["images_needed"]
-    ways = [f"{seeds} seeds"] if seeds else []
-    ways += [f"{images:,} images".replace(",", "\N{THIN SPACE}")] if images else []
-    if not ways:
-        return f"Neither more seeds nor more images alone would let it find a difference of {margin:g}."
-    return f"To find a difference of {margin:g} in 80 % of such studies takes {' or '.join(ways)}."
 
 
 def warnings_of(study: Study, scores: pd.DataFrame) -> list[str]:

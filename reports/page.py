@@ -206,7 +206,7 @@ def _comparisons_excerpt(comparisons: pd.DataFrame, primary: str) -> pd.DataFram
                 f"difference in {notes.heading(primary)}": notes.signed(row["difference"], digits),
                 "95 % CI": f"[{notes.signed(row['ci_low'], digits)}, {notes.signed(row['ci_high'], digits)}]",
                 "p (Holm)": notes.p_text(row["p_adjusted"]),
-                "verdict": row["verdict"],
+                "claim": row["claim"],
             }
             for row in tables.records(comparisons)
             if row["metric"] == primary

@@ -170,8 +170,8 @@ def test_p_values_are_adjusted_over_the_variants_of_an_evaluation(facts: dict[st
     assert [row["p_adjusted"] for row in family] == pytest.approx(holm([row["p_value"] for row in family]))
 
 
-def test_only_the_primary_metric_gets_a_verdict(facts: dict[str, Any]) -> None:
-    assert {row["metric"] for row in facts["comparisons"] if row["verdict"] is not None} == {"dice"}
+def test_only_the_primary_metric_gets_a_claim(facts: dict[str, Any]) -> None:
+    assert {row["metric"] for row in facts["comparisons"] if row["claim"] is not None} == {"dice"}
 
 
 def test_the_csv_holds_the_same_numbers_as_the_json(out: Path, facts: dict[str, Any]) -> None:
@@ -300,7 +300,7 @@ def test_with_one_seed_no_claim_is_made(single: tuple[str, list[dict[str, Any]]]
     page, (facts, _) = single
 
     assert "(1 seed × 3 images). One seed: no claim about the method can be made." in page
-    assert {row["verdict"] for row in facts["comparisons"] if row["metric"] == "dice"} == {
+    assert {row["claim"] for row in facts["comparisons"] if row["metric"] == "dice"} == {
         "cannot be decided with 1 seed"
     }
     assert facts["warnings"][0].startswith("One seed only: medlitenet, no_baa, ensemble.")

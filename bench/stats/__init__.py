@@ -6,6 +6,7 @@
 from .claims import Claim, claim
 from .crossed import ALPHA, Comparison, Components, Summary, compare, summarize
 from .families import benjamini_hochberg, holm
+from .findings import Finding, against_baseline
 from .fixed import Effects, FixedModel, effects, fixed_model
 from .margins import equivalence, non_inferiority
 from .power import Needed, minimum_detectable, needed
@@ -17,10 +18,12 @@ __all__ = [
     "Comparison",
     "Components",
     "Effects",
+    "Finding",
     "FixedModel",
     "Needed",
     "Ranks",
     "Summary",
+    "against_baseline",
     "benjamini_hochberg",
     "claim",
     "compare",

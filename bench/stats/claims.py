@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .crossed import ALPHA, Comparison
+from .crossed import ALPHA, Comparison, Components
 from .margins import equivalence, non_inferiority
-from .power import POWER, minimum_detectable
+from .power import POWER, minimum_detectable, needed
 
 Kind = Literal["better", "worse", "equivalent", "no difference shown", "undecided"]
 
@@ -79,6 +79,18 @@ def claim(
         may=f"A difference of {smallest:.2g} in {metric} would have been found in {POWER:.0%} of such studies.{spared}",
         may_not=f"That there is none: {span} remains possible.",
     )
+
+
+def cost(components: Components, margin: float) -> str | None:
+    """What it would take to find a difference as large as the margin, in a sentence; None where this study could."""
+    if margin <= 0 or minimum_detectable(components) <= margin:
+        return None
+    least = needed(components, margin)
+    ways = [f"{least.seeds} seeds a variant"] if least.seeds else []
+    ways += [f"{least.images} images"] if least.images else []
+    if not ways:
+        return f"Neither more seeds nor more images alone would let a study like this find a difference of {margin:g}."
+    return f"To find a difference of {margin:g} in {POWER:.0%} of such studies takes {' or '.join(ways)}."
 
 
 def _below_alpha(p_value: float | None) -> bool:

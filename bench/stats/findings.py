@@ -1,0 +1,108 @@
+"""Several variants against one baseline: the whole family of comparisons, each with everything that is said of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from .claims import Claim, claim, cost
+from .crossed import Comparison, compare
+from .families import holm
+from .fixed import Effects, effects
+from .margins import equivalence
+from .power import Needed, minimum_detectable, needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One variant against the baseline. What needs a margin is None where none was declared, and so are words."""
+
+    comparison: Comparison
+    p_adjusted: float | None  # by Holm over the family
+    effects: Effects
+    minimum_detectable: float | None  # in the unit of the scores
+    p_equivalence: float | None
+    needed: Needed | None  # to find a difference as large as the margin
+    claim: Claim | None
+    cost: str | None  # the same in words, where this study is too small for it
+
+    def row(self) -> dict[str, Any]:
+        """As plain values under the names that tables and JSON use."""
+        c = self.comparison
+        return {
+            "difference": c.difference,
+            "error": c.error,
+            "df": c.df,
+            "ci_low": c.ci_low,
+            "ci_high": c.ci_high,
+            "tost_low": c.tost_low,
+            "tost_high": c.tost_high,
+            "p_value": c.p_value,
+            "p_adjusted": self.p_adjusted,
+            "p_equivalence": self.p_equivalence,
+            "effect_size": self.effects.standardised,
+            "rank_biserial": self.effects.rank_biserial,
+            "improvement": self.effects.improvement,
+            "seed_share": c.seed_share,
+            "minimum_detectable": self.minimum_detectable,
+            "seeds_needed": self.needed and self.needed.seeds,
+            "images_needed": self.needed and self.needed.images,
+            "n_seeds_variant": c.n_seeds_a,
+            "n_seeds_baseline": c.n_seeds_b,
+            "n_images": c.n_images,
+            "claim": self.claim and self.claim.verdict,
+            "may": self.claim and self.claim.may,
+            "may_not": self.claim and self.claim.may_not,
+            "cost": self.cost,
+            "reason": c.reason,
+        }
+
+
+def against_baseline(
+    pairs: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    baseline: str,
+    metric: str,
+    margin: float | None,
+    higher_is_better: bool = True,
+    level: float = 0.95,
+) -> dict[str, Finding]:
+    """Compares every variant with the baseline; p-values are adjusted over all of them.
+
+    Args:
+        pairs: for each variant its (S, N) scores and the baseline's of the same images in the same order.
+        baseline: its name.
+        metric: its label.
+        margin: differences below it count as practically nothing, in the unit of the scores; None where the metric is
+            only looked at, and nothing is claimed.
+        higher_is_better: the metric's direction.
+        level: coverage of the intervals, in (0, 1).
+    """
+    compared = {variant: compare(a, b, level=level) for variant, (a, b) in pairs.items()}
+    adjusted = holm([comparison.p_value for comparison in compared.values()])
+    found: dict[str, Finding] = {}
+    for (variant, comparison), p_adjusted in zip(compared.items(), adjusted, strict=True):
+        components = comparison.components
+        words = None
+        if margin is not None:
+            words = claim(
+                comparison,
+                margin,
+                p_adjusted,
+                a=variant,
+                b=baseline,
+                metric=metric,
+                higher_is_better=higher_is_better,
+            )
+        found[variant] = Finding(
+            comparison=comparison,
+            p_adjusted=p_adjusted,
+            effects=effects(*pairs[variant]),
+            minimum_detectable=None if components is None else minimum_detectable(components),
+            p_equivalence=equivalence(comparison, margin) if margin else None,
+            needed=needed(components, margin) if margin and components else None,
+            claim=words,
+            cost=cost(components, margin) if margin and components else None,
+        )
+    return found

@@ -1,0 +1,163 @@
+"""`medbench compare`: variants from a table that any tool made."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from medbench.bench.cli import app
+from medbench.bench.comparing import read_scores
+from medbench.bench.stats import compare, fixed_model, holm, summarize
+
+KEYS = {"variant", "difference", "ci_low", "ci_high", "p_value", "p_adjusted", "claim"}
+
+
+def frame() -> pd.DataFrame:
+    """Three variants of 3, 4 and 3 seeds on 30 images; `good` is 0.03 better, `same` as good as `base`."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(0.85, 0.05, 30)
+    rows = [
+        {"variant": variant, "seed": seed, "image": f"im{index}", "dice": image[index] + shift + rng.normal(0, 0.01)}
+        for variant, shift, seeds in (("base", 0.0, 3), ("good", 0.03, 4), ("same", 0.0, 3))
+        for seed in range(seeds)
+        for index in range(30)
+    ]
+    return pd.DataFrame(rows).assign(hd95=lambda table: 1 - table["dice"], loss=lambda table: 1 - table["dice"])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "scores.csv"
+    frame().sample(frac=1, random_state=0).to_csv(path, index=False)
+    return path
+
+
+def run(file: Path, *words: str, metric: str = "dice", baseline: str = "base") -> Any:
+    command = ["compare", str(file), "--baseline", baseline, "--metric", metric, *words]
+    return CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+
+
+def compared(file: Path, *words: str, metric: str = "dice") -> dict[str, dict[str, Any]]:
+    result = run(file, "--json", *words, metric=metric)
+    assert result.exit_code == 0, result.output
+    return {row["variant"]: row for row in json.loads(result.output)["comparisons"]}
+
+
+def tables() -> dict[str, Any]:
+    wide = frame().pivot(index=["variant", "seed"], columns="image", values="dice")
+    return {variant: wide.loc[variant].to_numpy() for variant in ("base", "good", "same")}
+
+
+def test_json_holds_the_crossed_comparison_of_every_variant(file: Path) -> None:
+    found = compared(file)
+
+    assert set(found) == {"good", "same"}
+    expected = {name: compare(tables()[name], tables()["base"]) for name in found}
+    assert all(row.keys() >= KEYS for row in found.values())
+    for name, row in found.items():
+        assert row["difference"] == pytest.approx(expected[name].difference)
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx((expected[name].ci_low, expected[name].ci_high))
+    adjusted = holm([comparison.p_value for comparison in expected.values()])
+    assert [row["p_adjusted"] for row in found.values()] == pytest.approx(adjusted)
+    assert found["good"]["claim"] == "better"
+
+
+def test_rows_may_come_in_any_order(file: Path) -> None:
+    np.testing.assert_allclose(read_scores(file, "dice")["good"], tables()["good"])
+
+
+def test_fixed_model_tests_stand_apart(file: Path) -> None:
+    row = compared(file)["same"]
+
+    expected = fixed_model(tables()["same"], tables()["base"], rng=np.random.default_rng(1))
+    assert row["fixed_model"]["wilcoxon_p"] == pytest.approx(expected.wilcoxon_p)
+    assert row["fixed_model"]["permutation_p"] == pytest.approx(expected.permutation_p, abs=0.02)
+
+
+def test_variants_have_mean_interval_and_place(file: Path) -> None:
+    rows = {row["variant"]: row for row in json.loads(run(file, "--json").output)["variants"]}
+
+    expected = summarize(tables()["good"])
+    assert (rows["good"]["mean"], rows["good"]["ci_low"]) == pytest.approx((expected.mean, expected.ci_low))
+    assert (rows["good"]["place"], rows["good"]["first_share"]) == (1, 1)
+    assert rows["good"]["n_seeds"] == 4
+
+
+def test_a_margin_allows_equivalence(file: Path) -> None:
+    assert compared(file)["same"]["claim"] == "no difference shown"
+    assert compared(file, "--margin", "0.02")["same"]["claim"] == "equivalent within 0.02"
+
+
+@pytest.mark.parametrize(("metric", "words"), [("hd95", []), ("loss", ["--lower-is-better"])])
+def test_of_some_metrics_less_is_better(file: Path, metric: str, words: list[str]) -> None:
+    row = compared(file, *words, metric=metric)["good"]
+
+    assert row["difference"] < 0
+    assert row["claim"] == "better"
+
+
+def test_the_text_says_what_may_and_what_may_not_be_said(file: Path) -> None:
+    output = run(file, "--margin", "0.001").output
+
+    assert "mean Dice" in output
+    assert "It may be said: For new trainings and new images, the mean Dice of good is better" in output
+    assert "It may not: That there is none" in output
+    assert "Of these very checkpoints alone: Wilcoxon p = " in output
+    assert "To find a difference of 0.001 in 80% of such studies takes " in output
+
+
+def test_one_seed_decides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    frame().query("seed == 0").to_csv(path, index=False)
+
+    row = compared(path)["good"]
+
+    assert row["claim"] == "cannot be decided with 1 seed"
+    assert (row["ci_low"], row["p_value"]) == (None, None)
+    assert run(path).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t.drop(index=7), "no dice of variant base, seed 0, image im7; score that image"),
+        (lambda t: t.replace({"dice": {t.loc[3, "dice"]: None}}), ":5: dice of variant base, seed 0, image im3 is ''"),
+        (lambda t: pd.concat([t, t.iloc[[4]]]), ":302: a second score of variant base, seed 0, image im4"),
+        (lambda t: t.rename(columns={"seed": "run"}), "no column 'seed'; needed are variant, seed, image"),
+        (lambda t: t.rename(columns={"dice": "Dice"}), "unknown metric 'dice'. Did you mean 'Dice'?"),
+        (lambda t: t[:0], "holds no scores"),
+        (lambda t: t.query("variant == 'base'"), "base is the only variant"),
+        (lambda t: t.query("variant != 'base'"), "unknown variant 'base'"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_told_in_one_line(tmp_path: Path, spoil, message: str) -> None:
+    path = tmp_path / "scores.csv"
+    spoil(frame()).to_csv(path, index=False)
+
+    result = run(path)
+
+    assert result.exit_code == 2
+    assert message in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'a,"b\n'])
+def test_what_is_no_table_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_bytes(content)
+
+    result = run(path)
+
+    assert result.exit_code == 2
+    assert f"{path}: " in result.output
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    result = run(tmp_path / "none.csv")
+
+    assert result.exit_code == 2
+    assert "none.csv: cannot be read" in result.output
