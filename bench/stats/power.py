@@ -26,7 +26,7 @@ def minimum_detectable(
 ) -> float:
     """The true difference that the crossed test at 5 % finds with probability `power`, in the unit of the scores.
 
-    The components are taken for the truth, though they are estimates: with few seeds, expect this to be off by half.
+    The components are taken for the truth, though they are estimates, and rough ones with few seeds.
 
     Args:
         components: of a `Comparison`.
