@@ -21,6 +21,7 @@ MESSAGES = {
     "extra_forbidden": "there is no such key",
     "missing": "this key is missing",
     "tuple_type": "Input should be a valid list",
+    "model_type": "write a mapping here, as in dataset: {name: isic2018}",
 }
 NOT_STUDIES = ("defaults", "profiles")
 
@@ -134,7 +135,7 @@ def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str], s
         dotted = ".".join(map(str, keys))
         message = MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            close = get_close_matches(str(keys[-1]), KEYS, n=1)
+            close = get_close_matches(str(keys[-1]), KEYS - {keys[-1]}, n=1)
             message += f"; did you mean {close[0]!r}?" if close else ""
         if first["type"] == "float_type" and isinstance(first["input"], str):
             message += f" (YAML takes {first['input']!r} for text; write 0.001 or 1.0e-3)"

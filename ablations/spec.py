@@ -18,6 +18,10 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else _tuple(value)
+
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -143,12 +147,39 @@ class OtherSet(Spec):
         return self.dataset or Path(self.folder or "").resolve().name
 
 
+class ArtifactTest(Spec):
+    """Evaluations on the study's own test images with an artifact painted over them, one a severity."""
+
+    artifact: str
+    severity: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=5)], ...], BeforeValidator(_one_or_more), Field(min_length=1)
+    ]
+
+    @property
+    def names(self) -> dict[str, int]:
+        """What the evaluations are called in tables, with their severities."""
+        return {f"{self.artifact}-{severity}": severity for severity in self.severity}
+
+    @model_validator(mode="after")
+    def _differs(self) -> "ArtifactTest":
+        if len(self.names) < len(self.severity):
+            raise ValueError("severities must differ from each other")
+        return self
+
+
 def _kind_of_evaluation(value: Any) -> str:
-    return "clean" if isinstance(value, str) else "other"
+    if isinstance(value, str):
+        return "clean"
+    return (
+        "artifact" if isinstance(value, ArtifactTest) or (isinstance(value, dict) and "artifact" in value) else "other"
+    )
 
 
 Evaluation = Annotated[
-    Annotated[Literal["clean"], Tag("clean")] | Annotated[OtherSet, Tag("other")], Discriminator(_kind_of_evaluation)
+    Annotated[Literal["clean"], Tag("clean")]
+    | Annotated[OtherSet, Tag("other")]
+    | Annotated[ArtifactTest, Tag("artifact")],
+    Discriminator(_kind_of_evaluation),
 ]
 
 
@@ -190,7 +221,9 @@ class Study(Spec):
             raise _at(
                 "score_at", f"variants of the sizes {sorted(sizes)} can be compared at the native resolution only"
             )
-        names = ["clean" if each == "clean" else each.name for each in self.evaluate]
+        names: list[str] = []
+        for each in self.evaluate:
+            names += ["clean"] if each == "clean" else each.names if isinstance(each, ArtifactTest) else [each.name]
         if len(set(names)) < len(names):
             raise _at("evaluate", f"two evaluations have one name in {', '.join(names)}")
         trained = [name for name, variant in self.variants.items() if variant.model]
@@ -214,7 +247,11 @@ class Study(Spec):
         return self.variants[variant].encoder_weights or self.encoder_weights
 
 
-KEYS = {key for part in (Study, VariantSpec, DatasetSpec, EnsembleSpec, Training, Augment) for key in part.model_fields}
+KEYS = {
+    key
+    for part in (Study, VariantSpec, DatasetSpec, EnsembleSpec, Training, Augment, OtherSet, ArtifactTest)
+    for key in part.model_fields
+}
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,7 +140,9 @@ def _default_store() -> Path:
 @app.command()
 @told_in_one_line
 def score(
-    prediction: Annotated[Path, typer.Option(help="Folder of predicted masks; grey levels are cut at half.")],
+    prediction: Annotated[
+        Path, typer.Option(help="Folder of predicted masks, or of maps of probability, which are cut at half.")
+    ],
     reference: Annotated[Path, typer.Option(help="Folder of reference masks with the same stems.")],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File for the scores of each image: .csv or .json.")
@@ -194,17 +196,16 @@ def compare(
     margin: Annotated[
         float, typer.Option(min=0, help="A difference below it counts as practically nothing; 0: none does.")
     ] = 0.0,
-    lower_is_better: Annotated[
-        bool, typer.Option("--lower-is-better", help="For metrics that medbench does not know.")
-    ] = False,
+    higher_is_better: Annotated[
+        bool | None,
+        typer.Option("--higher-is-better/--lower-is-better", help="For metrics that medbench does not know."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare variants from a table that any tool made, and say what may be claimed of new trainings and new images."""
-    from .comparing import compare_variants, read_scores
-    from .metrics import METRICS
+    from .comparing import compare_variants, direction_of, read_scores
 
-    higher = METRICS[metric].higher_is_better if metric in METRICS else not lower_is_better
-    label = METRICS[metric].label if metric in METRICS else metric
+    label, higher = direction_of(metric, higher_is_better)
     tables = read_scores(scores, metric)
     found = compare_variants(tables, baseline, metric=label, margin=margin, higher_is_better=higher)
     if as_json:
@@ -218,19 +219,22 @@ def compare(
             "" if row["ci_low"] is None else f"{row['ci_low']:.4f} to {row['ci_high']:.4f}",
             f"{row['n_seeds']} x {row['n_images']}",
             str(row["place"]),
-            f"{100 * row['first_share']:.0f} %",
+            "" if row["first_share"] is None else f"{100 * row['first_share']:.0f} %",
         )
         for row in found["variants"]
     ]
     header = ("variant", f"mean {label}", "95 % CI", "seeds x images", "place", "first in")
     _print_table(header, rows, right=(1, 4, 5))
-    console.print("Intervals hold for new seeds and new images. First in: share of two-way bootstrap resamples.\n")
+    console.print(
+        "Intervals hold for new seeds and new images. First in: share of two-way bootstrap resamples; it describes "
+        "stability and is no test.\n"
+    )
     for row in found["comparisons"]:
         span = "" if row["ci_low"] is None else f" [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]"
         p = "" if row["p_adjusted"] is None else f", p = {row['p_adjusted']:.2g} (Holm)"
         console.print(f"{row['variant']} - {baseline}: {row['difference']:+.4f}{span}{p}: {row['claim']}")
         console.print(f"  It may be said: {row['may']}")
-        console.print(f"  It may not: {row['may_not']}")
+        console.print(f"  It does not show {row['not_shown']}")
         if row["cost"]:
             console.print(f"  {row['cost']}")
         fixed = row["fixed_model"]

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .errors import MedbenchError, UnknownNameError
+from .metrics import METRICS
 from .stats import against_baseline, fixed_model, rank_stability, summarize
 
 KEYS = ("variant", "seed", "image")
@@ -31,7 +32,10 @@ def read_scores(path: Path, metric: str) -> Tables:
         raise MedbenchError(f"{path}: cannot be read as CSV ({error})") from error
     for column in KEYS:
         if column not in table:
-            raise MedbenchError(f"{path}: no column {column!r}; needed are {', '.join(KEYS)} and metrics")
+            raise MedbenchError(
+                f"{path}: no column {column!r}; needed are {', '.join(KEYS)} and metrics, separated by commas; "
+                f"there are {', '.join(map(repr, table))}"
+            )
     if metric not in table or metric in KEYS:
         raise MedbenchError(f"{path}: {UnknownNameError('metric', metric, set(table) - {*KEYS})}")
     if table.empty:
@@ -45,12 +49,20 @@ def read_scores(path: Path, metric: str) -> Tables:
             f"{path}:{line + 2}: a second score of {_name(table.iloc[line])}; keep one, and one evaluation at a time"
         )
     wide = table.assign(value=values).pivot(index=["variant", "seed"], columns="image", values="value")
-    for row, column in np.argwhere(wide.isna().to_numpy()):
+    missing = np.argwhere(wide.isna().to_numpy())
+    for row, column in missing:
         variant, seed = wide.index[row]
         raise MedbenchError(
-            f"{path}: no {metric} of variant {variant}, seed {seed}, image {wide.columns[column]}; "
-            "score that image or leave it out of every variant and seed"
+            f"{path}: no {metric} of variant {variant}, seed {seed}, image {wide.columns[column]} "
+            f"({len(missing)} missing in all); score that image or leave it out of every variant and seed"
         )
+    for variant, group in wide.groupby(level="variant"):
+        varied = group.loc[group.nunique(axis="columns") > 1]
+        for _, seed in varied.index[varied.duplicated().to_numpy()]:
+            raise MedbenchError(
+                f"{path}: seed {seed} of variant {variant} has the scores of another seed, image by image; "
+                "copies are no new trainings"
+            )
     order = table["variant"].drop_duplicates()
     return {variant: wide.loc[variant].to_numpy() for variant in order}
 
@@ -61,7 +73,8 @@ def compare_variants(
     """Every variant against the baseline as plain values: `comparisons`, a row each, and `variants`.
 
     A row of `comparisons` is a `Finding` with, as `fixed_model`, the p-values of tests that speak of these checkpoints
-    alone. A row of `variants` has mean, interval, place, and the share of bootstrap resamples in which it came first.
+    alone. A row of `variants` has mean, interval, place, and the share of bootstrap resamples in which it came first
+    (None where a variant has one seed: nothing is known of another).
 
     Raises:
         MedbenchError: the baseline is none of the variants, or there is no other.
@@ -98,7 +111,7 @@ def compare_variants(
                 "n_seeds": summary.n_seeds,
                 "n_images": summary.n_images,
                 "place": int(place),
-                "first_share": float(first),
+                "first_share": float(first) if min(map(len, tables.values())) > 1 else None,
             }
         )
     return {"metric": metric, "baseline": baseline, "margin": margin, "variants": variants, "comparisons": comparisons}
@@ -106,3 +119,20 @@ def compare_variants(
 
 def _name(row: pd.Series) -> str:
     return ", ".join(f"{key} {row[key]}" for key in KEYS)
+
+
+def direction_of(metric: str, higher_is_better: bool | None) -> tuple[str, bool]:
+    """Label and direction of a metric: medbench's own by name or label, in any case; another's as told.
+
+    Raises:
+        MedbenchError: an unknown metric without a direction, or a known one with the wrong one.
+    """
+    known = {alias.lower(): each for each in METRICS.values() for alias in (each.name, each.label)}
+    found = known.get(metric.lower())
+    if found is None:
+        if higher_is_better is None:
+            raise MedbenchError(f"{metric}: unknown metric; say --higher-is-better or --lower-is-better")
+        return metric, higher_is_better
+    if higher_is_better not in (None, found.higher_is_better):
+        raise MedbenchError(f"{metric}: of {found.label}, {'higher' if found.higher_is_better else 'lower'} is better")
+    return found.label, found.higher_is_better

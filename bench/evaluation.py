@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from ..datasets.artifacts.painted import PaintedSet
 from ..datasets.base import ImageSet
 from ..datasets.cache import Arrays
 from .metrics import score_masks
@@ -29,10 +30,10 @@ def evaluate(
     ids: Sequence[str],
     *,
     score_at: str,
-    masks: Path,
+    masks: Path | None,
     on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> pd.DataFrame:
-    """Scores every image and writes the predicted masks as 1-bit PNG into the folder `masks`.
+    """Scores every image and writes the predicted masks as 1-bit PNG into the folder `masks`, if there is one.
 
     Args:
         model: images (B, 3, H, W) to logits (B, 1, H, W), on any device.
@@ -40,25 +41,40 @@ def evaluate(
         images: the test images at the model's input size.
         ids: which images.
         score_at: "native" resizes logits to the reference mask; "input" scores at the input size.
-        masks: a folder to write to.
+        masks: a folder to write to, or None.
         on_image: called with the numbers of images done and to do.
 
     Returns:
-        Columns image, height, width (of the masks compared), all metrics, and tp, fp, fn, tn in pixels.
+        Columns image, height, width (of the masks compared), all metrics, and tp, fp, fn, tn in pixels. Of a set with
+        an artifact that covers a part of the image also artifact_fpr, the share in [0, 1] of the artifact's pixels
+        outside the lesion that were predicted as lesion; NaN where there are none.
     """
-    masks.mkdir(parents=True, exist_ok=True)
+    if masks:
+        masks.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for image, logits in _logits(model, images, sorted(ids)):
         reference = image_set.mask(image) if score_at == "native" else images.masks[images.row[image]] > 0
         height, width = reference.shape
         prediction = threshold(logits, height, width)
         scores = score_masks(prediction[None], reference[None])
-        rows.append(
-            {"image": image, "height": height, "width": width, **{key: float(x[0]) for key, x in scores.items()}}
-        )
-        write_mask(masks / f"{image}.png", prediction, MASK_SIDE)
+        row = {"image": image, "height": height, "width": width, **{key: float(x[0]) for key, x in scores.items()}}
+        if isinstance(image_set, PaintedSet) and image_set.is_local:
+            row["artifact_fpr"] = _artifact_fpr(prediction, reference, image_set.artifact_mask(image))
+        rows.append(row)
+        if masks:
+            write_mask(masks / f"{image}.png", prediction, MASK_SIDE)
         on_image(len(rows), len(ids))
     return pd.DataFrame(rows)
+
+
+def _artifact_fpr(prediction: NDArray[np.bool_], reference: NDArray[np.bool_], artifact: NDArray[np.bool_]) -> float:
+    if artifact.shape != prediction.shape:
+        height, width = prediction.shape
+        share = cv2.resize(artifact.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        artifact = np.asarray(share) >= 0.5
+    outside = artifact & ~reference
+    n_outside = np.count_nonzero(outside)
+    return np.count_nonzero(prediction & outside) / n_outside if n_outside else float("nan")
 
 
 def _logits(model: nn.Module, images: Arrays, ids: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:

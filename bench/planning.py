@@ -1,13 +1,14 @@
 """From a study to jobs: every choice resolved, every image and weight named by its digest, every id known."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ..ablations.grid import Cell, expand
 from ..ablations.loading import Loaded
-from ..ablations.spec import OtherSet, Study
+from ..ablations.spec import ArtifactTest, OtherSet, Study
+from ..datasets.artifacts import ARTIFACTS
 from ..datasets.splits import Split, make_split
 from ..models.catalog import build_model, first_line, resolve_model
 from ..models.counting import count_macs, count_parameters
@@ -169,6 +170,13 @@ def _evaluations(
     learnt = {*split.train, *split.validation}
     seen = {opened.pixels[id] for id in learnt}
     for wanted in study.evaluate:
+        if isinstance(wanted, ArtifactTest):
+            _ = ARTIFACTS[wanted.artifact]
+            for name, severity in wanted.names.items():
+                artifact = {"kind": wanted.artifact, "severity": severity, "seed": 0}
+                tested = sets.painted(opened, split.test, artifact)
+                yield name, _evaluation(study, trial, name, tested, split.test, {**source}, artifact)
+            continue
         if isinstance(wanted, OtherSet):
             name = wanted.name
             where: dict[str, Any] = {"folder": wanted.folder} if wanted.folder else {"name": wanted.dataset}
@@ -187,18 +195,32 @@ def _evaluations(
                 f"{name}: {len(trained_on)} of its images were trained or selected on, the first is "
                 f"{tested.image_set.name}/{trained_on[0]}; test on a set that does not share them"
             )
-        config = {
-            "protocol": PROTOCOL,
-            "trial": trial,
-            "name": name,
-            "dataset": tested.image_set.name,
-            "score_at": study.score_at,
-            "images_digest": tested.digest_of(ids),
-            "images": list(ids),
-            "left_out": tested.left_out,
-            "source": {"set": where, "leave_out_broken": study.dataset.leave_out_broken},
-        }
-        yield name, {"id": evaluation_id(config), **config}
+        yield name, _evaluation(study, trial, name, tested, ids, where, None)
+
+
+def _evaluation(
+    study: Study,
+    trial: str,
+    name: str,
+    tested: OpenSet,
+    ids: Sequence[str],
+    where: dict[str, Any],
+    artifact: dict[str, Any] | None,
+) -> dict[str, Any]:
+    config = {
+        "protocol": PROTOCOL,
+        "trial": trial,
+        "name": name,
+        "dataset": tested.image_set.name,
+        "score_at": study.score_at,
+        "images_digest": tested.digest_of(ids),
+        "images": list(ids),
+        "left_out": tested.left_out,
+        "source": {"set": where, "leave_out_broken": study.dataset.leave_out_broken},
+    }
+    if artifact:
+        config["source"] |= {"artifact": artifact}
+    return {"id": evaluation_id(config), **config}
 
 
 def _record(
@@ -258,5 +280,10 @@ def _record(
         "n_images": {part: len(getattr(split, part)) for part in ("train", "validation", "test")},
         "left_out": opened.left_out,
         "evaluations": list(jobs[0].evaluations),
+        "artifacts": {
+            name: {key: artifact[key] for key in ("kind", "severity")}
+            for name, config in jobs[0].evaluations.items()
+            if (artifact := config["source"].get("artifact"))
+        },
         "variants": variants,
     }

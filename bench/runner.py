@@ -17,8 +17,7 @@ def decode(jobs: Sequence[Job], sets: Sets) -> None:
     """Decodes the images that jobs need, so that they find them in the cache."""
     for job in jobs:
         for config in ([] if job.is_ensemble else [job.config]) + list(job.evaluations.values()):
-            opened = sets.open(config["source"]["set"], leave_out_broken=config["source"]["leave_out_broken"])
-            sets.arrays(opened, job.config["size"])
+            sets.arrays(sets.test_set(config), job.config["size"])
 
 
 def left_to_do(planned: Plan, store: Store) -> list[Job]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..datasets.layouts import find_masks
-from ..datasets.reading import above_half, mask_levels, read_mask
+from ..datasets.reading import mask_levels, read_mask
 from .errors import MedbenchError
 from .metrics import COUNTS, METRICS, n_empty, pooled, score_masks
 
@@ -44,26 +45,35 @@ def score_folders(
 ) -> Scores:
     """Scores every reference mask's prediction, found by its stem (see `find_masks`), at the reference's size.
 
-    Every reference counts: leaving out images that a tool found nothing in would flatter it.
+    Every reference counts: leaving out images that a tool found nothing in would flatter it. Where no prediction has
+    more than two levels they are masks, of which the upper level is the lesion; else all are maps of probability and
+    cut at half of what their files can hold.
 
     Args:
-        predictions: a folder; grey levels are cut at half (see `above_half`).
+        predictions: a folder.
         references: a folder; read as masks of data sets are (see `read_mask`).
         on_image: called with the numbers of images done and to do.
 
     Raises:
-        MedbenchError: predictions are missing, cannot be read or have another size than their reference; names them.
+        MedbenchError: predictions are missing, cannot be read, have another size than their reference, or no level of
+            any reaches half; names them.
     """
     predicted, wanted = find_masks(predictions), find_masks(references)
     if missing := sorted(wanted.keys() - predicted.keys()):
         raise MedbenchError(
             f"{predictions}: no prediction for {_first(missing)} ({len(missing)} of {len(wanted)} references); "
-            "write an empty mask where nothing was found"
+            + (
+                f"{_first(spare)} belong to none: names must be equal"
+                if (spare := sorted(predicted.keys() - wanted.keys()))
+                else "write an empty mask where nothing was found"
+            )
         )
     rows: list[dict[str, Any]] = []
     problems: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row in pool.map(lambda id: _row(id, predicted[id], wanted[id]), sorted(wanted)):
+        ids = sorted(wanted)
+        half = _half([found for found in pool.map(_levels, (predicted[id] for id in ids)) if found], predictions)
+        for row in pool.map(lambda id: _row(id, predicted[id], wanted[id], half), ids):
             if isinstance(row, str):
                 problems.append(row)
             else:
@@ -75,15 +85,39 @@ def score_folders(
     return Scores(pd.DataFrame(rows), tuple(sorted(predicted.keys() - wanted.keys())))
 
 
-def _row(id: str, prediction: Path, reference: Path) -> dict[str, Any] | str:
+def _levels(path: Path) -> tuple[int, int] | None:
+    """How many levels a prediction has, and the highest; None where it cannot be read, which `_row` tells."""
+    try:
+        levels = np.unique(mask_levels(path))
+    except MedbenchError:
+        return None
+    return levels.size, int(levels[-1])
+
+
+def _half(found: Sequence[tuple[int, int]], folder: Path) -> float | None:
+    """The level above which maps of probability say lesion; None where all predictions are masks."""
+    if all(n_levels <= 2 for n_levels, _ in found):
+        return None
+    top = max(highest for _, highest in found)
+    half = (255 if top <= 255 else 65535) / 2
+    if top <= half:
+        raise MedbenchError(
+            f"{folder}: predictions have many levels, the highest {top}, none above half of 255; save masks as 0 and "
+            "255, probabilities from 0 to 255, and of label maps one label"
+        )
+    return half
+
+
+def _row(id: str, prediction: Path, reference: Path, half: float | None) -> dict[str, Any] | str:
     """The scores of one pair, or what is wrong with it."""
     try:
-        p, r = above_half(mask_levels(prediction)), read_mask(reference)
+        levels, r = mask_levels(prediction), read_mask(reference)
     except MedbenchError as error:
         return str(error)
-    if p.shape != r.shape:
-        sizes = " and ".join(f"{mask.shape[1]}x{mask.shape[0]}" for mask in (p, r))
+    if levels.shape != r.shape:
+        sizes = " and ".join(f"{array.shape[1]}x{array.shape[0]}" for array in (levels, r))
         return f"{prediction}: differs in size from {reference} ({sizes}); resize the prediction to the reference"
+    p = levels > half if half is not None else (levels == levels.max()) & (levels > 0)
     scores = score_masks(p[None], r[None])
     return {"image": id, "height": r.shape[0], "width": r.shape[1], **{key: float(x[0]) for key, x in scores.items()}}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..datasets.artifacts.painted import PaintedSet
 from ..datasets.base import ImageSet
 from ..datasets.cache import Arrays, load_arrays
 from ..datasets.catalog import open_dataset
@@ -50,6 +51,22 @@ class Sets:
         key = short_id([dict(source), leave_out_broken])
         if key not in self._open:
             self._open[key] = self._inspected(source, leave_out_broken)
+        return self._open[key]
+
+    def test_set(self, config: Mapping[str, Any]) -> OpenSet:
+        """The set of an evaluation: its `source` says where it is, and what is painted over which of its images."""
+        source = config["source"]
+        opened = self.open(source["set"], leave_out_broken=source["leave_out_broken"])
+        return self.painted(opened, config["images"], source["artifact"]) if source.get("artifact") else opened
+
+    def painted(self, opened: OpenSet, ids: Iterable[str], artifact: Mapping[str, Any]) -> OpenSet:
+        """Some images of a set under an artifact: `kind`, `severity`, `seed`."""
+        ids = sorted(ids)
+        key = short_id([id(opened), ids, dict(artifact)])
+        if key not in self._open:
+            image_set = PaintedSet(opened.image_set, ids, **artifact)
+            digests = {each: image_set.digest_over(opened.digests[each]) for each in ids}
+            self._open[key] = OpenSet(image_set, digests, {}, opened.left_out)
         return self._open[key]
 
     def arrays(self, opened: OpenSet, size: int) -> Arrays:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
+from ..datasets.artifacts.painted import PaintedSet
 from ..models.catalog import build_model
 from ..models.ensemble import Ensemble
 from .errors import MedbenchError
@@ -19,6 +20,8 @@ from .records import is_sealed, sealed_folder, write_json, write_yaml
 from .sets import Sets
 from .store import Store, save_weights
 from .training import best_device, prepare, train
+
+KEPT_OF_ARTIFACTS = 12  # images of an artifact evaluation whose picture and mask are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +146,12 @@ def _combine(job: Job, store: Store) -> None:
 def _evaluate(
     job: Job, name: str, config: dict[str, Any], model: nn.Module, store: Store, sets: Sets, tell: Callable[..., None]
 ) -> None:
-    source = config["source"]
-    opened = sets.open(source["set"], leave_out_broken=source["leave_out_broken"])
+    opened = sets.test_set(config)
     _same(opened.digest_of(config["images"]), config["images_digest"], opened.image_set.name)
     images = sets.arrays(opened, job.config["size"])
+    is_painted = isinstance(opened.image_set, PaintedSet)
     gallery = store.gallery(config["images_digest"])
-    if not is_sealed(gallery):
+    if not is_painted and not is_sealed(gallery):
         with sealed_folder(gallery) as folder:
             write_pictures(folder, opened.image_set, config["images"])
     with sealed_folder(store.evaluation(job.id, config["id"])) as folder:
@@ -158,9 +161,14 @@ def _evaluate(
             images,
             config["images"],
             score_at=config["score_at"],
-            masks=folder / "masks",
+            masks=None if is_painted else folder / "masks",
             on_image=lambda done, total: tell("image", evaluation=name, done=done, total=total),
         )
+        if is_painted:  # of so many evaluations, pictures are kept of what went worst
+            worst = scores.nsmallest(KEPT_OF_ARTIFACTS, "dice")["image"].to_list()
+            (folder / "pictures").mkdir()
+            write_pictures(folder / "pictures", opened.image_set, worst)
+            evaluate(model, opened.image_set, images, worst, score_at=config["score_at"], masks=folder / "masks")
         scores.to_parquet(folder / "scores.parquet", index=False)
         write_yaml(folder / "config.yaml", {key: value for key, value in config.items() if key != "id"})
         write_json(folder / "environment.json", environment(next(model.parameters()).device, "fp32"))

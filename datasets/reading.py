@@ -88,24 +88,6 @@ def binarise(levels: NDArray[np.integer]) -> NDArray[np.bool_]:
     return levels > (int(levels.min()) + int(levels.max())) / 2
 
 
-def above_half(levels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Lesion where a predicted level lies above half of what the file's range can hold (255, or 65535).
-
-    Unlike `binarise`, which trusts a reference to use its range: a faint map of probabilities is an empty prediction.
-    What has no more than two levels is no such map, and its upper level is the lesion; a single level is background if
-    it is 0.
-
-    >>> above_half(np.array([0, 40, 90])).tolist(), above_half(np.array([0, 1, 1])).tolist()
-    ([False, False, False], [False, True, True])
-    """
-    distinct = np.unique(levels)
-    if distinct.size == 1:
-        return levels > 0
-    if distinct.size == 2:
-        return levels == distinct[1]
-    return levels > (255 if distinct[-1] <= 255 else 65535) / 2
-
-
 def grey_share(levels: NDArray[np.integer]) -> float:
     """Share of a mask's pixels, in [0, 1], that lie off both ends of the range in use by more than a tenth of it."""
     low, high = float(levels.min()), float(levels.max())

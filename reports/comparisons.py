@@ -48,7 +48,8 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
                 }
                 for variant, finding in found.items()
             ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.astype({"seeds_needed": "Int64", "images_needed": "Int64"}) if len(table) else table
 
 
 def _pair(cell: Cell, against: Cell, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

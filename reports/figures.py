@@ -191,6 +191,35 @@ def forest(rows: pd.DataFrame, variants: Sequence[str], metric: str, margin: flo
         return _svg(figure, name, f"Differences in {KNOWN[metric].label} to the baseline with 95 % CI")
 
 
+def severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str:
+    """The primary metric lost by severity, a panel an artifact; bars are 95 % CI.
+
+    Args:
+        rows: one row an artifact, severity and variant: artifact, severity, variant, drop, drop_ci_low, drop_ci_high.
+        variants: every variant of the study in order.
+        metric: the primary metric.
+        name: unique in the page.
+    """
+    kinds = list(rows["artifact"].unique())
+    n_columns = min(len(kinds), 4)
+    n_rows = -(-len(kinds) // n_columns)
+    with _drawing(n_rows, n_columns, 2.2 * n_rows) as (figure, axes):
+        for axis, kind in zip(axes, kinds, strict=False):
+            axis.axhline(0, color=INK, linewidth=0.9)
+            for variant, group in rows.query("artifact == @kind").groupby("variant", sort=False):
+                position = variants.index(str(variant))
+                columns = ("severity", "drop", "drop_ci_low", "drop_ci_high")
+                x, y, low, high = (np.asarray(group[column], dtype=np.float64) for column in columns)
+                x += 0.12 * (position - (len(variants) - 1) / 2)  # beside each other
+                bars = None if np.isnan(low).any() else [y - low, high - y]
+                axis.errorbar(x, y, yerr=bars, fmt="o-", color=colour_of(position), markersize=4, elinewidth=1)
+            axis.set(title=kind, xlabel="severity", ylabel=f"{KNOWN[metric].label} lost")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for axis in axes[len(kinds) :]:
+            axis.set_visible(False)
+        return _svg(figure, name, f"{KNOWN[metric].label} lost by severity of artifacts")
+
+
 @contextmanager
 def _drawing(n_rows: int, n_columns: int, height: float) -> Iterator[tuple[Figure, list[Axes]]]:
     """A styled figure, outside pyplot so that nothing global is touched, and its axes from left to right."""

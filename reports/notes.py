@@ -80,7 +80,7 @@ def answer(study: Study, row: dict[str, Any]) -> dict[str, str]:
         "effect": effect,
         "rest": rest,
         "may": row["may"],
-        "may_not": row["may_not"],
+        "not_shown": row["not_shown"],
         "cost": row["cost"],
     }
 
@@ -100,6 +100,8 @@ def provenance(study: Study) -> dict[str, dict[str, Any]]:
 
 
 def _gaps(study: Study, scores: pd.DataFrame) -> Iterator[str]:
+    if (study.spec.get("dataset") or {}).get("name") == "synthetic":
+        yield "Synthetic images: they are computed, and nothing here speaks of photographs of skin."
     if study.missing:
         done = f"{len(study.trials)} of {study.n_planned} trials done"
         yield f"Unfinished: {done}. " + "; ".join(study.missing) + "."

@@ -17,6 +17,7 @@ from . import figures, notes, tables
 from .comparisons import comparisons_table
 from .gallery import Picture, pictures
 from .load import Study, load_studies
+from .robustness import relative_robustness, robustness_table
 
 HERE = Path(__file__).parent
 MAIN_METRICS = ("dice", "iou", "sensitivity", "specificity", "hd95", "artifact_fpr")  # in the page; the CSV has all
@@ -26,8 +27,8 @@ LATEX = {"−": "$-$", "±": r"$\pm$", "<": "$<$", "≥": r"$\geq$", "–": "--"
 def write_report(stores: Sequence[Path], out: Path) -> Path:
     """Writes the report of all studies in the stores into the folder `out` and returns the path of its index.html.
 
-    Besides: report.json and tables/<study>-{variants,comparisons,per-image}.csv with every metric, and of the first two
-    an excerpt for print as LaTeX (.tex).
+    Besides: report.json and tables/<study>-{variants,comparisons,per-image}.csv with every metric, of the first two an
+    excerpt for print as LaTeX (.tex), and -robustness.csv where artifacts were evaluated.
     Raises MedbenchError when a store holds no study.
     """
     contexts: list[dict[str, Any]] = []
@@ -35,7 +36,11 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
         scores = study.scores
         cells = tables.cells(study, scores)
         variants, comparisons = tables.variants_table(study, cells), comparisons_table(study, cells)
+        robustness = robustness_table(study, cells)
         facts = _facts(study, scores, variants, comparisons)
+        facts["robustness"] = tables.records(robustness)
+        relative = relative_robustness(robustness)
+        facts["relative_robustness"] = {str(kind): dict(row) for kind, row in relative.iterrows()}
         shown = pictures(study, scores)
         facts["gallery"] = [_without_data(picture) for picture in shown]
         anchor = anchor_of(study.name)
@@ -43,7 +48,7 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
             {
                 "facts": facts,
                 "anchor": anchor,
-                "figures": _figures(study, scores, variants, comparisons, anchor),
+                "figures": _figures(study, scores, variants, comparisons, robustness, anchor),
                 "pictures": shown,
                 "metrics": _metrics_by_evaluation(facts),
             }
@@ -51,6 +56,8 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
         stem = out / "tables" / study.name
         _write_tables(variants, f"{stem}-variants", _variants_excerpt(variants, study.spec["primary"]))
         _write_tables(comparisons, f"{stem}-comparisons", _comparisons_excerpt(comparisons, study.spec["primary"]))
+        if len(robustness):
+            write_text(Path(f"{stem}-robustness.csv"), robustness.to_csv(index=False))
         write_text(Path(f"{stem}-per-image.csv"), scores.to_csv(index=False))
     write_json(out / "report.json", {"studies": [context["facts"] for context in contexts]})
     index = out / "index.html"
@@ -81,6 +88,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
             for key in ("question", "profile", "baseline", "primary", "margin", "medbench", "protocol")
         },
         **{key: spec.get(key) for key in ("dataset", "n_images", "left_out", "score_at", "evaluations")},
+        "artifacts": spec.get("artifacts", {}),
         "n_trials": len(study.trials),
         "n_planned": study.n_planned,
         "answers": [notes.answer(study, row) for row in rows if row["metric"] == spec["primary"]],
@@ -120,9 +128,14 @@ def _environments(study: Study) -> dict[str, dict[str, Any]]:
 
 
 def _figures(
-    study: Study, scores: pd.DataFrame, variants: pd.DataFrame, comparisons: pd.DataFrame, anchor: str
+    study: Study,
+    scores: pd.DataFrame,
+    variants: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    robustness: pd.DataFrame,
+    anchor: str,
 ) -> dict[str, Markup]:
-    """The figures that the store has data for: curves, distribution, cost, forest."""
+    """The figures that the store has data for: curves, distribution, cost, forest, severity."""
     names, primary, first = list(study.spec["variants"]), study.spec["primary"], study.spec["evaluations"][0]
     drawn: dict[str, str | None] = {}
     histories = [t.history.assign(variant=t.variant, trial=t.id) for t in study.trials if t.history is not None]
@@ -136,8 +149,13 @@ def _figures(
     if len(variants):
         rows: Any = variants[variants["evaluation"] == first]
         drawn["cost"] = figures.cost(rows, names, primary, f"{anchor}-cost")
-    if len(comparisons) and len(rows := comparisons.query("metric == @primary")):
-        drawn["forest"] = figures.forest(rows, names, primary, study.spec.get("margin"), f"{anchor}-forest")
+    if len(robustness):
+        drawn["severity"] = figures.severity(robustness, names, primary, f"{anchor}-severity")
+    if len(comparisons):
+        has_own_figure = comparisons["evaluation"].isin(list(study.spec.get("artifacts", {})))
+        rows = comparisons[(comparisons["metric"] == primary) & ~has_own_figure]
+        if len(rows):
+            drawn["forest"] = figures.forest(rows, names, primary, study.spec.get("margin"), f"{anchor}-forest")
     return {name: Markup(svg) for name, svg in drawn.items() if svg is not None}
 
 

@@ -137,6 +137,17 @@ def test_a_study_expands_to_variants_times_seeds_times_folds(tmp_path: Path) -> 
         ("question: Is it better?", "", "mine.yaml:1: question: this key is missing"),
         ("[clean, {dataset: ph2}]", "[clen]", "mine.yaml:10: evaluate.0: Input should be 'clean'"),
         ("{dataset: ph2}", "{datset: ph2}", "mine.yaml:10: evaluate.1.datset: there is no such key"),
+        (
+            "{dataset: ph2}",
+            "{artifact: hair, severity: 6}",
+            "mine.yaml:10: evaluate.1.severity.0: Input should be less",
+        ),
+        ("{dataset: ph2}", "{artifact: hair}", "mine.yaml:10: evaluate.1.severity: this key is missing"),
+        (
+            "{dataset: ph2}",
+            "{artifact: hair, severity: [1, 1]}",
+            "mine.yaml:10: evaluate.1: severities must differ",
+        ),
         ("[clean, {dataset: ph2}]", "[clean, clean]", "mine.yaml:10: evaluate: two evaluations have one name"),
         ("evaluate:", "primary: dise\nevaluate:", "mine.yaml:10: primary: unknown metric 'dise'. Did you mean 'dice'?"),
         ("evaluate:", "seeds: [1, 1]\nevaluate:", "mine.yaml:10: seeds: seeds must differ"),

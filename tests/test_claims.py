@@ -50,7 +50,7 @@ def test_one_seed_decides_nothing_even_with_a_p_value() -> None:
     assert words.kind == "undecided"
     assert words.verdict == "cannot be decided with 1 seed"
     assert words.may.startswith("These very checkpoints differ by")
-    assert "Anything about the method" in words.may_not
+    assert words.not_shown.startswith("anything about the method")
 
 
 def test_one_image_decides_nothing() -> None:
@@ -60,32 +60,61 @@ def test_one_image_decides_nothing() -> None:
 def test_a_better_variant_is_better_on_average_and_by_at_least_the_near_end_of_the_interval() -> None:
     words = say(around(0.03, 0.005), p=0.001)
 
-    assert words.may == "For new trainings and new images, the mean Dice of new is better than that of old."
-    assert "more than 0.0202: +0.0202 to +0.0398 is possible" in words.may_not
+    assert words.may == "For new trainings and new images, new is better than old in mean Dice."
+    assert words.not_shown == (
+        "that every training or every image agrees, nor that it is by more than 0.0202 "
+        "(95 % interval +0.0202 to +0.0398)."
+    )
 
 
-def test_equivalence_is_not_identity() -> None:
-    words = say(around(0.0, 0.003))
+def test_equivalence_rests_on_the_90_percent_interval_and_is_not_identity() -> None:
+    comparison = replace(around(0.0, 0.003), tost_low=-0.005, tost_high=0.005)
 
-    assert words.may == "For new trainings and new images, the mean Dice of new and old differs by less than 0.01."
-    assert "That they are the same" in words.may_not
+    words = say(comparison)
+
+    assert words.may == (
+        "For new trainings and new images, new and old differ in mean Dice by less than 0.01 "
+        "(90 % interval -0.005 to +0.005, two one-sided tests)."
+    )
+    assert words.not_shown.startswith("that they are the same: either may be ahead by less than that")
 
 
-def test_no_difference_shown_says_what_would_have_been_found() -> None:
+def test_a_significant_difference_within_the_margin_is_said_to_be_one() -> None:
+    words = say(around(0.004, 0.001), p=0.001)
+
+    assert words.kind == "equivalent"
+    assert "new is better, though by less than that" in words.not_shown
+
+
+def test_no_difference_shown_says_what_would_be_found() -> None:
     comparison = around(0.0, 0.02)
     assert comparison.components is not None
 
     words = say(comparison)
 
-    assert f"A difference of {minimum_detectable(comparison.components):.2g} in Dice" in words.may
-    assert words.may_not == "That there is none: -0.0392 to +0.0392 remains possible."
+    assert f"Only differences of about {minimum_detectable(comparison.components):.2g} or more in Dice" in words.may
+    assert words.not_shown == "that there is no difference (95 % interval -0.0392 to +0.0392)."
+
+
+def test_an_interval_that_leaves_out_0_is_no_difference_among_several_comparisons() -> None:
+    comparison = around(0.05, 0.02)
+    assert comparison.components is not None
+
+    words = claim(comparison, 0.01, 0.06, a="new", b="old", metric="Dice", n_compared=4)
+
+    smallest = minimum_detectable(comparison.components, alpha=0.05 / 4)
+    assert f"about {smallest:.2g} or more" in words.may
+    assert words.not_shown == (
+        "a difference, though the 95 % interval +0.0108 to +0.0892 leaves out 0: "
+        "of 4 comparisons one may do so by chance."
+    )
 
 
 @pytest.mark.parametrize(("difference", "higher_is_better"), [(0.02, True), (-0.02, False)])
 def test_a_variant_that_is_surely_not_much_worse_is_said_to_be_so(difference: float, higher_is_better: bool) -> None:
     words = say(around(difference, 0.012), p=0.1, higher_is_better=higher_is_better)
 
-    assert "new is worse by less than 0.01, if at all." in words.may
+    assert "new is not worse than old by 0.01 or more." in words.may
 
 
 def test_without_a_margin_nothing_is_equivalent() -> None:
@@ -93,4 +122,4 @@ def test_without_a_margin_nothing_is_equivalent() -> None:
 
 
 def test_without_a_margin_nothing_is_said_to_be_not_much_worse() -> None:
-    assert "if at all" not in say(around(0.02, 0.012), margin=0, p=0.1).may
+    assert "not worse" not in say(around(0.02, 0.012), margin=0, p=0.1).may

@@ -26,7 +26,7 @@ def frame() -> pd.DataFrame:
         for seed in range(seeds)
         for index in range(30)
     ]
-    return pd.DataFrame(rows).assign(hd95=lambda table: 1 - table["dice"], loss=lambda table: 1 - table["dice"])
+    return pd.DataFrame(rows).assign(**dict.fromkeys(("hd95", "HD95", "loss"), lambda table: 1 - table["dice"]))
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_margin_allows_equivalence(file: Path) -> None:
     assert compared(file, "--margin", "0.02")["same"]["claim"] == "equivalent within 0.02"
 
 
-@pytest.mark.parametrize(("metric", "words"), [("hd95", []), ("loss", ["--lower-is-better"])])
+@pytest.mark.parametrize(("metric", "words"), [("hd95", []), ("HD95", []), ("loss", ["--lower-is-better"])])
 def test_of_some_metrics_less_is_better(file: Path, metric: str, words: list[str]) -> None:
     row = compared(file, *words, metric=metric)["good"]
 
@@ -104,10 +104,31 @@ def test_the_text_says_what_may_and_what_may_not_be_said(file: Path) -> None:
     output = run(file, "--margin", "0.001").output
 
     assert "mean Dice" in output
-    assert "It may be said: For new trainings and new images, the mean Dice of good is better" in output
-    assert "It may not: That there is none" in output
+    assert "It may be said: For new trainings and new images, good is better than base in mean Dice." in output
+    assert "It does not show that there is no difference (95 % interval" in output
     assert "Of these very checkpoints alone: Wilcoxon p = " in output
     assert "To find a difference of 0.001 in 80% of such studies takes " in output
+
+
+def test_a_metric_that_medbench_does_not_know_needs_a_direction(file: Path) -> None:
+    result = run(file, metric="loss")
+
+    assert result.exit_code == 2
+    assert "loss: unknown metric; say --higher-is-better or --lower-is-better" in result.output
+
+
+def test_the_direction_of_a_known_metric_cannot_be_turned(file: Path) -> None:
+    result = run(file, "--lower-is-better")
+
+    assert result.exit_code == 2
+    assert "of Dice, higher is better" in result.output
+
+
+def test_one_image_decides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    frame().query("image == 'im3'").to_csv(path, index=False)
+
+    assert compared(path)["good"]["claim"] == "cannot be decided with 1 image"
 
 
 def test_one_seed_decides_nothing(tmp_path: Path) -> None:
@@ -119,17 +140,25 @@ def test_one_seed_decides_nothing(tmp_path: Path) -> None:
     assert row["claim"] == "cannot be decided with 1 seed"
     assert (row["ci_low"], row["p_value"]) == (None, None)
     assert run(path).exit_code == 0
+    assert {row["first_share"] for row in json.loads(run(path, "--json").output)["variants"]} == {None}
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda t: t.drop(index=7), "no dice of variant base, seed 0, image im7; score that image"),
+        (lambda t: t.drop(index=7), "no dice of variant base, seed 0, image im7 (1 missing in all); score that image"),
         (lambda t: t.replace({"dice": {t.loc[3, "dice"]: None}}), ":5: dice of variant base, seed 0, image im3 is ''"),
         (lambda t: pd.concat([t, t.iloc[[4]]]), ":302: a second score of variant base, seed 0, image im4"),
-        (lambda t: t.rename(columns={"seed": "run"}), "no column 'seed'; needed are variant, seed, image"),
+        (
+            lambda t: t.rename(columns={"seed": "run"}),
+            "needed are variant, seed, image and metrics, separated by commas; there are 'variant', 'run', 'image'",
+        ),
         (lambda t: t.rename(columns={"dice": "Dice"}), "unknown metric 'dice'. Did you mean 'Dice'?"),
         (lambda t: t[:0], "holds no scores"),
+        (
+            lambda t: pd.concat([t, t.query("seed == 0").assign(seed=9)]),
+            "seed 9 of variant base has the scores of another",
+        ),
         (lambda t: t.query("variant == 'base'"), "base is the only variant"),
         (lambda t: t.query("variant != 'base'"), "unknown variant 'base'"),
     ],

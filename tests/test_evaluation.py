@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from medbench.bench.evaluation import evaluate, threshold, write_mask, write_pictures
 from medbench.bench.metrics import METRICS, score_masks
+from medbench.datasets.artifacts.painted import PaintedSet
 from medbench.datasets.base import ImageSet
 from medbench.datasets.cache import Arrays, load_arrays
 from medbench.datasets.inspection import inspect
@@ -81,6 +82,36 @@ def test_rows_hold_the_scores_of_the_masks_that_were_kept(arrays: Arrays, tmp_pa
         assert dice[id] == expected["dice"][0]
         assert hd95[id] == expected["hd95"][0]
     assert dice["a"] < 0.9
+
+
+@pytest.mark.parametrize("score_at", ["native", "input"])
+def test_the_share_of_an_artifact_that_is_taken_for_lesion_counts_outside_the_lesion(
+    tmp_path: Path, score_at: str
+) -> None:
+    """White patches on black: Bright takes every patch for lesion, and discs under a black corner for none."""
+    painted = PaintedSet(Discs(), Discs.ids, kind="patch", severity=5)
+    digests = {id: painted.digest(id) for id in painted.ids}
+    images = load_arrays(painted, painted.ids, 64, tmp_path / "cache", digests)
+
+    scores = evaluate(Bright(), painted, images, Discs.ids, score_at=score_at, masks=tmp_path / "masks")
+
+    found = dict(zip(scores["image"].to_list(), scores["artifact_fpr"].to_list(), strict=True))
+    if score_at == "native":
+        for id in Discs.ids:
+            kept = np.asarray(Image.open(tmp_path / "masks" / f"{id}.png"))
+            outside = painted.artifact_mask(id) & ~painted.mask(id)
+            assert found[id] == pytest.approx(kept[outside].mean())
+    assert 0 <= min(found.values()) <= max(found.values()) <= 1
+    assert max(found.values()) > 0.5
+
+
+def test_what_changes_the_whole_image_has_no_such_share(tmp_path: Path) -> None:
+    painted = PaintedSet(Discs(), Discs.ids, kind="jpeg", severity=5)
+    images = load_arrays(painted, painted.ids, 64, tmp_path / "cache", {id: painted.digest(id) for id in painted.ids})
+
+    scores = evaluate(Bright(), painted, images, Discs.ids, score_at="native", masks=None)
+
+    assert "artifact_fpr" not in scores
 
 
 def test_logits_are_resized_to_the_mask_before_the_threshold() -> None:

@@ -139,3 +139,28 @@ def test_what_cannot_be_had_is_told_with_file_line_and_key(tmp_path: Path, chang
 
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_artifact_is_an_evaluation_a_severity_on_the_test_images_of_the_study(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+
+    found = planned(
+        tmp_path, mine, "evaluate=[clean, {artifact: hair, severity: [1, 5]}, {artifact: jpeg, severity: 2}]"
+    )
+
+    evaluations = found.jobs[0].evaluations
+    assert list(evaluations) == ["clean", "hair-1", "hair-5", "jpeg-2"]
+    assert len({each["id"] for each in evaluations.values()}) == 4
+    assert {tuple(each["images"]) for each in evaluations.values()} == {tuple(evaluations["clean"]["images"])}
+    assert found.record["artifacts"] == {
+        "hair-1": {"kind": "hair", "severity": 1},
+        "hair-5": {"kind": "hair", "severity": 5},
+        "jpeg-2": {"kind": "jpeg", "severity": 2},
+    }
+
+
+def test_an_unknown_artifact_has_a_place(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+
+    with pytest.raises(MedbenchError, match=r"mine.yaml:1: evaluate: unknown artifact 'hairs'. Did you mean 'hair'\?"):
+        planned(tmp_path, mine, "evaluate=[{artifact: hairs, severity: 1}]")

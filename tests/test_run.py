@@ -392,6 +392,24 @@ def test_the_real_sets_are_sound(real_data: Path) -> None:
 
 
 @pytest.mark.real
+def test_artifacts_cost_no_training_and_are_reported(study: Path, store: Path) -> None:
+    trainings = {path: path.stat().st_mtime_ns for path in store.glob("trials/*/weights.safetensors")}
+    artifacts = "evaluate=[clean, {artifact: hair, severity: [1, 5]}, {artifact: jpeg, severity: 3}]"
+
+    result = medbench("run", study, "--store", store, "--set", artifacts)
+    reported = medbench("report", store, "-o", store / "out")
+
+    assert result.exit_code == 0, result.output
+    assert reported.exit_code == 0, reported.output
+    assert {path: path.stat().st_mtime_ns for path in store.glob("trials/*/weights.safetensors")} == trainings
+    rows = json.loads((store / "out" / "report.json").read_text())["studies"][0]["robustness"]
+    assert len(rows) == 3 * 3
+    assert all((row["artifact_fpr"] is None) == (row["artifact"] == "jpeg") for row in rows)
+    pictures = [list(folder.glob("*.jpg")) for folder in store.glob("trials/*/evaluations/*/pictures")]
+    assert len(pictures) == 3 * 6
+    assert {len(found) for found in pictures} == {min(12, len(SyntheticSet(images=30, size=64).ids) // 5)}
+
+
 @pytest.mark.slow
 def test_one_epoch_on_real_images_learns_and_carries_over_to_ph2(real_data: Path, tmp_path: Path) -> None:
     settings = ["seeds=1", "dataset.size=64", "training.epochs=1", "training.progressive_sizes={0.0: 1.0}"]

@@ -93,13 +93,33 @@ def test_predictions_are_read_as_tools_write_them(folders: Path, levels, name: s
     assert scored(folders)["mean"]["dice"] == pytest.approx(expected()["dice"].mean())
 
 
-def test_a_faint_map_of_probabilities_is_an_empty_prediction(folders: Path) -> None:
+@pytest.mark.parametrize("faint", [1, 60])
+def test_among_maps_of_probability_a_faint_one_is_an_empty_prediction(folders: Path, faint: int) -> None:
     for id, mask in PREDICTED.items():
-        save(folders / "prediction" / f"{id}.png", (mask * 60 + RNG.integers(0, 20, mask.shape)).astype(np.uint8))
+        levels = mask * 180 + RNG.integers(0, 40, mask.shape)
+        save(folders / "prediction" / f"{id}.png", levels.astype(np.uint8))
+    save(folders / "prediction" / "ISIC_0.png", PREDICTED["ISIC_0"].astype(np.uint8) * faint)
 
-    found = scored(folders)
+    rows = scored(folders)["per_image"]
 
-    assert (found["mean"]["dice"], found["n_empty"]) == (0, 4)
+    assert rows[0]["tp"] + rows[0]["fp"] == 0
+    assert [row["dice"] for row in rows][1:] == pytest.approx(expected()["dice"][1:])
+
+
+def test_label_maps_are_refused(folders: Path) -> None:
+    for id, mask in PREDICTED.items():
+        save(folders / "prediction" / f"{id}.png", mask.astype(np.uint8) + RNG.integers(0, 2, mask.shape, np.uint8))
+
+    result = score(folders)
+
+    assert result.exit_code == 2
+    assert "the highest 2, none above half of 255; save masks as 0 and 255" in result.output
+
+
+def test_names_that_belong_to_no_reference_are_told(folders: Path) -> None:
+    (folders / "prediction" / "ISIC_2.png").rename(folders / "prediction" / "ISIC_2_pred.png")
+
+    assert "ISIC_2_pred belong to none: names must be equal" in score(folders).output
 
 
 def test_an_all_white_prediction_is_full_and_an_all_black_one_empty(folders: Path) -> None:

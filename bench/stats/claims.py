@@ -14,13 +14,14 @@ Kind = Literal["better", "worse", "equivalent", "no difference shown", "undecide
 class Claim:
     """What may be said of variant a against b, at 5 %.
 
-    `verdict` is for a table; `may` and `may_not` are sentences.
+    `verdict` is for a table, `may` a sentence of what may be said, `not_shown` the end of one that begins "It does not
+    show".
     """
 
     kind: Kind
     verdict: str
     may: str
-    may_not: str
+    not_shown: str
 
 
 def claim(
@@ -32,6 +33,7 @@ def claim(
     b: str,
     metric: str,
     higher_is_better: bool = True,
+    n_compared: int = 1,
 ) -> Claim:
     """Puts a comparison of variant a with variant b into words.
 
@@ -46,6 +48,7 @@ def claim(
         b: the baseline's name.
         metric: its label.
         higher_is_better: its direction.
+        n_compared: comparisons in the family, this one included.
     """
     if comparison.components is None:
         return _undecided(comparison, metric)
@@ -53,41 +56,53 @@ def claim(
     assert p is not None
     assert comparison.ci_low is not None
     assert comparison.ci_high is not None
-    span = f"{comparison.ci_low:+.3g} to {comparison.ci_high:+.3g}"
+    word = "better" if (comparison.difference > 0) == higher_is_better else "worse"
+    span = f"95 % interval {comparison.ci_low:+.3g} to {comparison.ci_high:+.3g}"
     if _below_alpha(equivalence(comparison, margin)):
+        inner = f"90 % interval {comparison.tost_low:+.3g} to {comparison.tost_high:+.3g}, two one-sided tests"
+        which = f"{a} is {word}, though by less than that" if p < ALPHA else "either may be ahead by less than that"
         return Claim(
             kind="equivalent",
             verdict=f"equivalent within {margin:g}",
-            may=f"For new trainings and new images, the mean {metric} of {a} and {b} differs by less than {margin:g}.",
-            may_not=f"That they are the same: a difference of {span} remains possible, and single images may differ.",
+            may=f"For new trainings and new images, {a} and {b} differ in mean {metric} by less than {margin:g} "
+            f"({inner}).",
+            not_shown=f"that they are the same: {which}, and single images may differ by more.",
         )
     if p < ALPHA:
-        word = "better" if (comparison.difference > 0) == higher_is_better else "worse"
         least = min(abs(comparison.ci_low), abs(comparison.ci_high))
         return Claim(
             kind=word,
             verdict=word,
-            may=f"For new trainings and new images, the mean {metric} of {a} is {word} than that of {b}.",
-            may_not=f"That every training or every image shows it, or by more than {least:.3g}: {span} is possible.",
+            may=f"For new trainings and new images, {a} is {word} than {b} in mean {metric}.",
+            not_shown=f"that every training or every image agrees, nor that it is by more than {least:.3g} ({span}).",
         )
-    smallest = minimum_detectable(comparison.components)
+    smallest = minimum_detectable(comparison.components, alpha=ALPHA / n_compared)
     is_spared = margin > 0 and _below_alpha(non_inferiority(comparison, margin, higher_is_better=higher_is_better))
-    spared = f" {a} is worse by less than {margin:g}, if at all." if is_spared else ""
+    spared = f" {a} is not worse than {b} by {margin:g} or more." if is_spared else ""
+    if comparison.ci_low <= 0 <= comparison.ci_high:
+        not_shown = f"that there is no difference ({span})."
+    else:
+        not_shown = (
+            f"a difference, though the {span} leaves out 0: of {n_compared} comparisons one may do so by chance."
+        )
     return Claim(
         kind="no difference shown",
         verdict="no difference shown",
-        may=f"A difference of {smallest:.2g} in {metric} would have been found in {POWER:.0%} of such studies.{spared}",
-        may_not=f"That there is none: {span} remains possible.",
+        may=f"Only differences of about {smallest:.2g} or more in {metric} would be found in {POWER:.0%} of such "
+        f"studies.{spared}",
+        not_shown=not_shown,
     )
 
 
-def cost(components: Components, margin: float) -> str | None:
+def cost(components: Components, margin: float, n_compared: int = 1) -> str | None:
     """What it would take to find a difference as large as the margin, in a sentence; None where this study could."""
-    if margin <= 0 or minimum_detectable(components) <= margin:
+    alpha = ALPHA / n_compared
+    if margin <= 0 or minimum_detectable(components, alpha=alpha) <= margin:
         return None
-    least = needed(components, margin)
-    ways = [f"{least.seeds} seeds a variant"] if least.seeds else []
-    ways += [f"{least.images} images"] if least.images else []
+    least = needed(components, margin, alpha=alpha)
+    n_seeds = " and ".join(map(str, dict.fromkeys(components.n_seeds)))
+    ways = [f"{least.seeds} seeds a variant instead of {n_seeds}"] if least.seeds else []
+    ways += [f"{least.images} images instead of {components.n_images}"] if least.images else []
     if not ways:
         return f"Neither more seeds nor more images alone would let a study like this find a difference of {margin:g}."
     return f"To find a difference of {margin:g} in {POWER:.0%} of such studies takes {' or '.join(ways)}."
@@ -104,5 +119,5 @@ def _undecided(comparison: Comparison, metric: str) -> Claim:
         kind="undecided",
         verdict=f"cannot be decided with {what}",
         may=f"These very checkpoints differ by {comparison.difference:+.3g} in mean {metric} on these very images.",
-        may_not="Anything about the method: another seed or other images may turn the sign.",
+        not_shown="anything about the method: another seed or other images may turn the sign.",
     )

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .claims import Claim, claim, cost
-from .crossed import Comparison, compare
+from .crossed import ALPHA, Comparison, compare
 from .families import holm
 from .fixed import Effects, effects
 from .margins import equivalence
@@ -21,7 +21,7 @@ class Finding:
     comparison: Comparison
     p_adjusted: float | None  # by Holm over the family
     effects: Effects
-    minimum_detectable: float | None  # in the unit of the scores
+    minimum_detectable: float | None  # in the unit of the scores, at the level that Holm asks for at worst
     p_equivalence: float | None
     needed: Needed | None  # to find a difference as large as the margin
     claim: Claim | None
@@ -53,7 +53,7 @@ class Finding:
             "n_images": c.n_images,
             "claim": self.claim and self.claim.verdict,
             "may": self.claim and self.claim.may,
-            "may_not": self.claim and self.claim.may_not,
+            "not_shown": self.claim and self.claim.not_shown,
             "cost": self.cost,
             "reason": c.reason,
         }
@@ -79,6 +79,7 @@ def against_baseline(
         higher_is_better: the metric's direction.
         level: coverage of the intervals, in (0, 1).
     """
+    n_compared = max(len(pairs), 1)
     compared = {variant: compare(a, b, level=level) for variant, (a, b) in pairs.items()}
     adjusted = holm([comparison.p_value for comparison in compared.values()])
     found: dict[str, Finding] = {}
@@ -94,15 +95,18 @@ def against_baseline(
                 b=baseline,
                 metric=metric,
                 higher_is_better=higher_is_better,
+                n_compared=n_compared,
             )
         found[variant] = Finding(
             comparison=comparison,
             p_adjusted=p_adjusted,
             effects=effects(*pairs[variant]),
-            minimum_detectable=None if components is None else minimum_detectable(components),
+            minimum_detectable=None if components is None else minimum_detectable(components, alpha=ALPHA / n_compared),
             p_equivalence=equivalence(comparison, margin) if margin else None,
-            needed=needed(components, margin) if margin and components else None,
+            needed=needed(components, margin, alpha=ALPHA / n_compared) if margin and components else None,
             claim=words,
-            cost=cost(components, margin) if margin and components else None,
+            cost=cost(components, margin, n_compared)
+            if words and words.kind == "no difference shown" and margin and components
+            else None,
         )
     return found

@@ -59,7 +59,7 @@ def fixed_model(a: ArrayLike, b: ArrayLike, *, rng: np.random.Generator, n_resam
     Source: Wilcoxon (1945), Biometrics Bulletin 1(6); both tests by scipy.
     """
     of_images = _differences(a, b)
-    if not of_images.any():
+    if of_images.size < 2 or not of_images.any():
         return FixedModel(wilcoxon_p=1.0, permutation_p=1.0, n_images=of_images.size)
     tests = cast(Any, stats)
     permuted = tests.permutation_test(

@@ -22,9 +22,14 @@ class Needed:
 
 
 def minimum_detectable(
-    components: Components, *, n_seeds: Sequence[int] | None = None, n_images: int | None = None, power: float = POWER
+    components: Components,
+    *,
+    n_seeds: Sequence[int] | None = None,
+    n_images: int | None = None,
+    power: float = POWER,
+    alpha: float = ALPHA,
 ) -> float:
-    """The true difference that the crossed test at 5 % finds with probability `power`, in the unit of the scores.
+    """The true difference that the crossed test finds with probability `power`, in the unit of the scores.
 
     The components are taken for the truth, though they are estimates, and rough ones with few seeds.
 
@@ -32,22 +37,24 @@ def minimum_detectable(
         components: of a `Comparison`.
         n_seeds: of each variant, 2 or more; by default those that the components were estimated from.
         n_images: 2 or more; by default those that the components were estimated from.
-        power: in (0.05, 1).
+        power: in (alpha, 1).
+        alpha: level of the test; of one in a family of n by Holm, 0.05 / n at worst.
 
     Source: the square of a noncentral t is a noncentral F, whose noncentrality scipy inverts.
     """
     error, df = components.error(n_seeds or components.n_seeds, n_images or components.n_images)
-    beyond = student_quantile(df, 1 - ALPHA / 2) ** 2
+    beyond = student_quantile(df, 1 - alpha / 2) ** 2
     return error * _noncentrality(1, df, 1 - power, beyond) ** 0.5
 
 
-def needed(components: Components, difference: float, *, power: float = POWER) -> Needed:
+def needed(components: Components, difference: float, *, power: float = POWER, alpha: float = ALPHA) -> Needed:
     """The least numbers of seeds, or of images, with which `minimum_detectable` is no larger than `difference`.
 
     Args:
         components: of a `Comparison`.
         difference: above 0, in the unit of the scores: what would matter, not what was observed.
-        power: in (0.05, 1).
+        power: in (alpha, 1).
+        alpha: level of the test.
 
     Raises:
         ValueError: the difference is not above 0.
@@ -58,7 +65,7 @@ def needed(components: Components, difference: float, *, power: float = POWER) -
 
     def found(*, seeds: int | None = None, images: int | None = None) -> bool:
         n_seeds = None if seeds is None else [seeds] * variants
-        return minimum_detectable(components, n_seeds=n_seeds, n_images=images, power=power) <= difference
+        return minimum_detectable(components, n_seeds=n_seeds, n_images=images, power=power, alpha=alpha) <= difference
 
     return Needed(
         seeds=_least(lambda n: found(seeds=n), MOST_SEEDS), images=_least(lambda n: found(images=n), MOST_IMAGES)

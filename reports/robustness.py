@@ -1,0 +1,81 @@
+"""What artifacts cost: the drop from the clean images, for each variant, artifact and severity."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..bench.stats import compare, summarize
+from .load import Study
+from .tables import KNOWN, Cells
+
+CLEAN = "clean"
+
+
+def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
+    """One row per artifact, severity and variant that was scored clean as well, on the primary metric.
+
+    A drop is by how much the artifact makes an image's score worse, positive in either direction of the metric, paired
+    by image and training; its interval is crossed, for new seeds and new images. So is that of `more_drop`, by how much
+    a variant's drop exceeds the baseline's.
+
+    Columns: study, artifact, severity, variant, n_seeds, n_images, mean (of the score), drop, drop_ci_low, drop_ci_high
+    (95 %), relative (score over the clean score; None for distances), artifact_fpr (mean; None where not measured),
+    more_drop, more_ci_low, more_ci_high, trials.
+    """
+    primary, baseline = study.spec["primary"], study.spec["baseline"]
+    known = KNOWN[primary]
+    rows: list[dict[str, Any]] = []
+    for evaluation, artifact in study.spec.get("artifacts", {}).items():
+        drops: dict[str, pd.DataFrame] = {}
+        for variant in study.spec["variants"]:
+            cell, clean = cells.get((evaluation, variant)), cells.get((CLEAN, variant))
+            if cell is not None and clean is not None:
+                drop = clean.tables[primary] - cell.tables[primary]
+                drops[variant] = (drop if known.higher_is_better else -drop).dropna(axis="columns").dropna(how="all")
+        for variant, drop in drops.items():
+            if drop.empty:
+                continue
+            cell, summary = cells[evaluation, variant], summarize(drop.to_numpy())
+            clean_mean = cells[CLEAN, variant].tables[primary].loc[drop.index, drop.columns].to_numpy().mean()
+            mean = cell.tables[primary].loc[drop.index, drop.columns].to_numpy().mean()
+            fpr = cell.scores["artifact_fpr"].mean() if "artifact_fpr" in cell.scores else None
+            rows.append(
+                {
+                    "study": study.name,
+                    "artifact": artifact["kind"],
+                    "severity": artifact["severity"],
+                    "variant": variant,
+                    "n_seeds": summary.n_seeds,
+                    "n_images": summary.n_images,
+                    "mean": mean,
+                    "drop": summary.mean,
+                    "drop_ci_low": summary.ci_low,
+                    "drop_ci_high": summary.ci_high,
+                    "relative": mean / clean_mean if not known.unit and clean_mean else None,
+                    "artifact_fpr": fpr,
+                    **_more_than_baseline(drop, drops.get(baseline) if variant != baseline else None),
+                    "trials": cell.trials,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def relative_robustness(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean over severities of `relative`, a row an artifact in the table's order and a column a variant."""
+    if table.empty or not len(known := table.dropna(subset=["relative"])):
+        return pd.DataFrame()
+    return known.pivot_table(index="artifact", columns="variant", values="relative", sort=False)
+
+
+def _more_than_baseline(drop: pd.DataFrame, baseline: pd.DataFrame | None) -> dict[str, Any]:
+    names = ("more_drop", "more_ci_low", "more_ci_high")
+    if baseline is None:
+        return dict.fromkeys(names)
+    images = drop.columns.intersection(baseline.columns)
+    pair: list[NDArray[np.float64]] = [drop[images].to_numpy(), baseline[images].to_numpy()]
+    if not pair[0].size or not pair[1].size:
+        return dict.fromkeys(names)
+    found = compare(*pair)
+    return dict(zip(names, (found.difference, found.ci_low, found.ci_high), strict=True))
