@@ -213,10 +213,15 @@ def severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str
                 x += 0.12 * (position - (len(variants) - 1) / 2)  # beside each other
                 bars = None if np.isnan(low).any() else [y - low, high - y]
                 axis.errorbar(x, y, yerr=bars, fmt="o-", color=colour_of(position), markersize=4, elinewidth=1)
-            axis.set(title=kind, xlabel="severity", ylabel=f"{KNOWN[metric].label} lost")
+            axis.set(title=kind, xlabel="severity")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         for axis in axes[len(kinds) :]:
             axis.set_visible(False)
+        limits = np.array([axis.get_ylim() for axis in axes[: len(kinds)]])
+        for position, axis in enumerate(axes):
+            axis.set(ylim=(limits.min(), limits.max()))
+            if position % n_columns == 0:
+                axis.set_ylabel(f"{KNOWN[metric].label} lost")
         return _svg(figure, name, f"{KNOWN[metric].label} lost by severity of artifacts")
 
 
