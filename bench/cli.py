@@ -356,6 +356,36 @@ def data_verify(
         raise typer.Exit(1)
 
 
+@data_app.command("audit")
+@told_in_one_line
+def data_audit(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets by name, or folder:PATH.")],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find images that occur twice, within a set or across sets, even resized, cropped a little, mirrored or turned.
+
+    Exit code 1 where there are any.
+    """
+    from ..datasets.audit import audit
+    from ..datasets.catalog import open_dataset
+    from .sets import data_folder
+
+    sets = [open_dataset(name, data=data_folder(data)) for name in names]
+    with _progress("looking") as show:
+        pairs = audit(sets, progress=show)
+    if as_json:
+        rows = [{"a": pair.a, "b": pair.b, "kind": pair.kind, "similarity": pair.similarity} for pair in pairs]
+        typer.echo(json.dumps({"pairs": rows}, indent=1))
+    else:
+        cells = [(pair.a, pair.b, pair.kind, f"{pair.similarity:.2f}") for pair in pairs]
+        _print_table(("image", "and", "kind", "similarity"), cells, right=(3,))
+        n_images = sum(map(len, sets))
+        typer.echo(f"{len(pairs)} pairs in {n_images} images of {', '.join(each.name for each in sets)}")
+    if pairs:
+        raise typer.Exit(1)
+
+
 def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, title in enumerate(header):
