@@ -25,7 +25,7 @@ SCALES = (1.0, 0.95, 0.9, 0.85, 0.8)
 PROPOSALS = 5  # a picture, over all positions
 PROMISING, CERTAIN = 0.2, 0.9  # a rough fit between these is refined
 LEAST_SHARED = 0.5  # of a picture that the other must show
-NEAR = 0.66  # correlation of fine structure from which two pictures are copies
+NEAR = 0.68  # correlation of fine structure from which two pictures are copies
 THREADS = 2
 
 Picture = NDArray[np.float32]
