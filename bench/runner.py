@@ -17,7 +17,7 @@ def decode(jobs: Sequence[Job], sets: Sets) -> None:
     """Decodes the images that jobs need, so that they find them in the cache."""
     for job in jobs:
         for config in ([] if job.is_ensemble else [job.config]) + list(job.evaluations.values()):
-            sets.arrays(sets.test_set(config), job.config["size"])
+            sets.arrays(sets.of(config), job.config["size"])
 
 
 def left_to_do(planned: Plan, store: Store) -> list[Job]:

@@ -53,8 +53,8 @@ class Sets:
             self._open[key] = self._inspected(source, leave_out_broken)
         return self._open[key]
 
-    def test_set(self, config: Mapping[str, Any]) -> OpenSet:
-        """The set of an evaluation: its `source` says where it is, and what is painted over which of its images."""
+    def of(self, config: Mapping[str, Any]) -> OpenSet:
+        """The set of a training or an evaluation: `source` says where it is, and what is painted over `images`."""
         source = config["source"]
         opened = self.open(source["set"], leave_out_broken=source["leave_out_broken"])
         return self.painted(opened, config["images"], source["artifact"]) if source.get("artifact") else opened

@@ -99,11 +99,12 @@ def time_trial(job: Job, place: Place) -> None:
 
 def _train(job: Job, store: Store, sets: Sets, workers: int, tell: Callable[..., None]) -> None:
     config = job.config
-    source = config["source"]
-    opened = sets.open(source["set"], leave_out_broken=source["leave_out_broken"])
+    opened = sets.of(config)
     _same(opened.digest_of([*config["train"], *config["validation"]]), config["images_digest"], opened.image_set.name)
     images = sets.arrays(opened, config["size"])
-    built = build_model(config["model"], config["options"], encoder_weights=source["encoder_weights"], data=sets.data)
+    built = build_model(
+        config["model"], config["options"], encoder_weights=config["source"]["encoder_weights"], data=sets.data
+    )
     _same(built.encoder_digest, config["encoder_digest"], "the encoder's weights")
     _same(built.code_digest, config["code_digest"], f"the code of {config['model']}")
     device = best_device()
@@ -146,7 +147,7 @@ def _combine(job: Job, store: Store) -> None:
 def _evaluate(
     job: Job, name: str, config: dict[str, Any], model: nn.Module, store: Store, sets: Sets, tell: Callable[..., None]
 ) -> None:
-    opened = sets.test_set(config)
+    opened = sets.of(config)
     _same(opened.digest_of(config["images"]), config["images_digest"], opened.image_set.name)
     images = sets.arrays(opened, job.config["size"])
     is_painted = isinstance(opened.image_set, PaintedSet)

@@ -1,5 +1,6 @@
 """Painted images as files that any other tool can read."""
 
+import csv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,8 +62,8 @@ def write_set(
         with ThreadPoolExecutor(THREADS) as pool:
             for done, _ in enumerate(pool.map(write, painted.ids), start=1):
                 on_image(done, len(painted.ids))
-        rows = [f"{id},{painted.groups[id]}" for id in painted.ids]
-        (working / "metadata.csv").write_text("\n".join(["image,group", *rows, ""]), encoding="utf-8")
+        with (working / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("image", "group"), *((id, painted.groups[id]) for id in painted.ids)])
         made = {"set": image_set.name, "kind": kind, "severity": severity, "seed": seed, "version": VERSION}
         write_json(working / "made.json", {**made, "images": {id: painted.digest(id) for id in painted.ids}})
 
