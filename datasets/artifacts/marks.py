@@ -11,6 +11,7 @@ CORNER_COVERAGE = (0.03, 0.08, 0.15, 0.23, 0.33)
 PATCH_COVERAGE = (0.02, 0.04, 0.07, 0.11, 0.16)
 INKS = np.array([[86, 48, 150], [104, 70, 168], [62, 40, 120], [58, 62, 150]], np.float64)
 FULL = np.full(3, 255.0)
+BATCH = 32  # bubbles drawn from the generator at once
 STROKES = ((0.1, 0.09, 0.3), (0.35, 0.05, 1.2), (0.02, 0.05, 0.0))  # field, arc, spot: length, thickness, bend
 STROKE_SHARES = (0.4, 0.25, 0.35)
 PATCHES = np.array(
@@ -67,21 +68,24 @@ def bubbles(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     lamp = rng.uniform(0, 2 * np.pi)
     typical = np.exp(rng.uniform(np.log(0.012), np.log(0.035)))
 
-    def bubble() -> float:
-        radius = min(typical * np.exp(rng.normal(0, 0.35)), 0.08)
-        centre = rng.uniform(0, 1, 2) * (frame.width, frame.height)
-        around = np.linspace(0, 2 * np.pi, 25)
-        ring = np.stack([np.cos(around), np.sin(around) * rng.uniform(0.85, 1)], axis=1) * radius
-        rim = max(0.1 * radius, 0.0025)
-        canvas.disc((centre[0], centre[1]), radius, np.array([255.0, 250.0, 245.0]), 0.1)
-        canvas.line(centre + ring, 1.2 * rim, np.array([70.0, 52.0, 45.0]), 0.3)
-        canvas.line(centre + 0.82 * ring, rim, np.array([250.0, 245.0, 238.0]), 0.35)
-        glint = lamp + np.linspace(-0.5, 0.5, 7)
-        arc = np.stack([np.cos(glint), np.sin(glint)], axis=1) * 0.7 * radius
-        canvas.line(centre + arc, 1.5 * rim, np.array([255.0, 255.0, 255.0]), 0.95)
-        return np.pi * radius**2
-
-    until_covered(bubble, image, BUBBLE_COVERAGE[severity - 1])
+    wanted = BUBBLE_COVERAGE[severity - 1] * frame.area
+    around, glint = np.linspace(0, 2 * np.pi, 25), lamp + np.linspace(-0.5, 0.5, 7)
+    arc = 0.7 * np.stack([np.cos(glint), np.sin(glint)], axis=1)
+    while wanted > 0:
+        radius = np.minimum(typical * np.exp(rng.normal(0, 0.35, BATCH)), 0.08)
+        centre = rng.uniform(0, 1, (BATCH, 2)) * (frame.width, frame.height)
+        squashed = rng.uniform(0.85, 1, BATCH)
+        covered = np.cumsum(np.pi * radius**2)
+        n = int(np.searchsorted(covered, wanted)) + 1
+        radius, centre = radius[:n, None, None], centre[:n, None]
+        rim = np.maximum(0.1 * radius[..., 0], 0.0025)
+        ring = np.stack(np.broadcast_arrays(np.cos(around), np.sin(around) * squashed[:n, None]), axis=2) * radius
+        for place, size in zip(centre[:, 0], radius.flat, strict=True):
+            canvas.disc((place[0], place[1]), size, np.array([255.0, 250.0, 245.0]), 0.1)
+        canvas.lines(centre + ring, 1.2 * rim, np.array([70.0, 52.0, 45.0]), 0.3)
+        canvas.lines(centre + 0.82 * ring, rim, np.array([250.0, 245.0, 238.0]), 0.35)
+        canvas.lines(centre + arc * radius, 1.5 * rim, FULL, 0.95)
+        wanted -= covered[-1]
     return canvas.over(image)
 
 

@@ -5,6 +5,8 @@ shares of the shorter side and grains have one size on all images, so that a sev
 compression, whose blocks have a size in pixels, is searched for the quality that gives a signal-to-noise ratio.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -17,6 +19,7 @@ CONTRAST = (0.75, 0.6, 0.47, 0.35, 0.25)  # what is left of it
 GRAIN = (9, 15, 23, 33, 46)  # standard deviation in levels of 255
 GRAINS = 256  # along the shorter side
 JPEG_PSNR = (38.0, 35.5, 33.0, 30.8, 28.0)  # decibels
+FINE_REACH = 5  # pixels: OpenCV is fast up to here, so a kernel that reaches farther is applied on a coarser raster
 STEPS = 6  # of the search for the quality
 
 
@@ -24,21 +27,25 @@ STEPS = 6  # of the search for the quality
 def defocus(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Every point becomes a disc."""
     del rng  # there is only one way to be out of focus
-    radius = DEFOCUS[severity - 1] * min(image.shape[:2])
-    reach = int(np.ceil(radius))
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    return _filtered(image, np.clip(radius + 0.5 - np.hypot(x, y), 0, 1))
+
+    def disc(radius: float) -> Field:
+        x, y = _around(radius)
+        return np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)
+
+    return _filtered(image, DEFOCUS[severity - 1], disc)
 
 
 @ARTIFACTS.register("motion")
 def motion(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Every point becomes a short line, in one direction."""
-    angle, length = rng.uniform(0, np.pi), MOTION[severity - 1] * min(image.shape[:2])
-    reach = int(np.ceil(length / 2))
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    along = np.abs(x * np.cos(angle) + y * np.sin(angle))
-    beside = np.abs(y * np.cos(angle) - x * np.sin(angle))
-    return _filtered(image, np.clip(length / 2 + 0.5 - along, 0, 1) * np.clip(1 - beside, 0, 1))
+    angle = rng.uniform(0, np.pi)
+
+    def path(reach: float) -> Field:
+        x, y = _around(reach)
+        along, beside = np.abs(x * np.cos(angle) + y * np.sin(angle)), np.abs(y * np.cos(angle) - x * np.sin(angle))
+        return np.clip(reach + 0.5 - along, 0, 1) * np.clip(1 - beside, 0, 1)
+
+    return _filtered(image, MOTION[severity - 1] / 2, path)
 
 
 @ARTIFACTS.register("brightness")
@@ -66,14 +73,15 @@ def grain(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
 def jpeg(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Compression: blocks and blurred colours, at the highest quality that comes down to the severity's PSNR."""
     del rng  # the image and the severity decide
-    low, high = 1, 96
+    best, low, high = image, 1, 96
     for _ in range(STEPS):
         middle = (low + high) // 2
-        if cv2.PSNR(image, _compressed(image, middle)) > JPEG_PSNR[severity - 1]:
+        compressed = _compressed(image, middle)
+        if cv2.PSNR(image, compressed) > JPEG_PSNR[severity - 1]:
             high = middle
         else:
-            low = middle
-    return _compressed(image, low)
+            best, low = compressed, middle
+    return best if low > 1 else _compressed(image, low)
 
 
 def _compressed(image: Image, quality: int) -> Image:
@@ -81,8 +89,23 @@ def _compressed(image: Image, quality: int) -> Image:
     return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)[..., ::-1])
 
 
-def _filtered(image: Image, kernel: Field) -> Image:
-    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
+def _filtered(image: Image, reach: float, kernel: Callable[[float], Field]) -> Image:
+    """The image under the kernel of a reach in shorter sides. What reaches far needs no fine raster, and would be slow
+    on one."""
+    height, width = image.shape[:2]
+    reach *= min(height, width)
+    coarser = int(np.ceil(reach / FINE_REACH))
+    small = cv2.resize(image, (-(-width // coarser), -(-height // coarser)), interpolation=cv2.INTER_AREA)
+    weights = kernel(reach / coarser)
+    blurred = cv2.filter2D(small, -1, weights / weights.sum(), borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def _around(reach: float) -> tuple[Field, Field]:
+    """x and y of a square of pixels that holds what lies within `reach`."""
+    whole = int(np.ceil(reach))
+    y, x = np.mgrid[-whole : whole + 1, -whole : whole + 1]
+    return x, y
 
 
 def _levels(table: Field, image: Image) -> Image:

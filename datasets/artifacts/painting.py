@@ -49,8 +49,8 @@ def paint(image: Image, *, id: str, kind: str, severity: int, seed: int = 0) -> 
     # The severity is not part of the key: a worse case adds to what a milder one shows.
     digest = hashlib.sha256(f"{seed}/{kind}/{id}".encode()).digest()
     painted = painter(image, rng=np.random.default_rng(list(digest)), severity=severity)
-    changed = cv2.absdiff(painted, image).max(axis=2)
-    return painted, np.asarray(changed) >= VISIBLE
+    red, green, blue = cv2.split(cv2.absdiff(painted, image))
+    return painted, np.asarray(cv2.max(cv2.max(red, green), blue)) >= VISIBLE
 
 
 def check_severity(severity: int) -> None:
@@ -89,16 +89,17 @@ class Canvas:
 
     def line(self, points: Field, width: float | Field, colour: Field, opacity: float) -> None:
         """A line through `points`, (K, 2) x and y, K >= 2; `width` is one or (K,)."""
-        self.lines(points[None], np.broadcast_to(width, (1, len(points))), colour[None], opacity)
+        self.lines(points[None], np.broadcast_to(width, (1, len(points))), colour, opacity)
 
     def lines(self, points: Field, widths: Field, colours: Field, opacity: float) -> None:
-        """L lines through K points each, (L, K, 2), of `widths` (L, K) and `colours` (L, 3)."""
+        """L lines through K points each, (L, K, 2), of `widths` (L, K) or (L, 1) and `colours` (L, 3) or (3,)."""
         along = np.gradient(points, axis=1)
         across = along[..., ::-1] * (-1, 1) / np.linalg.norm(along, axis=2, keepdims=True)
         # OpenCV fills the outline too, which is a pixel wide.
         half = across * np.maximum((widths * self.scale - 1) / 2, 0)[..., None]
         middle = points * self.scale - 0.5
         outlines = np.concatenate([middle + half, (middle - half)[:, ::-1]], axis=1)
+        colours = np.broadcast_to(colours, (len(points), 3))
         for places, colour in zip(np.rint(outlines * 2**SUBPIXEL_BITS).astype(np.int32), colours, strict=True):
             cv2.fillPoly(self.pixels, [places], _paint(colour, opacity), shift=SUBPIXEL_BITS)
 
@@ -108,8 +109,9 @@ class Canvas:
 
     def over(self, image: Image) -> Image:
         """The image with the paint over it."""
-        layer = cv2.resize(self.pixels, self.size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        return _rounded(image * (1 - layer[..., 3:] / 255) + layer[..., :3])
+        layer = cv2.resize(self.pixels, self.size, interpolation=cv2.INTER_AREA)
+        colour, opacity = cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), cv2.cvtColor(layer[..., 3], cv2.COLOR_GRAY2RGB)
+        return np.asarray(cv2.add(cv2.multiply(image, cv2.bitwise_not(opacity), scale=1 / 255), colour), np.uint8)
 
     def coverage(self) -> Field:
         """(H, W) opacity of the paint, 0 to 1."""
@@ -119,8 +121,9 @@ class Canvas:
 
 def blend(image: Image, colour: Field, opacity: Field) -> Image:
     """The image under paint of one colour (or one a pixel), `opacity` (H, W) from 0 to 1."""
-    alpha = opacity[..., None]
-    return _rounded(image * (1 - alpha) + colour * alpha)
+    alpha = opacity.astype(np.float32)
+    paint = np.broadcast_to(np.rint(np.minimum(colour, 255)).astype(np.uint8), image.shape)
+    return np.asarray(cv2.blendLinear(image, np.ascontiguousarray(paint), 1 - alpha, alpha), np.uint8)
 
 
 def noise(rng: np.random.Generator, image: Image, waves: float) -> Field:
@@ -149,7 +152,3 @@ def until_covered(add: Callable[[], float], image: Image, share: float) -> None:
 def _paint(colour: Field, opacity: float) -> tuple[float, float, float, float]:
     """Colour times opacity, and opacity, from 0 to 255: layers of these can be averaged."""
     return (float(colour[0] * opacity), float(colour[1] * opacity), float(colour[2] * opacity), 255 * opacity)
-
-
-def _rounded(values: Field) -> Image:
-    return (np.clip(values, 0, 255) + 0.5).astype(np.uint8)
