@@ -90,20 +90,9 @@ def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = (
     layers += [shared.get(profile, {}), own.get(profile, {}), *map(_parse_setting, settings)]
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = merge(_without_set(merged) if _names_set(layer) else merged, layer)
+        merged = merge(merged, layer)
     overlay = ("profiles", profile)
     return Loaded(path.stem, profile, _check(merged, document, overlay, settings), document, overlay)
-
-
-def _names_set(layer: dict[str, Any]) -> bool:
-    dataset = layer.get("dataset")
-    return isinstance(dataset, dict) and not {"name", "folder"}.isdisjoint(dataset)
-
-
-def _without_set(merged: dict[str, Any]) -> dict[str, Any]:
-    """Another set replaces the set: nothing that describes the one before may stay beside it."""
-    kept = {key: value for key, value in merged.get("dataset", {}).items() if key not in ("name", "folder", "images")}
-    return {**merged, "dataset": kept}
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:
@@ -127,6 +116,8 @@ def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str], s
         for name in study.variants:
             prefix = ("variants", name, "training")
             study.training_of(name)
+            prefix = ("variants", name, "dataset")
+            study.dataset_of(name)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = [*prefix, *first["loc"], *first.get("ctx", {}).get("keys", ())]

@@ -56,6 +56,7 @@ class Augment(Spec):
     noise_deviation: Range
     blur: Share
     blur_sigma: Range
+    artifacts: Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1)] | None = None
 
 
 class Training(Spec):
@@ -83,6 +84,13 @@ class Training(Spec):
         return self
 
 
+def _check_one_set(name: str | None, folder: str | None, images: int | None) -> None:
+    if (name is None) == (folder is None):
+        raise ValueError("give either the name of a data set or a folder")
+    if images is not None and name != "synthetic":
+        raise ValueError("images is the number of synthetic images; other sets bring their own")
+
+
 class DatasetSpec(Spec):
     """A data set by name or folder, how it is split, and at what size it is trained on."""
 
@@ -96,10 +104,7 @@ class DatasetSpec(Spec):
 
     @model_validator(mode="after")
     def _is_one_set(self) -> "DatasetSpec":
-        if (self.name is None) == (self.folder is None):
-            raise ValueError("give either the name of a data set or a folder")
-        if self.images is not None and self.name != "synthetic":
-            raise ValueError("images is the number of synthetic images; other sets bring their own")
+        _check_one_set(self.name, self.folder, self.images)
         return self
 
 
@@ -118,7 +123,7 @@ class VariantSpec(Spec):
     ensemble: EnsembleSpec | None = None
     encoder_weights: str | None = None
     training: dict[str, Any] = {}
-    dataset: dict[Literal["size"], Size] = {}
+    dataset: dict[Literal["name", "folder", "images", "size"], Any] = {}
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "VariantSpec":
@@ -130,15 +135,19 @@ class VariantSpec(Spec):
 
 
 class OtherSet(Spec):
-    """An evaluation on another data set."""
+    """An evaluation on a named data set: all its images, or the test part that the study's split gives.
+
+    A trial that was trained on the set itself is always tested on its test part.
+    """
 
     dataset: str | None = None
     folder: str | None = None
+    images: Count | None = None
+    part: Literal["all", "test"] = "all"
 
     @model_validator(mode="after")
     def _is_one_set(self) -> "OtherSet":
-        if (self.dataset is None) == (self.folder is None):
-            raise ValueError("give either the name of a data set or a folder")
+        _check_one_set(self.dataset, self.folder, self.images)
         return self
 
     @property
@@ -206,6 +215,7 @@ class Study(Spec):
     primary: str
     margin: Annotated[float, Field(ge=0)]
     score_at: Literal["native", "input"]
+    exclude_copies: bool
     profiles: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
@@ -216,7 +226,7 @@ class Study(Spec):
             raise _at("primary", UnknownNameError("metric", self.primary, METRICS))
         if len(set(self.seeds)) < len(self.seeds):
             raise _at("seeds", f"seeds must differ from each other, got {list(self.seeds)}")
-        sizes = {self.size_of(name) for name, variant in self.variants.items() if variant.model}
+        sizes = {variant.dataset.get("size", self.dataset.size) for variant in self.variants.values() if variant.model}
         if self.score_at == "input" and len(sizes) > 1:
             raise _at(
                 "score_at", f"variants of the sizes {sorted(sizes)} can be compared at the native resolution only"
@@ -238,15 +248,18 @@ class Study(Spec):
         overlay = self.variants[variant].training
         return Training.model_validate(merge(self.training.model_dump(), overlay), strict=True)
 
-    def size_of(self, variant: str) -> int:
-        """The input size of a variant, in pixels."""
-        return self.variants[variant].dataset.get("size", self.dataset.size)
+    def dataset_of(self, variant: str) -> DatasetSpec:
+        """What a variant is trained on: the study's set with the variant's own keys laid over it."""
+        overlay = self.variants[variant].dataset
+        base = self.dataset.model_dump(exclude=_OF_ONE_SET if names_set(overlay) else None)
+        return DatasetSpec.model_validate({**base, **overlay}, strict=True)
 
     def encoder_weights_of(self, variant: str) -> str:
         """Where the encoder of a variant gets its weights."""
         return self.variants[variant].encoder_weights or self.encoder_weights
 
 
+_OF_ONE_SET = {"name", "folder", "images"}  # what describes one set and no other
 KEYS = {
     key
     for part in (Study, VariantSpec, DatasetSpec, EnsembleSpec, Training, Augment, OtherSet, ArtifactTest)
@@ -254,11 +267,19 @@ KEYS = {
 }
 
 
+def names_set(dataset: object) -> bool:
+    """Whether a part of a study names a data set, which then replaces the one that lies under it."""
+    return isinstance(dataset, Mapping) and not {"name", "folder"}.isdisjoint(dataset)
+
+
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """`overlay` laid over `base`, mapping by mapping; lists and plain values are replaced."""
+    """`overlay` laid over `base`, mapping by mapping; lists and plain values are replaced, and so is a data set, of
+    which nothing may stay beside another."""
     merged = dict(base)
     for key, value in overlay.items():
         old = merged.get(key)
+        if key == "dataset" and names_set(value) and isinstance(old, Mapping):
+            old = {each: old[each] for each in old if each not in _OF_ONE_SET}
         if isinstance(old, Mapping) and isinstance(value, Mapping) and key != "progressive_sizes":
             merged[key] = merge(old, value)
         else:

@@ -1,21 +1,23 @@
 """From a study to jobs: every choice resolved, every image and weight named by its digest, every id known."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ..ablations.grid import Cell, expand
 from ..ablations.loading import Loaded
-from ..ablations.spec import ArtifactTest, OtherSet, Study
+from ..ablations.spec import Study, names_set
 from ..datasets.artifacts import ARTIFACTS
+from ..datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
 from ..datasets.splits import Split, make_split
 from ..models.catalog import build_model, first_line, resolve_model
 from ..models.counting import count_macs, count_parameters
 from .errors import MedbenchError
+from .held_out import HeldOut, Material
 from .provenance import package_version
-from .sets import OpenSet, Sets
-from .store import PROTOCOL, evaluation_id, trial_id
+from .sets import Sets
+from .store import PROTOCOL, trial_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +50,38 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
         MedbenchError: a set, a split, a model or its weights are not to be had.
     """
     study = loaded.study
-    source = set_source(study)
-    with placed(loaded, "dataset"):
-        opened = sets.open(source, leave_out_broken=study.dataset.leave_out_broken)
-    splits: dict[int | None, Split] = {}
     cells = expand(study)
-    with placed(loaded, "dataset", "split"):
-        for fold in dict.fromkeys(cell.fold for cell in cells):
-            splits[fold] = make_split(opened.image_set, study.dataset.split, seed=study.dataset.split_seed, fold=fold)
-            if len(splits[fold].train) < 2:
-                raise MedbenchError(
-                    f"{opened.image_set.name}: training needs two images at least, the split leaves one"
-                )
+    folds = list(dict.fromkeys(cell.fold for cell in cells))
+    materials: dict[str, Material] = {}
     models: dict[str, _Model] = {}
     for name, variant in study.variants.items():
         if variant.model:
+            keys = ("variants", name, "dataset") if names_set(variant.dataset) else ("dataset",)
+            with placed(loaded, *keys):
+                material = materials[name] = _open(study, name, sets)
+            with placed(loaded, *(keys if len(keys) > 1 else ("dataset", "split"))):
+                material.splits.update(_splits(study, name, material, folds))
             with placed(loaded, "variants", name):
                 models[name] = _resolve(study, name, sets)
+    for name, variant in study.variants.items():
+        if variant.ensemble:
+            with placed(loaded, "variants", name, "ensemble"):
+                materials[name] = _shared_material(study, variant.ensemble.members, materials)
 
     jobs: list[Job] = []
     ids: dict[Cell, str] = {}
+    held_out = HeldOut(study, sets, list(materials.values()))
     for cell in sorted(cells, key=lambda cell: cell.variant not in models):
+        material = materials[cell.variant]
         if cell.variant in models:
-            config = _trial_config(study, cell, models[cell.variant], opened, splits[cell.fold], source)
+            config = _trial_config(study, cell, models[cell.variant], material)
         else:
             config = _ensemble_config(study, cell, ids)
         ids[cell] = trial_id(config)
         with placed(loaded, "evaluate"):
-            evaluations = dict(_evaluations(study, cell, ids[cell], sets, opened, splits[cell.fold], source))
+            evaluations = dict(held_out.of(ids[cell], material, cell.fold))
         jobs.append(Job(cell, ids[cell], config, evaluations))
-    return Plan(jobs, _record(loaded, models, jobs, opened, splits))
+    return Plan(jobs, _record(loaded, models, materials, jobs))
 
 
 @contextmanager
@@ -89,13 +93,30 @@ def placed(loaded: Loaded, *keys: str) -> Generator[None]:
         raise MedbenchError(f"{loaded.place(*keys)}: {error}") from error
 
 
-def set_source(study: Study) -> dict[str, Any]:
-    """The plain description of the study's data set."""
-    spec = study.dataset
+def _open(study: Study, variant: str, sets: Sets) -> Material:
+    spec = study.dataset_of(variant)
     source: dict[str, Any] = {"folder": spec.folder} if spec.folder else {"name": spec.name}
     if spec.name == "synthetic":
         source |= {"images": spec.images, "size": spec.size}
-    return source
+    return Material(source, sets.open(source, leave_out_broken=spec.leave_out_broken), {})
+
+
+def _splits(study: Study, variant: str, material: Material, folds: Sequence[int | None]) -> dict[int | None, Split]:
+    spec, image_set = study.dataset_of(variant), material.opened.image_set
+    splits = {fold: make_split(image_set, spec.split, seed=spec.split_seed, fold=fold) for fold in folds}
+    if any(len(split.train) < 2 for split in splits.values()):
+        raise MedbenchError(f"{image_set.name}: training needs two images at least, the split leaves one")
+    return splits
+
+
+def _shared_material(study: Study, members: Sequence[str], materials: Mapping[str, Material]) -> Material:
+    first = materials[members[0]]
+    for member in members[1:]:
+        if materials[member].source != first.source:
+            raise MedbenchError(f"{members[0]} and {member} are trained on different data sets")
+        if study.dataset_of(member).size != study.dataset_of(members[0]).size:
+            raise MedbenchError(f"{members[0]} and {member} have different input sizes")
+    return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +134,8 @@ class _Model:
 def _resolve(study: Study, variant: str, sets: Sets) -> _Model:
     spec = study.variants[variant]
     assert spec.model is not None
+    for kind in study.training_of(variant).augment.artifacts or ():
+        _ = ARTIFACTS[kind]
     weights = study.encoder_weights_of(variant)
     built = build_model(spec.model, spec.options, encoder_weights=weights, data=sets.data)
     name, options, description = resolve_model(spec.model, spec.options)
@@ -126,109 +149,51 @@ def _resolve(study: Study, variant: str, sets: Sets) -> _Model:
     return _Model(name, options, weights, built.encoder_digest, built.code_digest, parameters, macs, description)
 
 
-def _trial_config(
-    study: Study, cell: Cell, model: _Model, opened: OpenSet, split: Split, source: Mapping[str, Any]
-) -> dict[str, Any]:
-    return {
+def _trial_config(study: Study, cell: Cell, model: _Model, material: Material) -> dict[str, Any]:
+    spec, split = study.dataset_of(cell.variant), material.splits[cell.fold]
+    training = study.training_of(cell.variant).model_dump(exclude_none=True)
+    config = {
         "protocol": PROTOCOL,
         "model": model.name,
         "options": model.options,
         "encoder_digest": model.encoder_digest,
         "code_digest": model.code_digest,
-        "size": study.size_of(cell.variant),
+        "size": spec.size,
         "seed": cell.seed,
-        "training": study.training_of(cell.variant).model_dump(),
-        "images_digest": opened.digest_of([*split.train, *split.validation]),
+        "training": training,
+        "images_digest": material.opened.digest_of([*split.train, *split.validation]),
         "train": list(split.train),
         "validation": list(split.validation),
         "source": {
-            "set": dict(source),
-            "leave_out_broken": study.dataset.leave_out_broken,
+            "set": dict(material.source),
+            "leave_out_broken": spec.leave_out_broken,
             "encoder_weights": model.encoder_weights,
         },
     }
+    if "artifacts" in training["augment"]:
+        config["artifacts_version"] = ARTIFACTS_VERSION
+    return config
 
 
 def _ensemble_config(study: Study, cell: Cell, ids: Mapping[Cell, str]) -> dict[str, Any]:
     spec = study.variants[cell.variant].ensemble
     assert spec is not None
-    sizes = {study.size_of(member) for member in spec.members}
-    if len(sizes) > 1:
-        raise MedbenchError(f"variants.{cell.variant}.ensemble: its members have different input sizes {sorted(sizes)}")
     members = {member: ids[Cell(member, cell.seed, cell.fold)] for member in spec.members}
     return {
         "protocol": PROTOCOL,
         "ensemble": {"members": members, "weighting": spec.weighting},
-        "size": sizes.pop(),
+        "size": study.dataset_of(spec.members[0]).size,
         "seed": cell.seed,
     }
 
 
-def _evaluations(
-    study: Study, cell: Cell, trial: str, sets: Sets, opened: OpenSet, split: Split, source: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    learnt = {*split.train, *split.validation}
-    seen = {opened.pixels[id] for id in learnt}
-    for wanted in study.evaluate:
-        if isinstance(wanted, ArtifactTest):
-            _ = ARTIFACTS[wanted.artifact]
-            for name, severity in wanted.names.items():
-                artifact = {"kind": wanted.artifact, "severity": severity, "seed": 0}
-                tested = sets.painted(opened, split.test, artifact)
-                yield name, _evaluation(study, trial, name, tested, split.test, {**source}, artifact)
-            continue
-        if isinstance(wanted, OtherSet):
-            name = wanted.name
-            where: dict[str, Any] = {"folder": wanted.folder} if wanted.folder else {"name": wanted.dataset}
-            if wanted.dataset == "synthetic":
-                where["size"] = study.dataset.size
-            tested = sets.open(where, leave_out_broken=study.dataset.leave_out_broken)
-            ids = tested.image_set.ids
-        else:
-            name, where, tested, ids = "clean", dict(source), opened, split.test
-        same_set = tested.image_set.name == opened.image_set.name
-        trained_on = [
-            id for id in ids if tested.pixels[id] in seen or (id in learnt and (same_set or id.startswith("ISIC_")))
-        ]
-        if trained_on:
-            raise MedbenchError(
-                f"{name}: {len(trained_on)} of its images were trained or selected on, the first is "
-                f"{tested.image_set.name}/{trained_on[0]}; test on a set that does not share them"
-            )
-        yield name, _evaluation(study, trial, name, tested, ids, where, None)
-
-
-def _evaluation(
-    study: Study,
-    trial: str,
-    name: str,
-    tested: OpenSet,
-    ids: Sequence[str],
-    where: dict[str, Any],
-    artifact: dict[str, Any] | None,
-) -> dict[str, Any]:
-    config = {
-        "protocol": PROTOCOL,
-        "trial": trial,
-        "name": name,
-        "dataset": tested.image_set.name,
-        "score_at": study.score_at,
-        "images_digest": tested.digest_of(ids),
-        "images": list(ids),
-        "left_out": tested.left_out,
-        "source": {"set": where, "leave_out_broken": study.dataset.leave_out_broken},
-    }
-    if artifact:
-        config["source"] |= {"artifact": artifact}
-    return {"id": evaluation_id(config), **config}
-
-
 def _record(
-    loaded: Loaded, models: Mapping[str, _Model], jobs: list[Job], opened: OpenSet, splits: Mapping[int | None, Split]
+    loaded: Loaded, models: Mapping[str, _Model], materials: Mapping[str, Material], jobs: list[Job]
 ) -> dict[str, Any]:
     """What `studies/<study>.yaml` says: the resolved study and the ids of its trials."""
     study = loaded.study
-    split = next(iter(splits.values()))
+    own = materials[study.baseline]
+    split = next(iter(own.splits.values()))
     variants: dict[str, Any] = {}
     for name, spec in study.variants.items():
         trials = [
@@ -261,8 +226,9 @@ def _record(
                     "model": model.name,
                     "options": model.options,
                     "encoder_weights": model.encoder_weights,
-                    "training": study.training_of(name).model_dump(),
-                    "size": study.size_of(name),
+                    "dataset": materials[name].opened.image_set.name,
+                    "training": study.training_of(name).model_dump(exclude_none=True),
+                    "size": study.dataset_of(name).size,
                 },
                 "trials": trials,
             }
@@ -278,8 +244,14 @@ def _record(
         "protocol": PROTOCOL,
         "dataset": {key: value for key, value in study.dataset.model_dump().items() if value is not None},
         "n_images": {part: len(getattr(split, part)) for part in ("train", "validation", "test")},
-        "left_out": opened.left_out,
+        "left_out": own.opened.left_out,
         "evaluations": list(jobs[0].evaluations),
+        "datasets": {name: config["dataset"] for name, config in jobs[0].evaluations.items()},
+        "copies_left_out": {
+            name: most
+            for name in jobs[0].evaluations
+            if (most := max(job.evaluations[name]["copies_left_out"] for job in jobs))
+        },
         "artifacts": {
             name: {key: artifact[key] for key in ("kind", "severity")}
             for name, config in jobs[0].evaluations.items()

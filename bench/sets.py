@@ -1,18 +1,20 @@
 """The data sets of a run, opened, inspected and cached once in a process."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..datasets.artifacts.painted import PaintedSet
+from ..datasets.audit import VERSION as AUDIT_VERSION
+from ..datasets.audit import audit
 from ..datasets.base import ImageSet
 from ..datasets.cache import Arrays, load_arrays
 from ..datasets.catalog import open_dataset
 from ..datasets.inspection import inspect
 from .errors import MedbenchError
-from .records import short_id
+from .records import read_json, short_id, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,24 @@ class Sets:
             digests = {each: image_set.digest_over(opened.digests[each]) for each in ids}
             self._open[key] = OpenSet(image_set, digests, {}, opened.left_out)
         return self._open[key]
+
+    def copies(self, opened: Sequence[OpenSet]) -> list[tuple[str, str]]:
+        """Pairs NAME/id of images in these sets that show the same picture, audited once for each content. Computed
+        sets are not looked at: each of their images is drawn anew."""
+        files = {id(each.image_set): each for each in opened if each.image_set.files(each.image_set.ids[0])}
+        if not files:
+            return []
+        key = sorted([each.image_set.name, each.digest_of(each.image_set.ids)] for each in files.values())
+        path = self.cache / f"audit-{short_id([AUDIT_VERSION, key])}.json"
+        if not path.is_file():
+
+            def report(done: int, total: int) -> None:
+                if self.progress:
+                    self.progress("looking for copies", done, total)
+
+            pairs = audit([each.image_set for each in files.values()], progress=report)
+            write_json(path, [[pair.a, pair.b] for pair in pairs])
+        return [(a, b) for a, b in read_json(path)]
 
     def arrays(self, opened: OpenSet, size: int) -> Arrays:
         """All images of the set at size x size, through the cache."""

@@ -12,7 +12,8 @@ from torch import Tensor
 from .errors import MedbenchError
 from .records import is_sealed, read_json, read_yaml, short_id
 
-PROTOCOL = 2  # raised whenever the meaning of a result changes
+PROTOCOL = 2  # of trainings: raised whenever one configuration comes to mean another training
+SCORING = 3  # of evaluations: raised whenever the meaning or the number of their columns changes
 
 
 def trial_id(config: Mapping[str, Any]) -> str:
@@ -25,7 +26,7 @@ def trial_id(config: Mapping[str, Any]) -> str:
 
 def evaluation_id(config: Mapping[str, Any]) -> str:
     """The id of an evaluation: its trial, the test images' content, and the scoring. Its name does not count."""
-    return short_id({key: config[key] for key in ("protocol", "trial", "images_digest", "score_at")})
+    return short_id({key: config[key] for key in ("scoring", "trial", "images_digest", "score_at")})
 
 
 class Store:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .base import ImageSet
 
+VERSION = 1  # of the verdicts: raised when other pairs would be found
 HASH_SIDE, HASH_BLUR, HASH_SCALES = 24, 3.0, (1.0, 0.9, 0.8)
 FINE_SIDE, FINE_BLUR, EDGE = 128, 4.0, 3.0  # EDGE: in medians of the absolute structure
 SCALES = (1.0, 0.95, 0.9, 0.85, 0.8)

@@ -1,9 +1,9 @@
-"""Random changes of training images, through albumentations, as a pure function of image, mask and a key."""
+"""Random changes of training images, artifacts and albumentations', as a pure function of image, mask and a key."""
 
 import hashlib
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -13,21 +13,26 @@ from numpy.typing import NDArray
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the network for a newer version
 import albumentations as A
 
+from .artifacts import SEVERITIES, paint
+
 cv2.setNumThreads(0)  # images are small: OpenCV's own threads cost more than they give
+PAINTED_SHARE = 0.5  # of the images, where a recipe has artifacts
 
 
 class Augmentation:
-    """Flips, affine and elastic changes, colour, CLAHE, noise and blur, in this order.
+    """Artifacts, flips, affine and elastic changes, colour, CLAHE, noise and blur, in this order.
 
     albumentations keeps its random state between calls, and data loader workers start every epoch with the same
     state; here each call sets it from the key, so neither the order of calls nor the number of workers matters.
 
     Args:
-        recipe: probabilities and ranges by the names of ablations/defaults.yaml.
+        recipe: probabilities and ranges by the names of ablations/defaults.yaml; with `artifacts`, a list of kinds,
+            half of the images get one of them at one of the five severities, all equally likely.
         size: pixels a side of the images to come; lengths given as a share of the side need it.
     """
 
     def __init__(self, recipe: Mapping[str, Any], size: int) -> None:
+        self._artifacts = recipe.get("artifacts")
         mirrored = cv2.BORDER_REFLECT_101
         sigma = max(1.0, recipe["elastic_sigma"] * size)
         smoothed_deviation = 1 / (2 * np.sqrt(3 * np.pi) * sigma)  # of uniform noise in [-1, 1] after the Gaussian
@@ -67,9 +72,18 @@ class Augmentation:
         self, image: NDArray[np.uint8], mask: NDArray[np.uint8], *key: object
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The changed image (H, W, 3) and mask (H, W); equal keys, say (seed, epoch, image id), change alike."""
-        digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+        name = "/".join(map(str, key))
+        digest = hashlib.sha256(name.encode()).digest()
+        if self._artifacts:
+            image = _painted(image, self._artifacts, name)
         seed = int.from_bytes(digest[:8], "little")
         # One generator for all: set_random_seed would give each transform the same draws, so that they come together.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         changed = self._compose(image=image, mask=mask)
         return changed["image"], changed["mask"]
+
+
+def _painted(image: NDArray[np.uint8], kinds: Sequence[str], name: str) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(list(hashlib.sha256(f"artifact/{name}".encode()).digest()))
+    kind, severity = rng.choice(kinds), rng.choice(SEVERITIES)
+    return paint(image, id=name, kind=kind, severity=severity)[0] if rng.random() < PAINTED_SHARE else image

@@ -78,7 +78,7 @@ def test_variants_of_a_shipped_study_differ_in_one_factor(name: str) -> None:
     same_recipe = study.training_of(first) == study.training_of(second)
     same_weights = study.encoder_weights_of(first) == study.encoder_weights_of(second)
 
-    assert study.size_of(first) == study.size_of(second)
+    assert study.dataset_of(first) == study.dataset_of(second)
     assert (same_recipe and same_weights) == (name != "pretraining")
 
 
