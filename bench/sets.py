@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
 from ..datasets.artifacts.painted import PaintedSet
 from ..datasets.audit import VERSION as AUDIT_VERSION
-from ..datasets.audit import audit
+from ..datasets.audit import Looks, copies, look_at
 from ..datasets.base import ImageSet
 from ..datasets.cache import Arrays, load_arrays
 from ..datasets.catalog import open_dataset
@@ -72,35 +73,37 @@ class Sets:
         return self._open[key]
 
     def copies(self, opened: Sequence[OpenSet]) -> list[tuple[str, str]]:
-        """Pairs NAME/id of images in these sets that show the same picture, audited once for each content. Computed
-        sets are not looked at: each of their images is drawn anew."""
-        files = {id(each.image_set): each for each in opened if each.image_set.files(each.image_set.ids[0])}
-        if not files:
-            return []
-        key = sorted([each.image_set.name, each.digest_of(each.image_set.ids)] for each in files.values())
-        path = self.cache / f"audit-{short_id([AUDIT_VERSION, key])}.json"
-        if not path.is_file():
+        """Pairs NAME/id of images in these sets that show the same picture; two sets are audited once for each content.
 
-            def report(done: int, total: int) -> None:
-                if self.progress:
-                    self.progress("looking for copies", done, total)
-
-            pairs = audit([each.image_set for each in files.values()], progress=report)
-            write_json(path, [[pair.a, pair.b] for pair in pairs])
-        return [(a, b) for a, b in read_json(path)]
+        Computed sets are not looked at: each of their images is drawn anew.
+        """
+        sets = {id(each.image_set): each for each in opened if each.image_set.files(each.image_set.ids[0])}
+        looks: dict[int, Looks] = {}
+        pairs: list[tuple[str, str]] = []
+        for two in combinations_with_replacement(sets.values(), 2):
+            key = sorted([each.image_set.name, each.digest_of(each.image_set.ids)] for each in two)
+            path = self.cache / f"audit-{short_id([AUDIT_VERSION, key])}.json"
+            if not path.is_file():
+                for each in two:
+                    if id(each) not in looks:
+                        looks[id(each)] = look_at(each.image_set, self._told(f"looking at {each.image_set.name}"))
+                a, b = (looks[id(each)] for each in two)
+                told = self._told(f"comparing {two[0].image_set.name} with {two[1].image_set.name}")
+                write_json(path, [[pair.a, pair.b] for pair in copies(a, b, told)])
+            pairs += [(a, b) for a, b in read_json(path)]
+        return pairs
 
     def arrays(self, opened: OpenSet, size: int) -> Arrays:
         """All images of the set at size x size, through the cache."""
-
-        def report(done: int, total: int) -> None:
-            if self.progress:
-                self.progress(f"decoding {opened.image_set.name} at {size} pixels", done, total)
-
         key = (id(opened), size)
         if key not in self._arrays:
             image_set = opened.image_set
-            self._arrays[key] = load_arrays(image_set, image_set.ids, size, self.cache, opened.digests, report)
+            told = self._told(f"decoding {image_set.name} at {size} pixels")
+            self._arrays[key] = load_arrays(image_set, image_set.ids, size, self.cache, opened.digests, told)
         return self._arrays[key]
+
+    def _told(self, what: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.progress(what, done, total) if self.progress else None
 
     def _inspected(self, source: Mapping[str, Any], leave_out_broken: bool) -> OpenSet:
         folder = Path(source["folder"]) if source.get("folder") else None

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations_with_replacement, product
 from typing import Any, Literal
 
 import cv2
@@ -23,7 +23,8 @@ VERSION = 1  # of the verdicts: raised when other pairs would be found
 HASH_SIDE, HASH_BLUR, HASH_SCALES = 24, 3.0, (1.0, 0.9, 0.8)
 FINE_SIDE, FINE_BLUR, EDGE = 128, 4.0, 3.0  # EDGE: in medians of the absolute structure
 SCALES = (1.0, 0.95, 0.9, 0.85, 0.8)
-PROPOSALS = 5  # a picture, over all positions
+PROPOSALS = 5  # a picture
+BLOCK = 512  # pictures compared at once
 PROMISING, CERTAIN = 0.2, 0.9  # a rough fit between these is refined
 LEAST_SHARED = 0.5  # of a picture that the other must show
 NEAR = 0.68  # correlation of fine structure from which two pictures are copies
@@ -43,41 +44,71 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    pixels: str
-    hashes: Picture  # (scales, HASH_SIDE, HASH_SIDE) of the middle at every scale, zero mean and unit norm each
-    fine: Picture  # (FINE_SIDE, FINE_SIDE)
+class Looks:
+    """What the audit keeps of a set's images."""
+
+    names: list[str]  # NAME/id
+    pixels: list[str]  # digests
+    hashes: Picture  # (N, scales, HASH_SIDE, HASH_SIDE) of the middle at every scale, zero mean and unit norm each
+    fine: Picture  # (N, FINE_SIDE, FINE_SIDE)
 
 
-def audit(sets: Sequence[ImageSet], *, progress: Callable[[int, int], None] = lambda *_: None) -> list[Pair]:
+Progress = Callable[[int, int], None]
+
+
+def audit(sets: Sequence[ImageSet], *, progress: Progress = lambda *_: None) -> list[Pair]:
     """Every pair of images of these sets that shows the same picture, the most alike first.
+
+    Sets are compared two by two, so that no third one changes what is found between them.
 
     Args:
         sets: one or more; all their images are compared with each other.
-        progress: called with the numbers of images looked at and to look at.
+        progress: called with the numbers of images looked at or compared, and to look at or compare.
     """
-    names = [f"{each.name}/{id}" for each in sets for id in each.ids]
-    looks: list[_Look] = []
-    with ThreadPoolExecutor(THREADS) as pool:
-        jobs = [(each, id) for each in sets for id in each.ids]
-        for look in pool.map(lambda job: _look(job[0].image(job[1])), jobs):
-            looks.append(look)
-            progress(len(looks), len(names))
-    pairs: list[Pair] = []
-    first: dict[str, int] = {}
-    for index, look in enumerate(looks):
-        twin = first.setdefault(look.pixels, index)
-        if twin != index:
-            pairs.append(Pair(names[twin], names[index], "exact", 1.0))
-    for i, j, position in _proposals(np.stack([look.hashes for look in looks])):
-        if looks[i].pixels != looks[j].pixels:
-            similarity = _fit(looks[i].fine, _turned(looks[j].fine, position))
-            if similarity >= NEAR:
-                pairs.append(Pair(names[i], names[j], "near", min(similarity, 1.0)))
+    looks = [look_at(each, progress) for each in sets]
+    pairs = [pair for a, b in combinations_with_replacement(looks, 2) for pair in copies(a, b, progress)]
     return sorted(pairs, key=lambda pair: (-pair.similarity, pair.a, pair.b))
 
 
-def _look(image: NDArray[np.uint8]) -> _Look:
+def look_at(image_set: ImageSet, progress: Progress = lambda *_: None) -> Looks:
+    """Reads every image of a set, once."""
+    found: list[tuple[str, Picture, Picture]] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for look in pool.map(lambda id: _look(image_set.image(id)), image_set.ids):
+            found.append(look)
+            progress(len(found), len(image_set.ids))
+    pixels, hashes, fine = zip(*found, strict=True)
+    return Looks([f"{image_set.name}/{id}" for id in image_set.ids], list(pixels), np.stack(hashes), np.stack(fine))
+
+
+def copies(a: Looks, b: Looks, progress: Progress = lambda *_: None) -> list[Pair]:
+    """The pairs between two sets, or within one where `a` is `b`."""
+    if len(a.names) > len(b.names):
+        a, b = b, a
+    pairs: list[Pair] = []
+    first: dict[str, int] = {}
+    for j, pixels in enumerate(b.pixels):
+        twin = first.setdefault(pixels, j)
+        if a is b and twin != j:
+            pairs.append(_pair(b.names[twin], b.names[j], "exact", 1.0))
+    if a is not b:
+        twins = [(i, first[pixels]) for i, pixels in enumerate(a.pixels) if pixels in first]
+        pairs += [_pair(a.names[i], b.names[j], "exact", 1.0) for i, j in twins]
+    proposed = [(i, j, position) for i, j, position in _proposals(a, b) if a.pixels[i] != b.pixels[j]]
+    with ThreadPoolExecutor(THREADS) as pool:
+        fits = pool.map(lambda each: _fit(a.fine[each[0]], _turned(b.fine[each[1]], each[2])), proposed)
+        for done, ((i, j, _), similarity) in enumerate(zip(proposed, fits, strict=True), start=1):
+            progress(done, len(proposed))
+            if similarity >= NEAR:
+                pairs.append(_pair(a.names[i], b.names[j], "near", min(similarity, 1.0)))
+    return pairs
+
+
+def _pair(one: str, other: str, kind: Literal["exact", "near"], similarity: float) -> Pair:
+    return Pair(min(one, other), max(one, other), kind, similarity)
+
+
+def _look(image: NDArray[np.uint8]) -> tuple[str, Picture, Picture]:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -85,7 +116,7 @@ def _look(image: NDArray[np.uint8]) -> _Look:
     fine = _shrunk(grey, FINE_SIDE)
     hashes = [_normed(_band(_shrunk(_cut(fine, scale), HASH_SIDE), HASH_BLUR)) for scale in HASH_SCALES]
     digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
-    return _Look(digest, np.stack(hashes), fine)
+    return digest, np.stack(hashes), fine
 
 
 def _shrunk(grey: NDArray[Any], side: int) -> Picture:
@@ -115,35 +146,30 @@ def _turned(picture: Picture, position: int) -> Picture:
     return np.ascontiguousarray(turned[..., ::-1] if position >= 4 else turned)
 
 
-def _proposals(hashes: Picture) -> Iterator[tuple[int, int, int]]:
-    """Index pairs i < j, and the position of j, that look most alike: the best few for each picture."""
-    n = len(hashes)
-    best = np.full((n, PROPOSALS), -1.0, np.float32)
-    what = np.zeros((n, PROPOSALS, 2), np.int64)
-    for scale, position in product(range(len(HASH_SCALES)), range(8)):
-        flat = hashes[:, scale].reshape(n, -1)
-        turned = _turned(hashes[:, 0], position).reshape(n, -1)
-        for start in range(0, n, 512):
-            alike = flat[start : start + 512] @ turned.T
-            rows = np.arange(len(alike))
-            alike[rows, start + rows] = -1
-            k = min(PROPOSALS, n)
-            columns = np.argpartition(-alike, k - 1, axis=1)[:, :k]
-            values = np.concatenate([best[start + rows], np.take_along_axis(alike, columns, axis=1)], axis=1)
-            marks = np.stack([columns, np.full_like(columns, position)], axis=2)
-            marks = np.concatenate([what[start + rows], marks], axis=1)
-            order = np.argsort(-values, axis=1)[:, :PROPOSALS]
-            best[start + rows] = np.take_along_axis(values, order, axis=1)
-            what[start + rows] = np.take_along_axis(marks, order[..., None], axis=1)
+def _proposals(a: Looks, b: Looks) -> Iterator[tuple[int, int, int]]:
+    """For each picture of `a` the few of `b` that look most alike, at any scale of either: both indices, and the
+    position of the second. Within one set, a pair is proposed once."""
+    first = a.hashes.reshape(*a.hashes.shape[:2], -1)
+    turned = [_turned(b.hashes, position).reshape(*b.hashes.shape[:2], -1) for position in range(8)]
+    scales = [(scale, 0) for scale in range(len(HASH_SCALES))] + [(0, scale) for scale in range(1, len(HASH_SCALES))]
     seen: set[tuple[int, int]] = set()
-    for i in range(n):
-        for value, (j, position) in zip(best[i], what[i], strict=True):
-            pair = (min(i, int(j)), max(i, int(j)))
-            if value > 0 and pair not in seen:
-                seen.add(pair)
-                # Seen from the other side, a turn goes the other way; a mirrored position is its own opposite.
-                back = int(position) if i < j or position >= 4 else -int(position) % 4
-                yield (*pair, back)
+    for start in range(0, len(first), BLOCK):
+        block = first[start : start + BLOCK]
+        best = np.full((len(block), len(b.names)), -1, np.float32)
+        positions = np.zeros(best.shape, np.uint8)
+        for position, (of_a, of_b) in product(range(8), scales):
+            alike = block[:, of_a] @ turned[position][:, of_b].T
+            is_better = alike > best
+            best[is_better], positions[is_better] = alike[is_better], position
+        if a is b:
+            best[np.arange(len(block)), start + np.arange(len(block))] = -1
+        n_proposals = min(PROPOSALS, len(b.names))
+        for row, columns in enumerate(np.argpartition(-best, n_proposals - 1, axis=1)[:, :n_proposals]):
+            for j in columns.tolist():
+                i = start + row
+                if best[row, j] > 0 and (a is not b or (j, i) not in seen):
+                    seen.add((i, j))
+                    yield i, j, int(positions[row, j])
 
 
 def _fit(a: Picture, b: Picture) -> float:
