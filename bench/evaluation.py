@@ -1,6 +1,7 @@
 """A trained model applied to a test set: one row of scores an image, and the masks that it drew."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,29 @@ from torch import nn
 from ..datasets.artifacts.painted import PaintedSet
 from ..datasets.base import ImageSet
 from ..datasets.cache import Arrays
-from .metrics import score_masks
+from .calibration import brier, reliability
+from .failures import artifact_fpr, failure_modes
+from .metrics import score_masks, scores_near
 from .training import EVALUATION_BATCH, predict
 
 MASK_SIDE = 512  # pixels of the longer side of masks kept for the gallery
 PICTURE_SIDE = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What an evaluation found.
+
+    Attributes:
+        images: one row an image: image, height, width (of the masks compared), all metrics, tp, fp, fn, tn in pixels,
+            brier, and 0, 1 or NaN for each of `FAILURES`. Of a set with an artifact that covers a part of the image
+            also artifact_fpr, assd_near and nsd2_near.
+        reliability: of each image and each bin of probability with pixels in it: image, bin, pixels, confidence (sum
+            of the probabilities), positives (pixels of the lesion).
+    """
+
+    images: pd.DataFrame
+    reliability: pd.DataFrame
 
 
 def evaluate(
@@ -32,7 +51,7 @@ def evaluate(
     score_at: str,
     masks: Path | None,
     on_image: Callable[[int, int], None] = lambda *_: None,
-) -> pd.DataFrame:
+) -> Scored:
     """Scores every image and writes the predicted masks as 1-bit PNG into the folder `masks`, if there is one.
 
     Args:
@@ -43,38 +62,59 @@ def evaluate(
         score_at: "native" resizes logits to the reference mask; "input" scores at the input size.
         masks: a folder to write to, or None.
         on_image: called with the numbers of images done and to do.
-
-    Returns:
-        Columns image, height, width (of the masks compared), all metrics, and tp, fp, fn, tn in pixels. Of a set with
-        an artifact that covers a part of the image also artifact_fpr, the share in [0, 1] of the artifact's pixels
-        outside the lesion that were predicted as lesion; NaN where there are none.
     """
     if masks:
         masks.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
+    bins: list[pd.DataFrame] = []
     for image, logits in _logits(model, images, sorted(ids)):
         reference = image_set.mask(image) if score_at == "native" else images.masks[images.row[image]] > 0
         height, width = reference.shape
-        prediction = threshold(logits, height, width)
-        scores = score_masks(prediction[None], reference[None])
-        row = {"image": image, "height": height, "width": width, **{key: float(x[0]) for key, x in scores.items()}}
+        logits = resized(logits, height, width)
+        prediction, probability = (logits > 0).numpy(), logits.sigmoid().numpy()
+        artifact = None
         if isinstance(image_set, PaintedSet) and image_set.is_local:
-            row["artifact_fpr"] = _artifact_fpr(prediction, reference, image_set.artifact_mask(image))
-        rows.append(row)
+            artifact = _at(image_set.artifact_mask(image), height, width)
+        rows.append(
+            {
+                "image": image,
+                "height": height,
+                "width": width,
+                **{name: float(values[0]) for name, values in score_masks(prediction[None], reference[None]).items()},
+                "brier": brier(probability, reference),
+                **_scores_of_artifact(prediction, reference, artifact),
+                **failure_modes(prediction, reference, artifact),
+            }
+        )
+        bins.append(_bins(image, probability, reference))
         if masks:
             write_mask(masks / f"{image}.png", prediction, MASK_SIDE)
         on_image(len(rows), len(ids))
-    return pd.DataFrame(rows)
+    return Scored(pd.DataFrame(rows), pd.concat(bins, ignore_index=True))
 
 
-def _artifact_fpr(prediction: NDArray[np.bool_], reference: NDArray[np.bool_], artifact: NDArray[np.bool_]) -> float:
-    if artifact.shape != prediction.shape:
-        height, width = prediction.shape
-        share = cv2.resize(artifact.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-        artifact = np.asarray(share) >= 0.5
-    outside = artifact & ~reference
-    n_outside = np.count_nonzero(outside)
-    return np.count_nonzero(prediction & outside) / n_outside if n_outside else float("nan")
+def _scores_of_artifact(
+    prediction: NDArray[np.bool_], reference: NDArray[np.bool_], artifact: NDArray[np.bool_] | None
+) -> dict[str, float]:
+    if artifact is None:
+        return {}
+    share = artifact_fpr(prediction, reference, artifact)
+    return {"artifact_fpr": share, **scores_near(prediction, reference, artifact)}
+
+
+def _bins(image: str, probability: NDArray[np.float32], reference: NDArray[np.bool_]) -> pd.DataFrame:
+    sums = reliability(probability, reference)
+    used = np.flatnonzero(sums[:, 0])
+    columns = dict(zip(("pixels", "confidence", "positives"), sums[used].T, strict=True))
+    return pd.DataFrame({"image": image, "bin": used, **columns})
+
+
+def _at(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """The mask at another size, at half cover."""
+    if mask.shape == (height, width):
+        return mask
+    share = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(share) >= 0.5
 
 
 def _logits(model: nn.Module, images: Arrays, ids: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
@@ -83,11 +123,11 @@ def _logits(model: nn.Module, images: Arrays, ids: Sequence[str]) -> Iterator[tu
         yield from zip(batch, predict(model, images.images[[images.row[id] for id in batch]]), strict=True)
 
 
-def threshold(logits: torch.Tensor, height: int, width: int) -> NDArray[np.bool_]:
-    """The mask (height, width) where probability exceeds one half; logits (1, h, w) are resized first, bilinearly."""
+def resized(logits: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Logits (1, h, w) as (height, width), bilinearly."""
     if logits.shape[-2:] != (height, width):
         logits = F.interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-    return (logits[0] > 0).numpy()
+    return logits[0]
 
 
 def write_mask(path: Path, mask: NDArray[np.bool_], side: int) -> None:

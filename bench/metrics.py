@@ -141,6 +141,32 @@ def n_empty(counts: Mapping[str, Values]) -> int:
     return int(np.count_nonzero(~found & ((np.asarray(counts["fp"]) > 0) != (np.asarray(counts["fn"]) > 0))))
 
 
+def scores_near(prediction: Mask, reference: Mask, place: Mask) -> dict[str, float]:
+    """assd_near and nsd2_near of one (H, W) pair: assd and nsd2 of those boundary pixels of both masks that lie within
+    2 % of the diagonal of `place`, say an artifact. NaN where there are none, or where a mask is empty."""
+    scores = {"assd_near": float("nan"), "nsd2_near": float("nan")}
+    if not prediction.any() or not reference.any() or not place.any():
+        return scores
+    reach = band_width(*place.shape)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    near = np.asarray(cv2.dilate(place.view(np.uint8), disc)).view(np.bool_)
+    points = [
+        _boundary_points(np.ascontiguousarray(mask).view(np.uint8), (1.0, 1.0)) for mask in (prediction, reference)
+    ]
+    inside = [near[tuple(each.astype(np.intp).T)] for each in points]
+    distances = [_distances(points[0][inside[0]], points[1]), _distances(points[1][inside[1]], points[0])]
+    both = np.concatenate(distances)
+    if both.size:
+        scores["assd_near"] = float(both.mean())
+        scores["nsd2_near"] = np.count_nonzero(both <= 2 * (1 + 1e-9)) / both.size
+    return scores
+
+
+def band_width(height: int, width: int) -> int:
+    """2 % of the diagonal in whole pixels, at least one."""
+    return max(round(0.02 * hypot(height, width)), 1)
+
+
 def _check(prediction: Mask, reference: Mask, spacing: tuple[float, float] | None) -> None:
     for name, mask in (("prediction", prediction), ("reference", reference)):
         if mask.dtype != np.bool_:
@@ -201,8 +227,8 @@ def _boundary_scores(
     to_reference, to_prediction = _distances(p_points, r_points), _distances(r_points, p_points)
     both = np.concatenate([to_reference, to_prediction])
     pixel = min(spacing) * (1 + 1e-9)  # a distance of one pixel may come out a rounding error above it
-    band_width = max(round(0.02 * hypot(height, width)), 1)
-    p_band, r_band = _inner_band(p, SQUARE, band_width), _inner_band(r, SQUARE, band_width)
+    steps = band_width(height, width)
+    p_band, r_band = _inner_band(p, SQUARE, steps), _inner_band(r, SQUARE, steps)
     return (
         float(max(np.percentile(to_reference, 95), np.percentile(to_prediction, 95))),
         float(both.mean()),

@@ -13,6 +13,7 @@ from ..models.catalog import build_model
 from ..models.ensemble import Ensemble
 from .errors import MedbenchError
 from .evaluation import evaluate, write_pictures
+from .failures import FAILURES
 from .latency import time_model
 from .planning import Job
 from .provenance import environment, machine_id
@@ -21,7 +22,7 @@ from .sets import Sets
 from .store import Store, save_weights
 from .training import best_device, prepare, train
 
-KEPT_OF_ARTIFACTS = 12  # images of an artifact evaluation whose picture and mask are kept
+KEPT_OF_ARTIFACTS, KEPT_OF_FAILURES = 8, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _evaluate(
         with sealed_folder(gallery) as folder:
             write_pictures(folder, opened.image_set, config["images"])
     with sealed_folder(store.evaluation(job.id, config["id"])) as folder:
-        scores = evaluate(
+        scored = evaluate(
             model,
             opened.image_set,
             images,
@@ -166,12 +167,23 @@ def _evaluate(
             on_image=lambda done, total: tell("image", evaluation=name, done=done, total=total),
         )
         if is_painted:  # of so many evaluations, pictures are kept of what went worst
-            worst = scores.nsmallest(KEPT_OF_ARTIFACTS, "dice")["image"].to_list()
+            worst = worst_images(scored.images)
             (folder / "pictures").mkdir()
             write_pictures(folder / "pictures", opened.image_set, worst)
             evaluate(model, opened.image_set, images, worst, score_at=config["score_at"], masks=folder / "masks")
-        scores.to_parquet(folder / "scores.parquet", index=False)
+        scored.images.to_parquet(folder / "scores.parquet", index=False)
+        scored.reliability.to_parquet(folder / "reliability.parquet", index=False)
         write_yaml(folder / "config.yaml", {key: value for key, value in config.items() if key != "id"})
         write_json(folder / "environment.json", environment(next(model.parameters()).device, "fp32"))
-    means = scores[["dice", "iou"]].to_numpy().mean(axis=0)
-    tell("evaluated", evaluation=name, images=len(scores), dice=means[0].item(), iou=means[1].item())
+    means = scored.images[["dice", "iou"]].to_numpy().mean(axis=0)
+    tell("evaluated", evaluation=name, images=len(scored.images), dice=means[0].item(), iou=means[1].item())
+
+
+def worst_images(scores: pd.DataFrame) -> list[str]:
+    """The images of an artifact evaluation whose picture is kept: the lowest Dice, and a few of each failure."""
+    ordered = scores.sort_values("dice")
+    parts = [
+        ordered.head(KEPT_OF_ARTIFACTS),
+        *(ordered[ordered[mode] == 1].head(KEPT_OF_FAILURES) for mode in FAILURES),
+    ]
+    return sorted({image for part in parts for image in part["image"]})

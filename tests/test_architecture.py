@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("ablations", "bench", "datasets", "models", "reports")
-GROUND = {"errors", "registry", "records", "metrics", "stats"}
+GROUND = {"errors", "registry", "records", "metrics", "calibration", "failures", "stats"}
 MAY_IMPORT: dict[str, set[str]] = {
     "ground": set(),
     "models": {"ground"},

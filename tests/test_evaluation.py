@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from medbench.bench.evaluation import evaluate, threshold, write_mask, write_pictures
+from medbench.bench.evaluation import evaluate, resized, write_mask, write_pictures
+from medbench.bench.loading import to_input
 from medbench.bench.metrics import METRICS, score_masks
 from medbench.datasets.artifacts.painted import PaintedSet
 from medbench.datasets.base import ImageSet
@@ -59,8 +60,8 @@ def arrays(tmp_path: Path) -> Arrays:
 def test_a_model_that_is_right_scores_nearly_one_at_native_size_and_one_at_input_size(
     arrays: Arrays, tmp_path: Path
 ) -> None:
-    native = evaluate(Bright(), Discs(), arrays, Discs.ids, score_at="native", masks=tmp_path / "n")
-    at_input = evaluate(Bright(), Discs(), arrays, Discs.ids, score_at="input", masks=tmp_path / "i")
+    native = evaluate(Bright(), Discs(), arrays, Discs.ids, score_at="native", masks=tmp_path / "n").images
+    at_input = evaluate(Bright(), Discs(), arrays, Discs.ids, score_at="input", masks=tmp_path / "i").images
 
     assert native["dice"].to_numpy().min() > 0.95
     assert at_input["dice"].to_numpy().min() == 1.0
@@ -70,7 +71,7 @@ def test_a_model_that_is_right_scores_nearly_one_at_native_size_and_one_at_input
 
 
 def test_rows_hold_the_scores_of_the_masks_that_were_kept(arrays: Arrays, tmp_path: Path) -> None:
-    scores = evaluate(Bright(shift=5), Discs(), arrays, Discs.ids, score_at="native", masks=tmp_path)
+    scores = evaluate(Bright(shift=5), Discs(), arrays, Discs.ids, score_at="native", masks=tmp_path).images
 
     assert list(scores["image"]) == sorted(Discs.ids)
     assert {*METRICS, "tp", "fp", "fn", "tn"} < set(scores.columns)
@@ -93,7 +94,7 @@ def test_the_share_of_an_artifact_that_is_taken_for_lesion_counts_outside_the_le
     digests = {id: painted.digest(id) for id in painted.ids}
     images = load_arrays(painted, painted.ids, 64, tmp_path / "cache", digests)
 
-    scores = evaluate(Bright(), painted, images, Discs.ids, score_at=score_at, masks=tmp_path / "masks")
+    scores = evaluate(Bright(), painted, images, Discs.ids, score_at=score_at, masks=tmp_path / "masks").images
 
     found = dict(zip(scores["image"].to_list(), scores["artifact_fpr"].to_list(), strict=True))
     if score_at == "native":
@@ -103,21 +104,36 @@ def test_the_share_of_an_artifact_that_is_taken_for_lesion_counts_outside_the_le
             assert found[id] == pytest.approx(kept[outside].mean())
     assert 0 <= min(found.values()) <= max(found.values()) <= 1
     assert max(found.values()) > 0.5
+    assert [share > 0.1 for share in found.values()] == scores["on_artifact"].to_list()
+
+
+def test_probabilities_are_kept_as_sums_that_give_back_brier_score_and_calibration_error(arrays: Arrays) -> None:
+    """The model's logits are few: 0.25 below and some above 0; both sums can be had by hand from one image."""
+    scored = evaluate(Bright(shift=5), Discs(), arrays, ["a"], score_at="input", masks=None)
+
+    logits = Bright(shift=5)(to_input(torch.from_numpy(np.array(arrays.images[:1])), torch.device("cpu")))
+    probability, truth = logits.sigmoid().detach().numpy()[0, 0], arrays.masks[0] > 0
+    sums = scored.reliability[["pixels", "confidence", "positives"]].to_numpy()
+    assert sums[:, 0].sum() == 64 * 64
+    assert sums[:, 1].sum() == pytest.approx(probability.sum(), rel=1e-5)
+    assert sums[:, 2].sum() == truth.sum()
+    assert scored.images["brier"].item() == pytest.approx(np.mean((probability - truth) ** 2), rel=1e-5)
 
 
 def test_what_changes_the_whole_image_has_no_such_share(tmp_path: Path) -> None:
     painted = PaintedSet(Discs(), Discs.ids, kind="jpeg", severity=5)
     images = load_arrays(painted, painted.ids, 64, tmp_path / "cache", {id: painted.digest(id) for id in painted.ids})
 
-    scores = evaluate(Bright(), painted, images, Discs.ids, score_at="native", masks=None)
+    scores = evaluate(Bright(), painted, images, Discs.ids, score_at="native", masks=None).images
 
-    assert "artifact_fpr" not in scores
+    assert {"artifact_fpr", "nsd2_near"}.isdisjoint(scores.columns)
+    assert scores["on_artifact"].isna().all()
 
 
 def test_logits_are_resized_to_the_mask_before_the_threshold() -> None:
     logits = torch.tensor([[[-3.0, 1.0]]])
 
-    found = threshold(logits, 1, 8)
+    found = resized(logits, 1, 8) > 0
 
     assert found.tolist() == [[False] * 5 + [True] * 3]
 

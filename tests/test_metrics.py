@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, distance_transform_cdt, distance_transform_edt, gaussian_filter
 
-from medbench.bench.metrics import METRICS, Mask, n_empty, pooled, score_masks
+from medbench.bench.metrics import METRICS, Mask, n_empty, pooled, score_masks, scores_near
 
 DISTANCES = ("hd95", "assd")
 SYMMETRIC = ("dice", "iou", "accuracy", "hd95", "assd", "nsd1", "nsd2", "biou", "iou_t65")
@@ -301,3 +301,27 @@ def test_shapes_that_do_not_fit_are_refused(shapes, message: str) -> None:
 def test_a_spacing_that_is_no_length_is_refused(spacing) -> None:
     with pytest.raises(ValueError, match="spacing must be"):
         scores_of([[1]], [[1]], spacing)
+
+
+def test_scores_near_a_place_are_those_of_the_boundary_there() -> None:
+    """The left border is right, the right one five pixels off: near each border only its own error counts."""
+    reference, prediction = np.zeros((60, 80), bool), np.zeros((60, 80), bool)
+    reference[20:40, 20:50] = True
+    prediction[20:40, 20:55] = True
+    left, right = np.zeros((60, 80), bool), np.zeros((60, 80), bool)
+    left[25:35, 20], right[28:32, 52] = True, True
+
+    assert scores_near(prediction, reference, left) == {"assd_near": 0.0, "nsd2_near": 1.0}
+    assert scores_near(prediction, reference, right)["nsd2_near"] == 0.0
+    assert scores_near(prediction, reference, right)["assd_near"] == pytest.approx(5, abs=0.01)
+    everywhere = scores_near(prediction, reference, np.ones((60, 80), bool))
+    whole = score_masks(prediction[None], reference[None])
+    assert everywhere == {"assd_near": whole["assd"][0], "nsd2_near": whole["nsd2"][0]}
+
+
+def test_no_boundary_near_a_place_has_no_score() -> None:
+    mask, corner = np.zeros((60, 80), bool), np.zeros((60, 80), bool)
+    mask[20:40, 20:50], corner[:5, :5] = True, True
+
+    for prediction, reference, place in ((mask, mask, corner), (mask, mask & False, mask), (mask, mask, mask & False)):
+        assert np.isnan(list(scores_near(prediction, reference, place).values())).all()

@@ -11,6 +11,7 @@ from .fixed import Effects, FixedModel, effects, fixed_model
 from .margins import equivalence, non_inferiority
 from .power import Needed, minimum_detectable, needed
 from .ranks import Ranks, rank_stability
+from .samples import Gap, gap
 
 __all__ = [
     "ALPHA",
@@ -20,6 +21,7 @@ __all__ = [
     "Effects",
     "Finding",
     "FixedModel",
+    "Gap",
     "Needed",
     "Ranks",
     "Summary",
@@ -30,6 +32,7 @@ __all__ = [
     "effects",
     "equivalence",
     "fixed_model",
+    "gap",
     "holm",
     "minimum_detectable",
     "needed",

@@ -63,7 +63,7 @@ class Components:
             (seed + residual / n_images) / n
             for seed, residual, n in zip(self.seeds, self.residuals, n_seeds, strict=True)
         ]
-        return _total([*terms, self.images / n_images], [*(n - 1 for n in n_seeds), n_images - 1])
+        return total_error([*terms, self.images / n_images], [*(n - 1 for n in n_seeds), n_images - 1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ def compare(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Comparison:
     reason = _no_claim(a, b)
     if reason is None:
         error, df, components = _crossed(of_images, (a, b))
-        ci, tost = _interval(difference, error, df, level), _interval(difference, error, df, 1 - 2 * ALPHA)
+        ci, tost = interval(difference, error, df, level), interval(difference, error, df, 1 - 2 * ALPHA)
         # Sums of equal numbers differ in their last digit: without this floor, that would be significant.
         p_value = float(2 * student_cdf(df, -abs(difference) / max(error, rounding_of(a, b))))
         of_seeds = sum(seed / n for seed, n in zip(components.seeds, components.n_seeds, strict=True))
@@ -162,14 +162,14 @@ def summarize(table: ArrayLike, *, level: float = 0.95) -> Summary:
     >>> round(summary.mean, 3), summary.sd_seeds, summary.n_images
     (0.8, 0.0, 2)
     """
-    table = _table(table, "table")
+    table = checked_table(table, "table")
     n_seeds, n_images = table.shape
     of_images, of_seeds = table.mean(axis=0), table.mean(axis=1)
     mean = float(table.mean())
     ci, df = (None, None), None
     if _no_claim(table) is None:
         error, df, _ = _crossed(of_images, (table,))
-        ci = _interval(mean, error, df, level)
+        ci = interval(mean, error, df, level)
     return Summary(
         mean=mean,
         sd_seeds=float(of_seeds.std(ddof=1)) if n_seeds > 1 else None,
@@ -184,7 +184,7 @@ def summarize(table: ArrayLike, *, level: float = 0.95) -> Summary:
 
 def checked_pair(a: ArrayLike, b: ArrayLike) -> tuple[Table, Table]:
     """Both as tables of finite scores of the same number of images; errors as in `compare`."""
-    a, b = _table(a, "a"), _table(b, "b")
+    a, b = checked_table(a, "a"), checked_table(b, "b")
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"a has {a.shape[1]} images and b {b.shape[1]}; compare scores of the same images")
     return a, b
@@ -195,7 +195,8 @@ def rounding_of(a: Table, b: Table) -> float:
     return 1e-12 * float(max(np.abs(a).max(), np.abs(b).max())) + np.finfo(np.float64).tiny
 
 
-def _table(scores: ArrayLike, name: str) -> Table:
+def checked_table(scores: ArrayLike, name: str) -> Table:
+    """Scores as a table (seeds, images) of finite numbers; errors as in `compare`."""
     table = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2 or table.size == 0:
         raise ValueError(f"{name} must have shape (seeds, images) and hold scores, got {table.shape}")
@@ -231,30 +232,36 @@ def _crossed(of_images: NDArray[np.float64], tables: Sequence[Table]) -> tuple[f
     residuals: list[float] = []
     for table in tables:
         n_seeds = len(table)
-        rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
         m_seed = float(table.mean(axis=1).var(ddof=1))
-        m_residual = float(np.square(rest).sum()) / ((n_seeds - 1) * (n_images - 1))
+        m_residual = residual_square(table)
         images -= m_residual / n_seeds
         terms.append(m_seed / n_seeds)
         seeds.append(max(m_seed - m_residual / n_images, 0.0))
         residuals.append(m_residual)
     images = max(images, 0.0)
     n_seeds = tuple(map(len, tables))
-    error, df = _total([*terms, images / n_images], [*(n - 1 for n in n_seeds), n_images - 1])
+    error, df = total_error([*terms, images / n_images], [*(n - 1 for n in n_seeds), n_images - 1])
     components = Components(
         images=images, seeds=tuple(seeds), residuals=tuple(residuals), n_seeds=n_seeds, n_images=n_images
     )
     return error, df, components
 
 
-def _total(terms: Sequence[float], dfs: Sequence[int]) -> tuple[float, float]:
+def residual_square(table: Table) -> float:
+    """M_res of a table of two seeds and two images at least."""
+    n_seeds, n_images = table.shape
+    rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+    return float(np.square(rest).sum()) / ((n_seeds - 1) * (n_images - 1))
+
+
+def total_error(terms: Sequence[float], dfs: Sequence[int]) -> tuple[float, float]:
     """The root of a sum of estimated variances, and its degrees of freedom."""
     total = sum(terms)
     squares_by_df = sum(term**2 / df for term, df in zip(terms, dfs, strict=True))
     return total**0.5, total**2 / squares_by_df if squares_by_df > 0 else float(sum(dfs))
 
 
-def _interval(center: float, error: float, df: float, level: float) -> tuple[float, float]:
+def interval(center: float, error: float, df: float, level: float) -> tuple[float, float]:
     """center -+ t * error, covering `level` of Student's t distribution."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
