@@ -6,7 +6,7 @@ Shapes: an image of H x W pixels; probabilities lie in [0, 1]. Bins divide [0, 1
 import numpy as np
 from numpy.typing import NDArray
 
-N_BINS = 15  # as in Guo et al. (2017)
+N_BINS = 20  # an even number: one half, from which a pixel is called lesion, is the edge of a bin
 
 Probability = NDArray[np.floating]
 Mask = NDArray[np.bool_]

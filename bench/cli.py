@@ -77,7 +77,7 @@ def run(
     """Train and evaluate every trial of a study that the store does not have yet."""
     from ..ablations.loading import load_study
     from .planning import plan
-    from .runner import decode, left_to_do, run_study, threads_for
+    from .runner import annotate, decode, left_to_do, run_study, threads_for
     from .sets import Sets, cache_folder, data_folder
     from .store import Store, check_writable
     from .trials import Place
@@ -97,6 +97,7 @@ def run(
         todo = left_to_do(planned, Store(store))
         if not dry_run:
             decode(todo, sets)
+            annotate(planned, Store(store), sets)
     jobs = min(jobs, len(todo) or jobs)
     place = Place(store, sets.data, cache, threads_for(jobs), workers)
     record = planned.record

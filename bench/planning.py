@@ -213,7 +213,10 @@ def _record(
                 "description": f"ensemble of {', '.join(spec.ensemble.members)}",
                 "parameters": sum(member.parameters for member in members),
                 "macs": sum(each for each in macs if each is not None) if None not in macs else None,
-                "settings": {"ensemble": spec.ensemble.model_dump()},
+                "settings": {
+                    "ensemble": spec.ensemble.model_dump(),
+                    "dataset": materials[name].opened.image_set.name,
+                },
                 "trials": trials,
             }
         else:

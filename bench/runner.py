@@ -3,11 +3,12 @@
 import os
 from collections.abc import Sequence
 
+from ..datasets.annotations import annotations
 from .errors import MedbenchError
 from .executors import failure, run_jobs
 from .planning import Job, Plan
 from .provenance import n_cores
-from .records import write_yaml
+from .records import write_json, write_yaml
 from .sets import Sets
 from .store import Store
 from .trials import Listen, Place, time_trial
@@ -18,6 +19,16 @@ def decode(jobs: Sequence[Job], sets: Sets) -> None:
     for job in jobs:
         for config in ([] if job.is_ensemble else [job.config]) + list(job.evaluations.values()):
             sets.arrays(sets.of(config), job.config["size"])
+
+
+def annotate(planned: Plan, store: Store, sets: Sets) -> None:
+    """Keeps what publishers tell of the test images, for the report."""
+    clean = [each for job in planned.jobs for each in job.evaluations.values() if "artifact" not in each["source"]]
+    for config in {each["images_digest"]: each for each in clean}.values():
+        path = store.annotations(config["images_digest"])
+        found = {} if path.is_file() else annotations(sets.of(config).image_set, set(config["images"]))
+        if found:
+            write_json(path, found)
 
 
 def left_to_do(planned: Plan, store: Store) -> list[Job]:

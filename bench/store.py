@@ -55,6 +55,10 @@ class Store:
         """Small copies of the images of one test set."""
         return self.root / "gallery" / digest
 
+    def annotations(self, digest: str) -> Path:
+        """What is known of the images of one test set."""
+        return self.root / "annotations" / f"{digest}.json"
+
     def has_trial(self, id: str) -> bool:
         """Whether the trial is finished."""
         return is_sealed(self.trial(id))

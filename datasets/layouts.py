@@ -46,7 +46,7 @@ def isic2018(root: Path) -> FileSet:
             if re.fullmatch(r"isic2018_task1_(training|validation|test)_groundtruth", above):
                 masks.append(path)
                 break
-    groups = _groups(_find(root, r"metadata\.csv"), "isic_id", ("lesion_id", "patient_id"))
+    groups = _groups(find_file(root, r"metadata\.csv"), "isic_id", ("lesion_id", "patient_id"))
     return _pair("isic2018", root, images, masks, groups)
 
 
@@ -71,7 +71,7 @@ def ham10000(root: Path) -> FileSet:
             images.append(path)
         elif "ham10000_segmentations_lesion_tschandl" in folders:
             masks.append(path)
-    groups = _groups(_find(root, r"ham10000_metadata(\.csv|\.tab)?"), "image_id", ("lesion_id",))
+    groups = _groups(find_file(root, r"ham10000_metadata(\.csv|\.tab)?"), "image_id", ("lesion_id",))
     return _pair("ham10000", root, ((path, None) for path in images), masks, groups, has_groups=True)
 
 
@@ -88,7 +88,7 @@ def folder(root: Path) -> FileSet:
             images.append(path)
         elif "masks" in folders:
             masks.append(path)
-    groups = _groups(_find(root, r"metadata\.csv"), "image", ("group",))
+    groups = _groups(find_file(root, r"metadata\.csv"), "image", ("group",))
     return _pair(root.resolve().name, root, ((path, None) for path in images), masks, groups, is_closed=True)
 
 
@@ -130,7 +130,7 @@ def _paths(root: Path) -> Iterator[Path]:
         yield from (here / name for name in sorted(files))
 
 
-def _find(root: Path, pattern: str) -> Path | None:
+def find_file(root: Path, pattern: str) -> Path | None:
     """The first file of that name, the one nearest to the root; None when there is none."""
     found = [path for path in _paths(root) if re.fullmatch(pattern, path.name, re.IGNORECASE)]
     return min(found, key=lambda path: len(path.parts), default=None)
@@ -202,17 +202,7 @@ def _groups(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, 
     """
     if table is None:
         return {}
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MedbenchError(f"{table}: cannot be read as a UTF-8 table ({error})") from error
-    header = text.partition("\n")[0]
-    delimiter = next((mark for mark in "\t;" if mark in header), ",")
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    for column in (image, *keys):
-        if column not in (rows.fieldnames or ()):
-            raise MedbenchError(f"{table}: no column {column!r}; needed are {', '.join((image, *keys))}")
-
+    rows = read_rows(table, (image, *keys))
     leader: dict[str, str] = {}
 
     def lead(node: str) -> str:
@@ -222,9 +212,7 @@ def _groups(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, 
 
     ids: list[str] = []
     for row in rows:
-        named = unicodedata.normalize("NFC", (row[image] or "").strip())
-        id = named[: -len(Path(named).suffix)] if Path(named).suffix.lower() in IMAGE_ENDINGS else named
-        if not id:
+        if not (id := id_of(row[image])):
             continue
         ids.append(id)
         for key in keys:
@@ -234,3 +222,25 @@ def _groups(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, 
     for id in sorted(ids):
         first.setdefault(lead(f"image={id}"), id)
     return {id: first[lead(f"image={id}")] for id in ids}
+
+
+def read_rows(table: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a UTF-8 table, by comma, semicolon or tab; MedbenchError where it cannot be read or a column of
+    `columns` is missing."""
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MedbenchError(f"{table}: cannot be read as a UTF-8 table ({error})") from error
+    header = text.partition("\n")[0]
+    delimiter = next((mark for mark in "\t;" if mark in header), ",")
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    for column in columns:
+        if column not in (rows.fieldnames or ()):
+            raise MedbenchError(f"{table}: no column {column!r}; needed are {', '.join(columns)}")
+    return [{str(key): value or "" for key, value in row.items() if key is not None} for row in rows]
+
+
+def id_of(named: str) -> str:
+    """The id of an image that a table names with or without its ending."""
+    named = unicodedata.normalize("NFC", named.strip())
+    return named[: -len(Path(named).suffix)] if Path(named).suffix.lower() in IMAGE_ENDINGS else named

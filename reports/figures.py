@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
+from .calibration import Sums
 from .tables import KNOWN, wording
 
 PALETTE = ("#2f6fb7", "#c8553d", "#2a8f6d", "#8a5cb8", "#b8860b", "#c2528b", "#3c8fa3", "#7a7f45")
@@ -223,6 +224,34 @@ def severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str
             if position % n_columns == 0:
                 axis.set_ylabel(f"{KNOWN[metric].label} lost")
         return _svg(figure, name, f"{KNOWN[metric].label} lost by severity of artifacts")
+
+
+def reliability(sums: Sums, variants: Sequence[str], name: str) -> str:
+    """Share of lesion by predicted probability, a panel an evaluation; on the diagonal probabilities are right.
+
+    Args:
+        sums: by evaluation and variant, then seed, (N_BINS, 3) pixels, sum of probabilities and lesion pixels.
+        variants: every variant of the study in order.
+        name: unique in the page.
+    """
+    evaluations = list(dict.fromkeys(evaluation for evaluation, _ in sums))
+    n_columns = min(len(evaluations), 4)
+    n_rows = -(-len(evaluations) // n_columns)
+    with _drawing(n_rows, n_columns, 2.4 * n_rows) as (figure, axes):
+        for axis, evaluation in zip(axes, evaluations, strict=False):
+            axis.plot([0, 1], [0, 1], color=INK, linewidth=0.9)
+            for position, variant in enumerate(variants):
+                if (evaluation, variant) in sums:
+                    pixels, confidence, positives = np.sum(list(sums[evaluation, variant].values()), axis=0).T
+                    used = pixels > 0
+                    x, y = confidence[used] / pixels[used], positives[used] / pixels[used]
+                    axis.plot(x, y, "o-", color=colour_of(position), markersize=3)
+            axis.set(title=evaluation, xlabel="probability", xlim=(0, 1), ylim=(0, 1))
+        for position, axis in enumerate(axes):
+            axis.set_visible(position < len(evaluations))
+            if position % n_columns == 0:
+                axis.set_ylabel("share of lesion")
+        return _svg(figure, name, "Share of lesion by predicted probability")
 
 
 @contextmanager

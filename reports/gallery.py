@@ -36,7 +36,8 @@ class Picture:
     """A test image of the gallery."""
 
     rank: str
-    """best, median or worst"""
+    """best, median or worst, or the failure that it shows"""
+    evaluation: str
     image: str
     score: float
     """Mean of the primary metric over variants and seeds."""
@@ -55,23 +56,38 @@ def pictures(study: Study, scores: pd.DataFrame) -> list[Picture]:
     At most three of each, no image twice. Only images that the store's gallery holds are ranked; the list is empty
     when it holds none, or nothing was scored. `scores` are the study's tidy scores.
     """
-    evaluation, primary = study.spec["evaluations"][0], study.spec["primary"]
-    if primary not in scores:
+    if study.spec["primary"] not in scores:
         return []
-    first: Any = scores[scores["evaluation"] == evaluation]
-    places = _places(study, evaluation)
-    # The mean of the variants' means: each variant weighs the same, however many of its seeds are done.
-    means = first.pivot_table(index="image", columns="variant", values=primary, aggfunc="mean").mean(axis="columns")
-    held = {str(image): float(mean) for image, mean in means.items() if image in places}
-    ranked = sorted(held, key=lambda image: held[image], reverse=KNOWN[primary].higher_is_better)
-    scored = first.dropna(subset=[primary])
-    by_trial = {
-        (trial, image): float(score)
-        for trial, image, score in scored[["trial", "image", primary]].itertuples(index=False)
-    }
-    return [
-        _picture(study, evaluation, places[image], by_trial, rank, image, held[image]) for rank, image in chosen(ranked)
-    ]
+    shelf = Shelf(study, study.spec["evaluations"][0], scores)
+    ranked = sorted(shelf.means, key=lambda image: shelf.means[image], reverse=shelf.higher_is_better)
+    return [shelf.picture(rank, image) for rank, image in chosen(ranked)]
+
+
+class Shelf:
+    """The kept pictures of one evaluation.
+
+    Attributes:
+        means: for each image of which a picture was kept, the mean over variants and seeds of the primary metric.
+    """
+
+    def __init__(self, study: Study, evaluation: str, scores: pd.DataFrame) -> None:
+        primary = study.spec["primary"]
+        self.study, self.evaluation = study, evaluation
+        self.higher_is_better = KNOWN[primary].higher_is_better
+        here: Any = scores[scores["evaluation"] == evaluation]
+        here = here.dropna(subset=[primary])
+        self._places = _places(study, evaluation)
+        # The mean of the variants' means: each variant weighs the same, however many of its seeds are done.
+        means = here.pivot_table(index="image", columns="variant", values=primary, aggfunc="mean").mean(axis="columns")
+        self.means = {str(image): float(mean) for image, mean in means.items() if image in self._places}
+        columns = here[["trial", "image", primary]].itertuples(index=False)
+        self._by_trial = {(trial, image): float(score) for trial, image, score in columns}
+
+    def picture(self, rank: str, image: str) -> Picture:
+        """The picture of an image of `means`, with the contours of the reference and of every variant."""
+        return _picture(
+            self.study, self.evaluation, self._places[image], self._by_trial, rank, image, self.means[image]
+        )
 
 
 def chosen(ranked: Sequence[str]) -> list[tuple[str, str]]:
@@ -101,10 +117,11 @@ def outline(mask: NDArray[np.bool_], width: int, height: int) -> str:
 
 
 def _places(study: Study, evaluation: str) -> dict[str, Path]:
-    """Image -> the gallery folder that holds it; with k-fold, each fold has a folder of its own."""
+    """Image -> the folder that holds it: a gallery, of which each fold has its own, or that of an artifact's worst."""
     tested = [trial.evaluations[evaluation] for trial in study.trials if evaluation in trial.evaluations]
     digests = dict.fromkeys(each.config["images_digest"] for each in tested)
     folders = [root / digest for digest in digests for root in study.gallery]
+    folders += [each.folder / "pictures" for each in tested]
     return {path.stem: folder for folder in folders for path in sorted(folder.glob("*.jpg"))}
 
 
@@ -133,6 +150,7 @@ def _picture(
             )
     return Picture(
         rank=rank,
+        evaluation=evaluation,
         image=image,
         score=score,
         width=width,

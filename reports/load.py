@@ -26,6 +26,11 @@ class Evaluation:
     scores: pd.DataFrame
     """One row a test image: image, height, width, tp, fp, fn, tn and every metric."""
 
+    def reliability(self) -> pd.DataFrame | None:
+        """Sums by image and bin of probability: image, bin, pixels, confidence, positives; None where not kept."""
+        path = self.folder / "reliability.parquet"
+        return _read_frame(path) if path.is_file() else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -61,6 +66,8 @@ class Study:
     """A phrase for each trial or evaluation that the study lists and the store does not hold, or holds damaged."""
     gallery: tuple[Path, ...]
     """The stores' folders of test images and reference masks."""
+    annotations: dict[str, dict[str, Any]]
+    """By evaluation, what publishers tell of the test images: see `datasets.annotations`."""
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -153,7 +160,26 @@ def _load_study(name: str, spec: dict[str, Any], stores: Sequence[Path]) -> Stud
         n_planned=len(planned),
         missing=tuple(missing),
         gallery=tuple(store / "gallery" for store in stores),
+        annotations=_annotations(trials, stores),
     )
+
+
+def _annotations(trials: Sequence[Trial], stores: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """The annotations of each evaluation's test images, those of several folds together."""
+    digests: dict[str, dict[str, None]] = {}
+    for trial in trials:
+        for name, each in trial.evaluations.items():
+            digests.setdefault(name, {})[each.config["images_digest"]] = None
+    found: dict[str, dict[str, Any]] = {}
+    for name, wanted in digests.items():
+        paths = [store / "annotations" / f"{digest}.json" for digest in wanted for store in stores]
+        for known in (read_json(path) for path in paths if path.is_file()):
+            into = found.setdefault(name, {"flags": {}, "lesions": {}, "agreement": []})
+            for flag, images in known.get("flags", {}).items():
+                into["flags"][flag] = sorted({*into["flags"].get(flag, []), *images})
+            into["lesions"] |= known.get("lesions", {})
+            into["agreement"] += [pair for pair in known.get("agreement", []) if pair not in into["agreement"]]
+    return found
 
 
 def _load_evaluation(folder: Path) -> Evaluation:

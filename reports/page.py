@@ -12,12 +12,18 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..bench.failures import FAILURES
 from ..bench.records import short_id, write_json, write_text
 from . import figures, notes, tables
+from .agreement import agreement_table, by_tools
+from .calibration import Sums, calibration_table, reliability_sums
 from .comparisons import comparisons_table
+from .failures import failure_pictures, failures_table
 from .gallery import Picture, pictures
+from .generalization import generalization_table
 from .load import Study, load_studies
 from .robustness import relative_robustness, robustness_table
+from .strata import strata_table
 
 HERE = Path(__file__).parent
 MAIN_METRICS = ("dice", "iou", "sensitivity", "specificity", "hd95", "artifact_fpr")  # in the page; the CSV has all
@@ -28,7 +34,8 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
     """Writes the report of all studies in the stores into the folder `out` and returns the path of its index.html.
 
     Besides: report.json and tables/<study>-{variants,comparisons,per-image}.csv with every metric, of the first two an
-    excerpt for print as LaTeX (.tex), and -robustness.csv where artifacts were evaluated.
+    excerpt for print as LaTeX (.tex), and what the evaluations allow of -{robustness,strata,generalization,calibration,
+    failures,agreement}.csv.
     Raises MedbenchError when a store holds no study.
     """
     contexts: list[dict[str, Any]] = []
@@ -36,33 +43,51 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
         scores = study.scores
         cells = tables.cells(study, scores)
         variants, comparisons = tables.variants_table(study, cells), comparisons_table(study, cells)
-        robustness = robustness_table(study, cells)
+        sums = reliability_sums(study, [each for each in study.spec["evaluations"] if each not in _artifacts(study)])
+        evidence = {
+            "robustness": robustness_table(study, cells),
+            "strata": strata_table(study, cells),
+            "generalization": generalization_table(study, cells),
+            "calibration": calibration_table(study, cells, sums),
+            "failures": failures_table(study, scores),
+            "agreement": agreement_table(study, cells),
+        }
         facts = _facts(study, scores, variants, comparisons)
-        facts["robustness"] = tables.records(robustness)
-        relative = relative_robustness(robustness)
+        facts |= {name: tables.records(table) for name, table in evidence.items()}
+        relative = relative_robustness(evidence["robustness"])
         facts["relative_robustness"] = {str(kind): dict(row) for kind, row in relative.iterrows()}
-        shown = pictures(study, scores)
+        facts["tools"] = {
+            row["evaluation"]: by_tools(study, row["evaluation"], row["metric"]) for row in facts["agreement"]
+        }
+        shown, failed = pictures(study, scores), failure_pictures(study, scores)
         facts["gallery"] = [_without_data(picture) for picture in shown]
+        facts["failure_examples"] = {mode: [_without_data(each) for each in found] for mode, found in failed.items()}
         anchor = anchor_of(study.name)
         contexts.append(
             {
                 "facts": facts,
                 "anchor": anchor,
-                "figures": _figures(study, scores, variants, comparisons, robustness, anchor),
+                "figures": _figures(study, scores, variants, comparisons, evidence, sums, anchor),
                 "pictures": shown,
+                "failed": failed,
                 "metrics": _metrics_by_evaluation(facts),
             }
         )
         stem = out / "tables" / study.name
         _write_tables(variants, f"{stem}-variants", _variants_excerpt(variants, study.spec["primary"]))
         _write_tables(comparisons, f"{stem}-comparisons", _comparisons_excerpt(comparisons, study.spec["primary"]))
-        if len(robustness):
-            write_text(Path(f"{stem}-robustness.csv"), robustness.to_csv(index=False))
+        for name, table in evidence.items():
+            if len(table):
+                write_text(Path(f"{stem}-{name}.csv"), table.to_csv(index=False))
         write_text(Path(f"{stem}-per-image.csv"), scores.to_csv(index=False))
     write_json(out / "report.json", {"studies": [context["facts"] for context in contexts]})
     index = out / "index.html"
     write_text(index, _render(contexts))
     return index
+
+
+def _artifacts(study: Study) -> dict[str, Any]:
+    return study.spec.get("artifacts", {})
 
 
 def anchor_of(name: str) -> str:
@@ -88,7 +113,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
             for key in ("question", "profile", "baseline", "primary", "margin", "medbench", "protocol")
         },
         **{key: spec.get(key) for key in ("dataset", "n_images", "left_out", "score_at", "evaluations")},
-        "artifacts": spec.get("artifacts", {}),
+        "artifacts": _artifacts(study),
         "n_trials": len(study.trials),
         "n_planned": study.n_planned,
         "answers": [notes.answer(study, row) for row in rows if row["metric"] == spec["primary"]],
@@ -132,10 +157,11 @@ def _figures(
     scores: pd.DataFrame,
     variants: pd.DataFrame,
     comparisons: pd.DataFrame,
-    robustness: pd.DataFrame,
+    evidence: dict[str, pd.DataFrame],
+    sums: Sums,
     anchor: str,
 ) -> dict[str, Markup]:
-    """The figures that the store has data for: curves, distribution, cost, forest, severity."""
+    """The figures that the store has data for: curves, distribution, cost, severity, reliability, forest."""
     names, primary, first = list(study.spec["variants"]), study.spec["primary"], study.spec["evaluations"][0]
     drawn: dict[str, str | None] = {}
     histories = [t.history.assign(variant=t.variant, trial=t.id) for t in study.trials if t.history is not None]
@@ -149,10 +175,12 @@ def _figures(
     if len(variants):
         rows: Any = variants[variants["evaluation"] == first]
         drawn["cost"] = figures.cost(rows, names, primary, f"{anchor}-cost")
-    if len(robustness):
-        drawn["severity"] = figures.severity(robustness, names, primary, f"{anchor}-severity")
+    if len(evidence["robustness"]):
+        drawn["severity"] = figures.severity(evidence["robustness"], names, primary, f"{anchor}-severity")
+    if sums:
+        drawn["reliability"] = figures.reliability(sums, names, f"{anchor}-reliability")
     if len(comparisons):
-        has_own_figure = comparisons["evaluation"].isin(list(study.spec.get("artifacts", {})))
+        has_own_figure = comparisons["evaluation"].isin(list(_artifacts(study)))
         rows = comparisons[(comparisons["metric"] == primary) & ~has_own_figure]
         if len(rows):
             drawn["forest"] = figures.forest(rows, names, primary, study.spec.get("margin"), f"{anchor}-forest")
@@ -181,6 +209,7 @@ def _main_metrics(primary: str) -> list[str]:
 def _without_data(picture: Picture) -> dict[str, Any]:
     return {
         "rank": picture.rank,
+        "evaluation": picture.evaluation,
         "image": picture.image,
         "score": picture.score,
         "contours": [
@@ -251,6 +280,7 @@ def _render(contexts: list[dict[str, Any]]) -> str:
         studies=contexts,
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         known=tables.KNOWN,
+        failures=FAILURES,
         wording=tables.wording,
         n_colours=len(figures.PALETTE),
     )

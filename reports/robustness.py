@@ -21,8 +21,8 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
     a variant's drop exceeds the baseline's.
 
     Columns: study, artifact, severity, variant, n_seeds, n_images, mean (of the score), drop, drop_ci_low, drop_ci_high
-    (95 %), relative (score over the clean score; None for distances), artifact_fpr (mean; None where not measured),
-    more_drop, more_ci_low, more_ci_high, trials.
+    (95 %), relative (score over the clean score; None for distances), artifact_fpr, nsd2_near, nsd2 (means; None where
+    not measured), more_drop, more_ci_low, more_ci_high, trials.
     """
     primary, baseline = study.spec["primary"], study.spec["baseline"]
     known = KNOWN[primary]
@@ -40,7 +40,10 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
             cell, summary = cells[evaluation, variant], summarize(drop.to_numpy())
             clean_mean = cells[CLEAN, variant].tables[primary].loc[drop.index, drop.columns].to_numpy().mean()
             mean = cell.tables[primary].loc[drop.index, drop.columns].to_numpy().mean()
-            fpr = cell.scores["artifact_fpr"].mean() if "artifact_fpr" in cell.scores else None
+            of_artifact = {
+                name: cell.scores[name].mean() if name in cell.scores else None
+                for name in ("artifact_fpr", "nsd2_near", "nsd2")
+            }
             rows.append(
                 {
                     "study": study.name,
@@ -54,7 +57,7 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
                     "drop_ci_low": summary.ci_low,
                     "drop_ci_high": summary.ci_high,
                     "relative": mean / clean_mean if not known.unit and clean_mean else None,
-                    "artifact_fpr": fpr,
+                    **of_artifact,
                     **_more_than_baseline(drop, drops.get(baseline) if variant != baseline else None),
                     "trials": cell.trials,
                 }

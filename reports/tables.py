@@ -15,8 +15,14 @@ from ..bench.stats import summarize
 from .load import Study
 
 KNOWN = METRICS | {
-    "artifact_fpr": Metric(
-        "artifact_fpr", "Artifact FPR", "", False, "share of artifact pixels outside the lesion predicted as lesion"
+    metric.name: metric
+    for metric in (
+        Metric("brier", "Brier score", "", False, "mean squared difference of probability and truth over the pixels"),
+        Metric("artifact_fpr", "Artifact FPR", "", False, "share of artifact pixels outside the lesion called lesion"),
+        Metric(
+            "assd_near", "ASSD at artifact", "px", False, "ASSD of boundary pixels within 2 % of the diagonal of it"
+        ),
+        Metric("nsd2_near", "NSD 2 px at artifact", "", True, "NSD 2 px of boundary pixels within 2 % of the diagonal"),
     )
 }
 

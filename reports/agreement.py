@@ -1,0 +1,69 @@
+"""The human ceiling: how far two people agree on the test images, beside the models' scores on the same images."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..bench.stats import summarize
+from .load import Study
+from .tables import Cells
+
+COMPARED = ("dice", "iou")  # what is known between people
+
+
+def agreement_table(study: Study, cells: Cells) -> pd.DataFrame:
+    """One row for the people and one per variant, on each evaluation with images that two people or more outlined.
+
+    People's score is Dice, or IoU where that is the primary metric, between two masks of an image, first averaged over
+    the image's pairs. `more` is by how much a variant agrees more with the reference than two people with each other,
+    paired by image, with its 95 % interval for new trainings and new images.
+
+    Columns: study, evaluation, who ("two people" or the variant), metric, n_images, n_pairs (people), mean, more,
+    more_ci_low, more_ci_high, trials (None for people).
+    """
+    rows: list[dict[str, Any]] = []
+    metric = study.spec["primary"] if study.spec["primary"] in COMPARED else "dice"
+    for evaluation, known in study.annotations.items():
+        pairs: Any = pd.DataFrame(known.get("agreement", []), columns=["image", "dice", "iou", "tools"])
+        tested = {variant: cell for (name, variant), cell in cells.items() if name == evaluation}
+        people: Any = pairs.groupby("image")[metric].mean()
+        images = [i for i in people.index if all(i in cell.tables[metric] for cell in tested.values())]
+        if not images or not tested:
+            continue
+        people = people.loc[images]
+        shared = {"study": study.name, "evaluation": evaluation, "metric": metric, "n_images": len(images)}
+        n_pairs = int(pairs["image"].isin(images).sum())
+        rows.append({**shared, "who": "two people", "n_pairs": n_pairs, "mean": float(people.mean())})
+        for variant, cell in tested.items():
+            scores = np.asarray(cell.tables[metric].loc[:, images])
+            more = summarize(scores - people.to_numpy()[None])
+            rows.append(
+                {
+                    **shared,
+                    "who": variant,
+                    "mean": float(scores.mean()),
+                    "more": more.mean,
+                    "more_ci_low": more.ci_low,
+                    "more_ci_high": more.ci_high,
+                    "trials": cell.trials,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def by_tools(study: Study, evaluation: str, metric: str) -> list[dict[str, Any]]:
+    """Agreement of people by the two tools that they drew with: tools, n_pairs, mean, sd (over pairs; None of one)."""
+    pairs = study.annotations.get(evaluation, {}).get("agreement", [])
+    groups: dict[str, list[float]] = {}
+    for pair in pairs:
+        groups.setdefault(" and ".join(pair["tools"]), []).append(pair[metric])
+    return [
+        {
+            "tools": tools,
+            "n_pairs": len(values),
+            "mean": float(np.mean(values)),
+            "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        }
+        for tools, values in sorted(groups.items())
+    ]

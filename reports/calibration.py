@@ -1,0 +1,55 @@
+"""Whether probabilities can be taken at their word, at home and elsewhere."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..bench.calibration import N_BINS, calibration_error
+from .load import Study
+from .tables import Cells
+
+Sums = dict[tuple[str, str], dict[int, NDArray[np.float64]]]
+
+
+def reliability_sums(study: Study, evaluations: list[str]) -> Sums:
+    """For each evaluation and variant, for each seed, the (N_BINS, 3) sums over all pixels of all its images."""
+    sums: Sums = {}
+    for trial in study.trials:
+        for name in evaluations:
+            if (found := trial.evaluations.get(name)) and (bins := found.reliability()) is not None:
+                seeds = sums.setdefault((name, trial.variant), {})
+                total: Any = bins.groupby("bin")[["pixels", "confidence", "positives"]].sum()
+                total = total.reindex(range(N_BINS), fill_value=0.0).to_numpy(dtype=np.float64)
+                seeds[trial.seed] = seeds.get(trial.seed, np.zeros((N_BINS, 3))) + total
+    return sums
+
+
+def calibration_table(study: Study, cells: Cells, sums: Sums) -> pd.DataFrame:
+    """One row per evaluation and variant with probabilities.
+
+    Columns: study, evaluation, variant, n_seeds; ece (expected calibration error over all pixels, mean over seeds) and
+    ece_sd (over seeds; None of one); brier (mean over images and seeds); boldness (mean probability minus share of
+    lesion among the pixels called lesion: above 0 the model is too sure of what it finds); trials.
+    """
+    rows: list[dict[str, Any]] = []
+    for (evaluation, variant), seeds in sums.items():
+        errors = [calibration_error(each) for each in seeds.values()]
+        called = np.sum([each[N_BINS // 2 :].sum(axis=0) for each in seeds.values()], axis=0)
+        cell = cells.get((evaluation, variant))
+        brier = None if cell is None or "brier" not in cell.tables else float(cell.tables["brier"].to_numpy().mean())
+        rows.append(
+            {
+                "study": study.name,
+                "evaluation": evaluation,
+                "variant": variant,
+                "n_seeds": len(errors),
+                "ece": float(np.mean(errors)),
+                "ece_sd": float(np.std(errors, ddof=1)) if len(errors) > 1 else None,
+                "brier": brier,
+                "boldness": float((called[1] - called[2]) / called[0]) if called[0] else None,
+                "trials": cell.trials if cell else None,
+            }
+        )
+    return pd.DataFrame(rows)

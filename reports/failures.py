@@ -1,0 +1,66 @@
+"""How often segmentations fail badly, in which way, and what that looks like."""
+
+from typing import Any
+
+import pandas as pd
+
+from ..bench.failures import FAILURES
+from .gallery import Picture, Shelf
+from .load import Study
+
+EXAMPLES = 3  # pictures of each failure
+
+
+def failures_table(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per evaluation and variant: how many of its images a training fails on, on average over its trainings.
+
+    Columns: study, evaluation, variant, n_trainings, n_images; for each of `FAILURES` its number of images a training,
+    None where no image could fail so; trials. Empty where the store knows of no failures.
+    """
+    if "missed" not in scores:
+        return pd.DataFrame()
+    rows: list[dict[str, Any]] = []
+    for evaluation in study.spec["evaluations"]:
+        for variant in study.spec["variants"]:
+            part: Any = scores[(scores["evaluation"] == evaluation) & (scores["variant"] == variant)]
+            n_seeds = part["seed"].nunique()
+            if not n_seeds or part["missed"].isna().all():
+                continue
+            rows.append(
+                {
+                    "study": study.name,
+                    "evaluation": evaluation,
+                    "variant": variant,
+                    "n_trainings": n_seeds,
+                    "n_images": part["image"].nunique(),
+                    **{mode: None if part[mode].isna().all() else part[mode].sum() / n_seeds for mode in FAILURES},
+                    "trials": " ".join(part["trial"].drop_duplicates()),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def failure_pictures(study: Study, scores: pd.DataFrame) -> dict[str, list[Picture]]:
+    """For each failure up to three images on which the baseline fails so, the worst first, no image twice: at first
+    without an artifact, then with."""
+    primary, baseline = study.spec["primary"], study.spec["baseline"]
+    if not {"missed", primary} <= set(scores.columns):
+        return {}
+    order = {name: place for place, name in enumerate(study.spec["evaluations"])}
+    artifacts = list(study.spec.get("artifacts", {}))
+    shelves: dict[str, Shelf] = {}
+    shown: dict[str, list[Picture]] = {}
+    seen: set[str] = set()
+    for mode in FAILURES:
+        failed: Any = scores[(scores[mode] == 1) & (scores["variant"] == baseline)]
+        failed = failed.assign(painted=failed["evaluation"].isin(artifacts), place=failed["evaluation"].map(order))
+        failed = failed.sort_values(["painted", primary, "place", "seed"])[["evaluation", "image"]].drop_duplicates()
+        for evaluation, image in failed.itertuples(index=False):
+            if evaluation not in shelves:
+                shelves[evaluation] = Shelf(study, evaluation, scores)
+            if image not in seen and image in shelves[evaluation].means:
+                seen.add(image)
+                shown.setdefault(mode, []).append(shelves[evaluation].picture(mode, image))
+            if len(shown.get(mode, [])) == EXAMPLES:
+                break
+    return shown

@@ -1,0 +1,62 @@
+"""What carries over: every training set against every test set, and what is lost on the way."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..bench.stats import gap, summarize
+from .load import Study
+from .tables import KNOWN, Cells
+
+
+def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
+    """One row per variant and evaluation without artifact, on the primary metric; empty where all test one data set.
+
+    A variant's home is its first evaluation on the set that it was trained on. `gap` is by how much it scores worse
+    elsewhere than at home, positive in either direction of the metric: the same trainings on two samples of images, so
+    that how hard the images of each set are is part of it. Its interval (95 %) is for new trainings and new images of
+    both sets.
+
+    Columns: study, variant, trained_on, evaluation, dataset, is_home, n_seeds, n_images, mean, ci_low, ci_high, gap,
+    gap_ci_low, gap_ci_high, gap_p, trials; None where there is no home, no second seed, or no gap to speak of.
+    """
+    datasets, artifacts = study.spec.get("datasets", {}), study.spec.get("artifacts", {})
+    tested = {evaluation: datasets[evaluation] for evaluation in datasets if evaluation not in artifacts}
+    if len(set(tested.values())) < 2:
+        return pd.DataFrame()
+    primary = study.spec["primary"]
+    rows: list[dict[str, Any]] = []
+    for variant, known in study.spec["variants"].items():
+        trained_on = known.get("settings", {}).get("dataset")
+        home = next((e for e, name in tested.items() if name == trained_on and (e, variant) in cells), None)
+        for evaluation, dataset in tested.items():
+            if (cell := cells.get((evaluation, variant))) is None:
+                continue
+            table = cell.tables[primary]
+            summary = summarize(table.to_numpy())
+            row = {
+                "study": study.name,
+                "variant": variant,
+                "trained_on": trained_on,
+                "evaluation": evaluation,
+                "dataset": dataset,
+                "is_home": evaluation == home,
+                "n_seeds": summary.n_seeds,
+                "n_images": summary.n_images,
+                "mean": summary.mean,
+                "ci_low": summary.ci_low,
+                "ci_high": summary.ci_high,
+            }
+            at_home = None if home is None or evaluation == home else cells[home, variant].tables[primary]
+            rows.append({**row, **_gap(at_home, table, KNOWN[primary].higher_is_better), "trials": cell.trials})
+    return pd.DataFrame(rows)
+
+
+def _gap(home: pd.DataFrame | None, away: pd.DataFrame, higher_is_better: bool) -> dict[str, float | None]:
+    names = ("gap", "gap_ci_low", "gap_ci_high", "gap_p")
+    if home is None or not len(seeds := home.index.intersection(away.index)):
+        return dict.fromkeys(names)
+    sign = 1 if higher_is_better else -1
+    found = gap(sign * np.asarray(home.loc[seeds]), sign * np.asarray(away.loc[seeds]))
+    return dict(zip(names, (found.gap, found.ci_low, found.ci_high, found.p_value), strict=True))
