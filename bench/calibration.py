@@ -28,9 +28,10 @@ def reliability(probability: Probability, reference: Mask) -> NDArray[np.float64
 
     Sums of several images are the sums over all their pixels.
     """
-    bins = np.minimum((probability.ravel() * N_BINS).astype(np.int64), N_BINS - 1)
-    columns = (None, probability.ravel(), reference.ravel())
-    return np.stack([np.bincount(bins, weights, minlength=N_BINS) for weights in columns], axis=1).astype(np.float64)
+    flat = probability.ravel()
+    bins = np.minimum((flat * N_BINS).astype(np.intp), N_BINS - 1)
+    counts = np.bincount(bins, minlength=N_BINS), np.bincount(bins[reference.ravel()], minlength=N_BINS)
+    return np.stack([counts[0], np.bincount(bins, flat, N_BINS), counts[1]], axis=1).astype(np.float64)
 
 
 def calibration_error(sums: NDArray[np.float64]) -> float:

@@ -3,61 +3,24 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
+from .data_cli import app as data_app
 from .errors import MedbenchError
+from .terminal import DataOption, JsonOption, console, print_table, progress_bar, told_in_one_line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-data_app = typer.Typer(no_args_is_help=True, help="Look at data sets.")
 app.add_typer(data_app, name="data")
 
-P = ParamSpec("P")
 StoreOption = Annotated[Path, typer.Option(envvar="MEDBENCH_STORE", help="The store of finished trials.")]
-DataOption = Annotated[
-    Path | None, typer.Option(help="Folder with isic2018/, ph2/, ham10000/ and weights/; or set MEDBENCH_DATA.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
 @app.callback()
 def main() -> None:
     """Benchmark and ablation suite for lightweight medical image segmentation."""
-
-
-def _console(*, stderr: bool = False) -> Console:
-    """Prints text as it is: paths and questions are no markup, and lines are for the terminal to wrap."""
-    return Console(stderr=stderr, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _progress(what: str) -> Generator[Callable[[int, int], None]]:
-    """Gives a function of things done and to do, which moves a bar on the terminal's standard error."""
-    with Progress(console=_console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
-    """Turns the user's mistakes into one line on standard error and exit code 2."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except MedbenchError as error:
-            _console(stderr=True).print(f"error: {error}")
-            raise typer.Exit(2) from error
-
-    return wrapped
 
 
 @app.command()
@@ -85,13 +48,13 @@ def run(
 
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: package.module:Class may lie beside the study
-    console = _console()
+    terminal = console()
     loaded = load_study(study, profile=profile, settings=settings or [])
     cache = cache_folder()
     check_writable(cache, "set MEDBENCH_CACHE to a folder that can")
     if not dry_run:
         check_writable(store, "name another with --store")
-    with View(console, 0) as view:
+    with View(terminal, 0) as view:
         sets = Sets(data_folder(data), cache, view.reading)
         planned = plan(loaded, sets)
         todo = left_to_do(planned, Store(store))
@@ -102,23 +65,25 @@ def run(
     place = Place(store, sets.data, cache, threads_for(jobs), workers)
     record = planned.record
     n_images = record["n_images"]
-    console.print(f"{record['study']}: {record['question']}")
-    console.print(
+    terminal.print(f"{record['study']}: {record['question']}")
+    terminal.print(
         f"{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for validation, "
         f"{n_images['test']} for test; {len(todo)} to do, {place.threads} thread(s) each"
     )
     if record["left_out"]:
-        console.print(f"{record['left_out']} images left out: `medbench data verify` says which")
+        terminal.print(f"{record['left_out']} images left out: `medbench data verify` says which")
     if dry_run:
         for job in planned.jobs:
-            console.print(f"{job.id}  {'to do' if job.id in {each.id for each in todo} else 'done '}  {job.cell.label}")
+            terminal.print(
+                f"{job.id}  {'to do' if job.id in {each.id for each in todo} else 'done '}  {job.cell.label}"
+            )
         return
-    with View(console, len(todo)) as view:
+    with View(terminal, len(todo)) as view:
         failed = run_study(planned, place, view, jobs=jobs)
     if failed:
-        console.print(f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}")
+        terminal.print(f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}")
         raise typer.Exit(1)
-    console.print(f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}")
+    terminal.print(f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}")
 
 
 @app.command()
@@ -131,7 +96,7 @@ def report(
     from ..reports.page import write_report
 
     index = write_report(stores or [_default_store()], out)
-    _console().print(f"the report is {index}")
+    console().print(f"the report is {index}")
 
 
 def _default_store() -> Path:
@@ -160,7 +125,7 @@ def score(
 
     if out and out.suffix not in (".csv", ".json"):
         raise MedbenchError(f"--out {out}: end the name in .csv or .json")
-    with _progress("scoring") as show:
+    with progress_bar("scoring") as show:
         scores = score_folders(prediction, reference, on_image=show)
     summary = scores.summary()
     if out and out.suffix == ".csv":
@@ -177,7 +142,7 @@ def score(
         )
         for name, metric in METRICS.items()
     ]
-    _print_table(("", "mean", "median", "pooled"), cells, right=(1, 2, 3))
+    print_table(("", "mean", "median", "pooled"), cells, right=(1, 2, 3))
     typer.echo(
         f"{summary['images']} images, {summary['n_empty']} with exactly one empty mask; mean and median over images, "
         "pooled over all pixels"
@@ -212,7 +177,7 @@ def compare(
     if as_json:
         typer.echo(json.dumps({**found, "metric": metric}, indent=1))
         return
-    console = _console()
+    terminal = console()
     rows = [
         (
             row["variant"],
@@ -225,21 +190,21 @@ def compare(
         for row in found["variants"]
     ]
     header = ("variant", f"mean {label}", "95 % CI", "seeds x images", "place", "first in")
-    _print_table(header, rows, right=(1, 4, 5))
-    console.print(
+    print_table(header, rows, right=(1, 4, 5))
+    terminal.print(
         "Intervals hold for new seeds and new images. First in: share of two-way bootstrap resamples; it describes "
         "stability and is no test.\n"
     )
     for row in found["comparisons"]:
         span = "" if row["ci_low"] is None else f" [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]"
         p = "" if row["p_adjusted"] is None else f", p = {row['p_adjusted']:.2g} (Holm)"
-        console.print(f"{row['variant']} - {baseline}: {row['difference']:+.4f}{span}{p}: {row['claim']}")
-        console.print(f"  It may be said: {row['may']}")
-        console.print(f"  It does not show {row['not_shown']}")
+        terminal.print(f"{row['variant']} - {baseline}: {row['difference']:+.4f}{span}{p}: {row['claim']}")
+        terminal.print(f"  It may be said: {row['may']}")
+        terminal.print(f"  It does not show {row['not_shown']}")
         if row["cost"]:
-            console.print(f"  {row['cost']}")
+            terminal.print(f"  {row['cost']}")
         fixed = row["fixed_model"]
-        console.print(
+        terminal.print(
             f"  Of these very checkpoints alone: Wilcoxon p = {fixed['wilcoxon_p']:.2g}, "
             f"permutation p = {fixed['permutation_p']:.2g}."
         )
@@ -281,7 +246,7 @@ def artifacts(
     elif is_set:
         path = out
         image_set = open_dataset(what, data=data_folder(data))
-        with _progress("painting") as show:
+        with progress_bar("painting") as show:
             write_set(image_set, out, kind=kind, severity=severity, seed=seed, on_image=show)
     else:
         path = write_painted(read_image(Path(what)), Path(what).stem, out, kind=kind, severity=severity, seed=seed)
@@ -302,95 +267,5 @@ def models(as_json: JsonOption = False) -> None:
         (row["name"], f"{row['parameters'] / 1e6:.2f} M", f"{row['macs'] / 1e9:.2f} G", row["description"])
         for row in rows
     ]
-    _print_table(("name", "parameters", "MACs at 256", "what it is"), cells, right=(1, 2))
+    print_table(("name", "parameters", "MACs at 256", "what it is"), cells, right=(1, 2))
     typer.echo("Besides: smp:Architecture/encoder (segmentation-models-pytorch) and package.module:Class of your own.")
-
-
-@data_app.command("list")
-@told_in_one_line
-def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """List the data sets that medbench knows, and which of them are here."""
-    from ..datasets.catalog import DATASETS
-    from .sets import data_folder
-
-    root = data_folder(data)
-    rows: list[dict[str, Any]] = []
-    for name, dataset in DATASETS.items():
-        path = root / dataset.folder if root and dataset.folder else None
-        here = dataset.folder is None or bool(path and path.is_dir())
-        place = "built in" if dataset.folder is None else str(path) if here else "not here"
-        rows.append(
-            {"name": name, "here": here, "place": place, "description": dataset.description, "how": dataset.how}
-        )
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    _print_table(("name", "where", "what it is"), [(row["name"], row["place"], row["description"]) for row in rows])
-    for row in rows:
-        if row["name"] != "synthetic":
-            typer.echo(f"{row['name']}: {row['how']} (expected in <data>/{row['name']}; --data or MEDBENCH_DATA)")
-
-
-@data_app.command("verify")
-@told_in_one_line
-def data_verify(
-    name: Annotated[str, typer.Argument(help="isic2018, ph2, ham10000, synthetic, or folder:PATH.")],
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Look at every image and mask of a set: pairs, sizes, empty and grey masks, unreadable files; exit 1 on errors."""
-    from ..datasets.catalog import open_dataset
-    from ..datasets.inspection import inspect
-    from .sets import cache_folder, data_folder
-
-    image_set = open_dataset(name, data=data_folder(data))
-    problems = inspect(image_set, cache_folder()).problems
-    n_errors = sum(problem.kind == "error" for problem in problems)
-    if as_json:
-        rows = [{"id": each.id, "file": each.file, "kind": each.kind, "message": each.message} for each in problems]
-        typer.echo(json.dumps({"name": image_set.name, "images": len(image_set), "problems": rows}, indent=1))
-    else:
-        for problem in problems:
-            typer.echo(f"{problem.kind}: {problem}")
-        typer.echo(f"{image_set.name}: {len(image_set)} pairs, {n_errors} errors, {len(problems) - n_errors} notes")
-    if n_errors:
-        raise typer.Exit(1)
-
-
-@data_app.command("audit")
-@told_in_one_line
-def data_audit(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets by name, or folder:PATH.")],
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find images that occur twice, within a set or across sets, even resized, cropped a little, mirrored or turned.
-
-    Exit code 1 where there are any.
-    """
-    from ..datasets.audit import audit
-    from ..datasets.catalog import open_dataset
-    from .sets import data_folder
-
-    sets = [open_dataset(name, data=data_folder(data)) for name in names]
-    with _progress("looking") as show:
-        pairs = audit(sets, progress=show)
-    if as_json:
-        rows = [{"a": pair.a, "b": pair.b, "kind": pair.kind, "similarity": pair.similarity} for pair in pairs]
-        typer.echo(json.dumps({"pairs": rows}, indent=1))
-    else:
-        cells = [(pair.a, pair.b, pair.kind, f"{pair.similarity:.2f}") for pair in pairs]
-        _print_table(("image", "and", "kind", "similarity"), cells, right=(3,))
-        n_images = sum(map(len, sets))
-        typer.echo(f"{len(pairs)} pairs in {n_images} images of {', '.join(each.name for each in sets)}")
-    if pairs:
-        raise typer.Exit(1)
-
-
-def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column, title in enumerate(header):
-        table.add_column(title, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table, highlight=False)

@@ -17,7 +17,7 @@ from torch import nn
 from ..datasets.artifacts.painted import PaintedSet
 from ..datasets.base import ImageSet
 from ..datasets.cache import Arrays
-from .calibration import brier, reliability
+from .calibration import N_BINS, brier, reliability
 from .failures import artifact_fpr, failure_modes
 from .metrics import score_masks, scores_near
 from .training import EVALUATION_BATCH, predict
@@ -66,7 +66,7 @@ def evaluate(
     if masks:
         masks.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    bins: list[pd.DataFrame] = []
+    sums: list[NDArray[np.float64]] = []
     for image, logits in _logits(model, images, sorted(ids)):
         reference = image_set.mask(image) if score_at == "native" else images.masks[images.row[image]] > 0
         height, width = reference.shape
@@ -86,11 +86,15 @@ def evaluate(
                 **failure_modes(prediction, reference, artifact),
             }
         )
-        bins.append(_bins(image, probability, reference))
+        sums.append(reliability(probability, reference))
         if masks:
             write_mask(masks / f"{image}.png", prediction, MASK_SIDE)
         on_image(len(rows), len(ids))
-    return Scored(pd.DataFrame(rows), pd.concat(bins, ignore_index=True))
+    every = np.concatenate(sums)
+    bins = pd.DataFrame(every, columns=pd.Index(["pixels", "confidence", "positives"]))
+    bins.insert(0, "image", np.repeat([row["image"] for row in rows], N_BINS))
+    bins.insert(1, "bin", np.tile(np.arange(N_BINS), len(rows)))
+    return Scored(pd.DataFrame(rows), bins[every[:, 0] > 0].reset_index(drop=True))
 
 
 def _scores_of_artifact(
@@ -100,13 +104,6 @@ def _scores_of_artifact(
         return {}
     share = artifact_fpr(prediction, reference, artifact)
     return {"artifact_fpr": share, **scores_near(prediction, reference, artifact)}
-
-
-def _bins(image: str, probability: NDArray[np.float32], reference: NDArray[np.bool_]) -> pd.DataFrame:
-    sums = reliability(probability, reference)
-    used = np.flatnonzero(sums[:, 0])
-    columns = dict(zip(("pixels", "confidence", "positives"), sums[used].T, strict=True))
-    return pd.DataFrame({"image": image, "bin": used, **columns})
 
 
 def _at(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:

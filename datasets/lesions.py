@@ -1,9 +1,16 @@
 """What an image and its mask say of a lesion: how large it is, and how far it stands out."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .base import ImageSet
+
+THREADS = 2
 SKIN_BAND = 0.1  # shorter sides: how far around the lesion the skin is looked at
 
 
@@ -28,3 +35,39 @@ def lesion_and_skin(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArra
         return None
     lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
     return np.stack([lab[mask].mean(axis=0), lab[skin].mean(axis=0)])
+
+
+def describe(image_set: ImageSet, *, on_image: Callable[[int, int], None] = lambda *_: None) -> dict[str, Any]:
+    """A set in numbers: images, groups, empty masks, and p5, median and p95 over the images of width and height
+    (pixels), aspect (width over height), lesion_area (share of the image), contrast (see `lesion_contrast`), and L*,
+    a*, b* of lesion and skin. What an image lacks, an empty mask say, does not count."""
+    rows: list[dict[str, float]] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for row in pool.map(lambda id: _row(image_set.image(id), image_set.mask(id)), image_set.ids):
+            rows.append(row)
+            on_image(len(rows), len(image_set))
+    found: dict[str, Any] = {
+        "images": len(image_set),
+        "groups": len(set(image_set.groups.values())),
+        "empty_masks": sum(row["lesion_area"] == 0 for row in rows),
+    }
+    for key in rows[0]:
+        values = np.array([row[key] for row in rows])
+        p5, median, p95 = np.nanpercentile(values, (5, 50, 95)) if not np.isnan(values).all() else [float("nan")] * 3
+        found[key] = {"p5": float(p5), "median": float(median), "p95": float(p95)}
+    return found
+
+
+def _row(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> dict[str, float]:
+    height, width = mask.shape
+    colours = lesion_and_skin(image, mask)
+    lab = (np.full((2, 3), np.nan) if colours is None else colours).ravel().tolist()
+    axes = [f"{what}_{axis}" for what in ("lesion", "skin") for axis in "Lab"]
+    return {
+        "width": width,
+        "height": height,
+        "aspect": width / height,
+        "lesion_area": lesion_area(mask),
+        "contrast": lesion_contrast(image, mask),
+        **dict(zip(axes, lab, strict=True)),
+    }

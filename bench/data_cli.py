@@ -1,0 +1,150 @@
+"""The commands `medbench data ...`: look at data sets. Heavy imports wait inside the commands."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from .terminal import DataOption, JsonOption, print_table, progress_bar, told_in_one_line
+
+app = typer.Typer(no_args_is_help=True, help="Look at data sets.")
+
+
+@app.command("list")
+@told_in_one_line
+def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List the data sets that medbench knows, and which of them are here."""
+    from ..datasets.catalog import DATASETS
+    from .sets import data_folder
+
+    root = data_folder(data)
+    rows: list[dict[str, Any]] = []
+    for name, dataset in DATASETS.items():
+        path = root / dataset.folder if root and dataset.folder else None
+        here = dataset.folder is None or bool(path and path.is_dir())
+        place = "built in" if dataset.folder is None else str(path) if here else "not here"
+        rows.append(
+            {"name": name, "here": here, "place": place, "description": dataset.description, "how": dataset.how}
+        )
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    print_table(("name", "where", "what it is"), [(row["name"], row["place"], row["description"]) for row in rows])
+    for row in rows:
+        if row["name"] != "synthetic":
+            typer.echo(f"{row['name']}: {row['how']} (expected in <data>/{row['name']}; --data or MEDBENCH_DATA)")
+
+
+@app.command("verify")
+@told_in_one_line
+def data_verify(
+    name: Annotated[str, typer.Argument(help="isic2018, ph2, ham10000, synthetic, or folder:PATH.")],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at every image and mask of a set: pairs, sizes, empty and grey masks, unreadable files; exit 1 on errors."""
+    from ..datasets.catalog import open_dataset
+    from ..datasets.inspection import inspect
+    from .sets import cache_folder, data_folder
+
+    image_set = open_dataset(name, data=data_folder(data))
+    problems = inspect(image_set, cache_folder()).problems
+    n_errors = sum(problem.kind == "error" for problem in problems)
+    if as_json:
+        rows = [{"id": each.id, "file": each.file, "kind": each.kind, "message": each.message} for each in problems]
+        typer.echo(json.dumps({"name": image_set.name, "images": len(image_set), "problems": rows}, indent=1))
+    else:
+        for problem in problems:
+            typer.echo(f"{problem.kind}: {problem}")
+        typer.echo(f"{image_set.name}: {len(image_set)} pairs, {n_errors} errors, {len(problems) - n_errors} notes")
+    if n_errors:
+        raise typer.Exit(1)
+
+
+@app.command("audit")
+@told_in_one_line
+def data_audit(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets by name, or folder:PATH.")],
+    split: Annotated[
+        str | None, typer.Option(help="Say in which part of this split each image lies: holdout, official, ...")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find images that occur twice, within a set or across sets, even resized, cropped a little, mirrored or turned.
+
+    Exit code 1 where there are any. In a study, `exclude_copies: true` leaves such images out of the tests.
+    """
+    from ..datasets.audit import audit
+    from ..datasets.catalog import open_dataset
+    from ..datasets.splits import make_split
+    from .sets import data_folder
+
+    sets = [open_dataset(name, data=data_folder(data)) for name in names]
+    part_of: dict[str, str] = {}
+    for each in sets if split else ():
+        found = make_split(each, str(split))
+        for part in ("train", "validation", "test"):
+            part_of |= {f"{each.name}/{id}": part for id in getattr(found, part)}
+    with progress_bar("looking") as show:
+        pairs = audit(sets, progress=show)
+    rows = [
+        {
+            "a": pair.a,
+            "b": pair.b,
+            "kind": pair.kind,
+            "similarity": pair.similarity,
+            **({"parts": [part_of.get(pair.a), part_of.get(pair.b)]} if split else {}),
+        }
+        for pair in pairs
+    ]
+    if as_json:
+        typer.echo(json.dumps({"pairs": rows}, indent=1))
+    else:
+        cells = [
+            (row["a"], row["b"], row["kind"], f"{row['similarity']:.2f}", " and ".join(map(str, row.get("parts", ()))))
+            for row in rows
+        ]
+        header = ("image", "and", "kind", "similarity", f"parts of {split}" if split else "")
+        print_table(header, cells, right=(3,))
+        typer.echo(f"{len(pairs)} pairs in {sum(map(len, sets))} images of {', '.join(each.name for each in sets)}")
+        if split:
+            apart = sum(len(set(row["parts"])) > 1 for row in rows)
+            typer.echo(f"{apart} of them lie in two parts of {split}")
+    if pairs:
+        raise typer.Exit(1)
+
+
+@app.command("describe")
+@told_in_one_line
+def data_describe(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets by name, or folder:PATH.")],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put sets side by side: sizes of images, areas and contrast of lesions, colours of lesion and skin."""
+    from ..datasets.catalog import open_dataset
+    from ..datasets.lesions import describe
+    from .sets import data_folder
+
+    described: dict[str, dict[str, Any]] = {}
+    for name in names:
+        image_set = open_dataset(name, data=data_folder(data))
+        with progress_bar(f"looking at {image_set.name}") as show:
+            described[name] = describe(image_set, on_image=show)
+    if as_json:
+        typer.echo(json.dumps(described, indent=1))
+        return
+    keys = next(iter(described.values()))
+    cells = [(key.replace("_", " "), *(_spread(described[name][key]) for name in names)) for key in keys]
+    print_table(("", *names), cells)
+    typer.echo(
+        "Median and, in brackets, the range of the middle 90 %. Colours are CIELAB; skin is a band around the lesion."
+    )
+
+
+def _spread(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    low, middle, high = (f"{number:.3g}" for number in (value["p5"], value["median"], value["p95"]))
+    return f"{middle} ({low} to {high})"
