@@ -91,7 +91,7 @@ def evaluate(
             write_mask(masks / f"{image}.png", prediction, MASK_SIDE)
         on_image(len(rows), len(ids))
     every = np.concatenate(sums)
-    bins = pd.DataFrame(every, columns=pd.Index(["pixels", "confidence", "positives"]))
+    bins: Any = pd.DataFrame(every, columns=pd.Index(["pixels", "confidence", "positives"]))
     bins.insert(0, "image", np.repeat([row["image"] for row in rows], N_BINS))
     bins.insert(1, "bin", np.tile(np.arange(N_BINS), len(rows)))
     return Scored(pd.DataFrame(rows), bins[every[:, 0] > 0].reset_index(drop=True))

@@ -47,7 +47,7 @@ def failure_pictures(study: Study, scores: pd.DataFrame) -> dict[str, list[Pictu
     if not {"missed", primary} <= set(scores.columns):
         return {}
     order = {name: place for place, name in enumerate(study.spec["evaluations"])}
-    artifacts = list(study.spec.get("artifacts", {}))
+    artifacts = list(study.artifacts)
     shelves: dict[str, Shelf] = {}
     shown: dict[str, list[Picture]] = {}
     seen: set[str] = set()

@@ -21,7 +21,7 @@ def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
     Columns: study, variant, trained_on, evaluation, dataset, is_home, n_seeds, n_images, mean, ci_low, ci_high, gap,
     gap_ci_low, gap_ci_high, gap_p, trials; None where there is no home, no second seed, or no gap to speak of.
     """
-    datasets, artifacts = study.spec.get("datasets", {}), study.spec.get("artifacts", {})
+    datasets, artifacts = study.spec.get("datasets", {}), study.artifacts
     tested = {evaluation: datasets[evaluation] for evaluation in datasets if evaluation not in artifacts}
     if len(set(tested.values())) < 2:
         return pd.DataFrame()

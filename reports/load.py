@@ -70,6 +70,11 @@ class Study:
     """By evaluation, what publishers tell of the test images: see `datasets.annotations`."""
 
     @property
+    def artifacts(self) -> dict[str, dict[str, Any]]:
+        """The evaluations with an artifact: their kind and severity."""
+        return self.spec.get("artifacts", {})
+
+    @property
     def scores(self) -> pd.DataFrame:
         """Tidy scores, one row per trial, evaluation and image; empty, but with its columns, when nothing is done."""
         frames = [

@@ -133,9 +133,7 @@ def _gaps(study: Study, scores: pd.DataFrame) -> Iterator[str]:
         counts = {name: each.config.get("left_out") for name, each in trial.evaluations.items() if name != "clean"}
         left_out |= {name: n_images for name, n_images in counts.items() if n_images}
     yield from (f"Images left out of {what}: {n_images}." for what, n_images in left_out.items() if n_images)
-    copies = {
-        name: n for name, n in study.spec.get("copies_left_out", {}).items() if name not in study.spec["artifacts"]
-    }
+    copies = {name: n for name, n in study.spec.get("copies_left_out", {}).items() if name not in study.artifacts}
     if copies:
         listed = ", ".join(f"{n_images} of {name}" for name, n_images in copies.items())
         yield f"Test images left out because training images show the same picture: {listed}."

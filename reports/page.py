@@ -43,7 +43,7 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
         scores = study.scores
         cells = tables.cells(study, scores)
         variants, comparisons = tables.variants_table(study, cells), comparisons_table(study, cells)
-        sums = reliability_sums(study, [each for each in study.spec["evaluations"] if each not in _artifacts(study)])
+        sums = reliability_sums(study, [each for each in study.spec["evaluations"] if each not in study.artifacts])
         evidence = {
             "robustness": robustness_table(study, cells),
             "strata": strata_table(study, cells),
@@ -86,10 +86,6 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
     return index
 
 
-def _artifacts(study: Study) -> dict[str, Any]:
-    return study.spec.get("artifacts", {})
-
-
 def anchor_of(name: str) -> str:
     """A name as an HTML id: what is not a letter, digit, - or _ gives way, and a digest keeps names apart.
 
@@ -113,7 +109,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
             for key in ("question", "profile", "baseline", "primary", "margin", "medbench", "protocol")
         },
         **{key: spec.get(key) for key in ("dataset", "n_images", "left_out", "score_at", "evaluations")},
-        "artifacts": _artifacts(study),
+        "artifacts": study.artifacts,
         "n_trials": len(study.trials),
         "n_planned": study.n_planned,
         "answers": [notes.answer(study, row) for row in rows if row["metric"] == spec["primary"]],
@@ -180,7 +176,7 @@ def _figures(
     if sums:
         drawn["reliability"] = figures.reliability(sums, names, f"{anchor}-reliability")
     if len(comparisons):
-        has_own_figure = comparisons["evaluation"].isin(list(_artifacts(study)))
+        has_own_figure = comparisons["evaluation"].isin(list(study.artifacts))
         rows = comparisons[(comparisons["metric"] == primary) & ~has_own_figure]
         if len(rows):
             drawn["forest"] = figures.forest(rows, names, primary, study.spec.get("margin"), f"{anchor}-forest")

@@ -27,7 +27,7 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
     primary, baseline = study.spec["primary"], study.spec["baseline"]
     known = KNOWN[primary]
     rows: list[dict[str, Any]] = []
-    for evaluation, artifact in study.spec.get("artifacts", {}).items():
+    for evaluation, artifact in study.artifacts.items():
         drops: dict[str, pd.DataFrame] = {}
         for variant in study.spec["variants"]:
             cell, clean = cells.get((evaluation, variant)), cells.get((CLEAN, variant))

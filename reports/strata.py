@@ -1,5 +1,6 @@
 """Real artifacts: test images that people marked as hairy, ruled or inked, against those without."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -62,9 +63,10 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def match(
-    having: dict[str, dict[str, float | None]], lacking: dict[str, dict[str, float | None]]
-) -> list[tuple[str, str]]:
+Lesions = Mapping[str, Mapping[str, float | None]]
+
+
+def match(having: Lesions, lacking: Lesions) -> list[tuple[str, str]]:
     """Pairs of an image with and one without the artifact, whose lesions are alike in size and contrast.
 
     Each image is used once at most. Of all such pairings the one with the least sum of distances is taken; distances
@@ -87,7 +89,7 @@ def match(
     return [(names[0][i], names[1][j]) for i, j in zip(rows, columns, strict=True) if apart[i, j] <= CALIPER]
 
 
-def _traits(lesions: dict[str, dict[str, float | None]]) -> dict[str, tuple[float, float]]:
+def _traits(lesions: Lesions) -> dict[str, tuple[float, float]]:
     return {
         image: (float(np.log(area)), contrast)
         for image, lesion in lesions.items()

@@ -100,6 +100,22 @@ def test_transforms_are_drawn_independently_of_each_other() -> None:
     assert all(60 < count < 140 for count in seen.values()), seen
 
 
+def test_half_of_the_images_get_one_of_the_artifacts_and_masks_none() -> None:
+    augment = Augmentation({**QUIET, "artifacts": ["corners", "brightness"]}, 64)
+    image, mask = np.full((64, 64, 3), 150, np.uint8), np.eye(64, dtype=np.uint8)
+    seen = {"plain": 0, "corners": 0, "brightness": 0}
+
+    for key in range(400):
+        painted, moved = augment(image, mask, key)
+        middle, corner = (not np.array_equal(painted[at], image[at]) for at in ((32, 32), (0, 0)))
+        seen["brightness" if middle else "corners" if corner else "plain"] += 1
+        np.testing.assert_array_equal(moved, mask)
+
+    assert 160 < seen["plain"] < 240
+    assert all(60 < seen[kind] < 140 for kind in ("corners", "brightness")), seen
+    np.testing.assert_array_equal(augment(image, mask, 5)[0], augment(image, mask, 5)[0])
+
+
 def test_image_and_mask_move_together() -> None:
     augment = Augmentation({**QUIET, "flip": 0.5, "affine": 1.0, "elastic": 1.0}, 64)
     y, x = np.mgrid[:64, :64]
