@@ -1,5 +1,6 @@
 """Whether probabilities can be taken at their word, at home and elsewhere."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,9 @@ def calibration_table(study: Study, cells: Cells, sums: Sums) -> pd.DataFrame:
     lesion among the pixels called lesion: above 0 the model is too sure of what it finds); trials.
     """
     rows: list[dict[str, Any]] = []
-    for (evaluation, variant), seeds in sums.items():
+    for evaluation, variant in product(study.spec["evaluations"], study.spec["variants"]):
+        if (seeds := sums.get((evaluation, variant))) is None:
+            continue
         errors = [calibration_error(each) for each in seeds.values()]
         called = np.sum([each[N_BINS // 2 :].sum(axis=0) for each in seeds.values()], axis=0)
         cell = cells.get((evaluation, variant))

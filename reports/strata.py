@@ -60,7 +60,10 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
                     "trials": cell.trials,
                 }
             )
-    return pd.DataFrame(rows)
+    order = {
+        key: place for place, key in enumerate(dict.fromkeys((row["evaluation"], row["artifact"]) for row in rows))
+    }
+    return pd.DataFrame(sorted(rows, key=lambda row: order[row["evaluation"], row["artifact"]]))
 
 
 Lesions = Mapping[str, Mapping[str, float | None]]
