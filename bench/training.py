@@ -7,10 +7,12 @@ augmentation. On a CPU two runs with the same number of threads give the same by
 import ctypes
 import math
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..datasets.cache import Arrays
+from .checkpoints import Progress, restore_checkpoint, save_checkpoint
 from .errors import MedbenchError
 from .loading import STEP, Batches, loader, to_input
 from .losses import segmentation_loss
@@ -42,7 +45,7 @@ def best_device() -> torch.device:
 
 
 def prepare(seed: int, threads: int) -> None:
-    """Seeds torch, asks for deterministic kernels, sets the threads, and lets glibc keep freed memory.
+    """Seeds every generator, asks for deterministic kernels, sets the threads, and lets glibc keep freed memory.
 
     Training frees and asks for the same large blocks over and over; by default glibc gives each back to the kernel
     and waits for cleared pages again, which took a quarter of the time on a CPU.
@@ -50,6 +53,8 @@ def prepare(seed: int, threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
+    random.seed(seed)  # medbench draws from neither of these two, a model of the user's own may
+    np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
@@ -113,6 +118,8 @@ def train(
     size: int,
     seed: int,
     workers: int = 0,
+    checkpoint: Path | None = None,
+    on_resume: Callable[[int], None] = lambda _: None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Trained:
@@ -127,6 +134,9 @@ def train(
         size: the full input size; early epochs may be smaller.
         seed: of the order of images and their augmentation. Weights and dropout follow torch's seed (`prepare`).
         workers: loader processes; no result depends on it.
+        checkpoint: a file for the state after each epoch. Where it holds one, training goes on from there and ends with
+            the same bytes (on a CPU) as if it had never stopped.
+        on_resume: called with the number of epochs that are done already.
         on_step: called with step, steps and loss.
         on_epoch: called with each row of the history.
 
@@ -145,7 +155,10 @@ def train(
     warmup = training["warmup_epochs"] * len(batches)
     history: list[dict[str, float]] = []
     chosen: dict[str, Tensor] = {}
-    for epoch in range(epochs):
+    if checkpoint and (progress := restore_checkpoint(checkpoint, model, optimizer, scaler)):
+        history, chosen = progress.history, progress.chosen
+        on_resume(len(history))
+    for epoch in range(len(history), epochs):
         batches.epoch = epoch
         batches.size = size_at(epoch, epochs, size, training["progressive_sizes"])
         model.train()
@@ -188,10 +201,12 @@ def train(
                 "images_per_second": len(batches) * batches.batch_size / seconds,
             }
         )
-        on_epoch(history[-1])
         best = max(row["validation_dice"] for row in history)
         if epoch + 1 == epochs if training["checkpoint"] == "last" else dice == best:
             chosen = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        if checkpoint:
+            save_checkpoint(checkpoint, model, optimizer, scaler, Progress(history, chosen))
+        on_epoch(history[-1])
     return Trained(chosen, history, "fp16" if mixed else "fp32")
 
 
