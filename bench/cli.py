@@ -35,6 +35,9 @@ def run(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trials at once; they share the processor's cores.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Loader processes a trial; no result depends on it.")] = 0,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run again what failed before; else it is only told.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
 ) -> None:
     """Train and evaluate every trial of a study that the store does not have yet."""
@@ -78,12 +81,100 @@ def run(
                 f"{job.id}  {'to do' if job.id in {each.id for each in todo} else 'done '}  {job.cell.label}"
             )
         return
-    with View(terminal, len(todo)) as view:
-        failed = run_study(planned, place, view, jobs=jobs)
+    try:
+        with View(terminal, len(todo)) as view:
+            failed = run_study(planned, place, view, jobs=jobs, retry_failed=retry_failed)
+    except KeyboardInterrupt as error:
+        terminal.print("stopped; the same command goes on from here")
+        raise typer.Exit(130) from error
     if failed:
         terminal.print(f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}")
         raise typer.Exit(1)
     terminal.print(f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}")
+
+
+@app.command()
+@told_in_one_line
+def status(
+    store: Annotated[Path | None, typer.Argument(help="The store; `runs` where none is named.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say of each study in a store which trials are done, running, failed and left, and about how long they take."""
+    from dataclasses import asdict
+
+    from .status import statuses
+    from .store import Store
+
+    found = statuses(Store(_existing(store)))
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=1))
+        return
+    terminal = console()
+    for each in found:
+        n_trials = len(each.done) + len(each.running) + len(each.failed) + len(each.left)
+        terminal.print(
+            f"{each.study}: {len(each.done)} of {n_trials} trials done, {len(each.running)} running, "
+            f"{len(each.failed)} failed, {len(each.left)} left"
+        )
+        if each.seconds_left:
+            terminal.print(f"  about {_duration(each.seconds_left)} of training left, one trial after the other")
+        for label, what in each.running.items():
+            terminal.print(f"  running: {label}, {what}")
+        for label, error in each.failed.items():
+            terminal.print(f"  failed: {label}: {error}")
+
+
+@app.command()
+@told_in_one_line
+def verify(
+    store: Annotated[Path | None, typer.Argument(help="The store; `runs` where none is named.")] = None,
+    set_aside: Annotated[
+        bool, typer.Option("--set-aside", help="Move what is damaged to damaged/, so that the next run does it again.")
+    ] = False,
+    rerun: Annotated[
+        str | None, typer.Option(metavar="TRIAL", help="Train and evaluate this trial again and compare every number.")
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Check every file of a store against its digest, or one trial against a second training; exit 1 on differences."""
+    from .runner import threads_for
+    from .sets import cache_folder, data_folder
+    from .store import Store
+    from .trials import Place
+    from .verifying import damaged_folders, finished_folders
+    from .verifying import rerun as again
+    from .view import View
+
+    opened, terminal = Store(_existing(store)), console()
+    if rerun:
+        with View(terminal, 1) as view:
+            place = Place(opened.root, data_folder(data), cache_folder(), threads_for(1), 0)
+            lines = again(opened, rerun, place, view)
+        terminal.print("\n".join(lines) or f"{rerun}: identical: history, weights and scores")
+        raise typer.Exit(1 if lines else 0)
+    n_damaged, n_folders = 0, len(finished_folders(opened))
+    with progress_bar("reading") as show:
+        for folder, problems in damaged_folders(opened, show):
+            n_damaged += 1
+            for problem in problems:
+                terminal.print(problem)
+            if set_aside and folder.exists():  # an evaluation goes with its trial
+                terminal.print(f"set aside as {opened.set_aside(folder)}")
+    terminal.print(f"{n_folders} finished folders, {n_damaged} damaged")
+    if n_damaged:
+        raise typer.Exit(1)
+
+
+def _existing(store: Path | None) -> Path:
+    folder = store or _default_store()
+    if not (folder / "studies").is_dir():
+        raise MedbenchError(f"{folder}: no studies/ there; name the store that `medbench run --store` wrote")
+    return folder
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else "a minute"
 
 
 @app.command()

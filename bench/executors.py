@@ -4,49 +4,63 @@ import multiprocessing
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from .errors import MedbenchError
 from .planning import Job
+from .records import write_json
+from .store import BusyError, Store
 from .trials import Event, Listen, Place, run_job
+
+BUSY, FAILED = 75, 1  # exit codes of a job's process
+LOOK_AGAIN_S = 1.0  # for jobs that another run is at
 
 
 def run_jobs(jobs: Sequence[Job], place: Place, listen: Listen, *, at_once: int) -> list[Job]:
     """Runs all jobs and gives back those that failed; a failure stops no other job and is told as an event.
 
-    Ctrl-C ends the running jobs; what they had committed stays.
+    A job that another run is at waits until that one is done, then has nothing left to do. Ctrl-C ends the running
+    jobs; what they had committed stays.
     """
     if at_once == 1 or len(jobs) == 1:
-        return [job for job in jobs if not _guarded(job, place, listen)]
+        return _one_by_one(jobs, place, listen)
     context = multiprocessing.get_context("spawn")
     with _deaf_to_interrupts():
         manager = context.Manager()
     events = manager.Queue()
     teller = threading.Thread(target=_pass_on, args=(events, listen), daemon=True)
     teller.start()
-    waiting, running = deque(jobs), dict[int, tuple[SpawnProcess, Job]]()
+    store, waiting, running = Store(place.store), deque(jobs), dict[int, tuple[SpawnProcess, Job]]()
     failed: list[Job] = []
     try:
         while waiting or running:
-            while waiting and len(running) < at_once:
+            for _ in range(len(waiting)):
                 job = waiting.popleft()
+                if len(running) == at_once or store.is_claimed(job.id):
+                    waiting.append(job)
+                    continue
                 process = context.Process(target=_in_process, args=(job, place, _Sender(events)))
                 with _deaf_to_interrupts():
                     process.start()
                 running[process.sentinel] = (process, job)
-            for sentinel in wait(list(running)):
+            if not running:
+                time.sleep(LOOK_AGAIN_S)
+            for sentinel in wait(list(running), LOOK_AGAIN_S):
                 assert isinstance(sentinel, int)
                 process, job = running.pop(sentinel)
                 process.join()
-                if process.exitcode:
+                if process.exitcode == BUSY:
+                    waiting.append(job)
+                elif process.exitcode:
                     failed.append(job)
-                if process.exitcode not in (0, 1):  # killed, or out of memory: it could not tell itself
+                if process.exitcode not in (0, FAILED, BUSY):  # killed, or out of memory: it could not tell itself
                     events.put(failure(job, MedbenchError(f"its process ended with code {process.exitcode}")))
     finally:
         for process, _ in running.values():
@@ -55,6 +69,22 @@ def run_jobs(jobs: Sequence[Job], place: Place, listen: Listen, *, at_once: int)
         events.put(None)
         teller.join()
         manager.shutdown()
+    return failed
+
+
+def _one_by_one(jobs: Sequence[Job], place: Place, listen: Listen) -> list[Job]:
+    waiting, failed = deque(jobs), list[Job]()
+    while waiting:
+        n_waiting = len(waiting)
+        for _ in range(n_waiting):
+            job = waiting.popleft()
+            code = _guarded(job, place, listen)
+            if code == BUSY:
+                waiting.append(job)
+            elif code == FAILED:
+                failed.append(job)
+        if len(waiting) == n_waiting:
+            time.sleep(LOOK_AGAIN_S)
     return failed
 
 
@@ -69,17 +99,26 @@ def _deaf_to_interrupts() -> Generator[None]:
 
 
 def _in_process(job: Job, place: Place, listen: Listen) -> None:
-    sys.exit(0 if _guarded(job, place, listen) else 1)
+    sys.exit(_guarded(job, place, listen))
 
 
-def _guarded(job: Job, place: Place, listen: Listen) -> bool:
-    """Runs a job; whatever goes wrong in it becomes an event, because the other jobs go on."""
+def _guarded(job: Job, place: Place, listen: Listen) -> int:
+    """Runs a job and gives 0, FAILED or BUSY; whatever goes wrong in it becomes an event and a record in the store,
+    because the other jobs go on."""
     try:
         run_job(job, place, listen)
+    except BusyError:
+        listen(Event("busy", job.id, job.cell.label))
+        return BUSY
     except Exception as error:
-        listen(failure(job, error))
-        return False
-    return True
+        told = failure(job, error)
+        record = Store(place.store).failure(job.id)
+        with suppress(OSError):  # a full disk, say; the event tells
+            if not record.is_file():
+                write_json(record, {"trial": job.id, "label": job.cell.label, **told.values})
+        listen(told)
+        return FAILED
+    return 0
 
 
 def failure(job: Job, error: Exception, doing: str = "") -> Event:

@@ -111,17 +111,23 @@ def is_sealed(folder: Path) -> bool:
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         return all((folder / name).stat().st_size == entry["bytes"] for name, entry in files.items())
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
 def damage(folder: Path) -> list[str]:
     """One line for each file of a sealed folder that is missing or differs from the manifest; empty when sound."""
     problems: list[str] = []
-    for name, entry in read_json(folder / MANIFEST)["files"].items():
+    try:
+        digests: dict[str, str] = {
+            name: entry["sha256"] for name, entry in read_json(folder / MANIFEST)["files"].items()
+        }
+    except (KeyError, TypeError, AttributeError):
+        return [f"{folder / MANIFEST}: not a manifest"]
+    for name, digest in digests.items():
         path = folder / name
         if not path.is_file():
             problems.append(f"{path}: missing")
-        elif file_digest(path) != entry["sha256"]:
+        elif file_digest(path) != digest:
             problems.append(f"{path}: SHA-256 differs from the manifest's")
     return problems

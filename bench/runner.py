@@ -41,8 +41,8 @@ def left_to_do(planned: Plan, store: Store) -> list[Job]:
     ]
 
 
-def run_study(planned: Plan, place: Place, listen: Listen, *, jobs: int) -> list[Job]:
-    """Runs what is left of a study and gives back the jobs that failed.
+def run_study(planned: Plan, place: Place, listen: Listen, *, jobs: int, retry_failed: bool = False) -> list[Job]:
+    """Runs what is left of a study and gives back the jobs that failed, now or, without `retry_failed`, before.
 
     Trainings come first, ensembles when their members are there.
     Latency comes last and alone: a model timed beside another training would look slower than it is.
@@ -50,6 +50,8 @@ def run_study(planned: Plan, place: Place, listen: Listen, *, jobs: int) -> list
     store = Store(place.store)
     write_yaml(store.study(planned.record["study"]), planned.record)
     todo = left_to_do(planned, store)
+    for job in todo if retry_failed else ():
+        store.failure(job.id).unlink(missing_ok=True)
     failed: list[Job] = []
     for wave in ([job for job in todo if not job.is_ensemble], [job for job in todo if job.is_ensemble]):
         ready = [job for job in wave if not _waits_for(job, failed)]

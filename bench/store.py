@@ -1,11 +1,14 @@
 """The store: the folder of finished trials and their evaluations. Train once, evaluate many times."""
 
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -14,6 +17,10 @@ from .records import is_sealed, read_json, read_yaml, short_id
 
 PROTOCOL = 2  # of trainings: raised whenever one configuration comes to mean another training
 SCORING = 3  # of evaluations: raised whenever the meaning or the number of their columns changes
+
+
+class BusyError(Exception):
+    """Another process works on the same thing."""
 
 
 def trial_id(config: Mapping[str, Any]) -> str:
@@ -58,6 +65,58 @@ class Store:
     def annotations(self, digest: str) -> Path:
         """What is known of the images of one test set."""
         return self.root / "annotations" / f"{digest}.json"
+
+    def checkpoint(self, trial: str) -> Path:
+        """The state of a trial that is being trained."""
+        return self.root / "running" / f"{trial}.safetensors"
+
+    def failure(self, trial: str) -> Path:
+        """What went wrong with a trial when it was last tried."""
+        return self.root / "failed" / f"{trial}.json"
+
+    @contextmanager
+    def claimed(self, name: str, *, wait: bool = False) -> Generator[None]:
+        """Keeps other processes, of this machine or of any that shares the folder, from what is called `name`, a trial
+        say; the system lets go when the process ends, however it ends.
+
+        Raises:
+            BusyError: another process is at it, and `wait` is False.
+        """
+        path = self.root / "running" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(blocking=wait)
+        except Timeout as error:
+            raise BusyError(f"{name} is being worked on by another process") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_claimed(self, name: str) -> bool:
+        """Whether another process is at it."""
+        if not (self.root / "running" / f"{name}.lock").exists():
+            return False
+        try:
+            with self.claimed(name):
+                return False
+        except BusyError:
+            return True
+
+    def clear_leftovers(self, trial: str) -> None:
+        """Removes what killed processes left half written of a trial; call it with the trial claimed."""
+        for folder in (self.root / "trials", self.trial(trial) / "evaluations"):
+            pattern = f".{trial}.*.tmp" if folder.name == "trials" else ".*.tmp"
+            for leftover in folder.glob(pattern):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def set_aside(self, folder: Path) -> Path:
+        """Moves a damaged folder of this store out of the way, to damaged/, where nobody reads it."""
+        place = self.root / "damaged" / "-".join(folder.relative_to(self.root).parts[1:])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        number = sum(1 for _ in place.parent.glob(f"{place.name}.*"))
+        return folder.rename(place.with_name(f"{place.name}.{number}"))
 
     def has_trial(self, id: str) -> bool:
         """Whether the trial is finished."""

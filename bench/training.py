@@ -118,6 +118,7 @@ def train(
     size: int,
     seed: int,
     workers: int = 0,
+    parts: int = 1,
     checkpoint: Path | None = None,
     on_resume: Callable[[int], None] = lambda _: None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
@@ -134,6 +135,7 @@ def train(
         size: the full input size; early epochs may be smaller.
         seed: of the order of images and their augmentation. Weights and dropout follow torch's seed (`prepare`).
         workers: loader processes; no result depends on it.
+        parts: pieces that each batch is computed in, to fit a small GPU; batch norm sees them apart.
         checkpoint: a file for the state after each epoch. Where it holds one, training goes on from there and ends with
             the same bytes (on a CPU) as if it had never stopped.
         on_resume: called with the number of epochs that are done already.
@@ -169,19 +171,22 @@ def train(
             share = learning_rate_share(step, steps, warmup, training["final_learning_rate"])
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * share
-            target = mask.to(device, non_blocking=True).unsqueeze(1)
-            with torch.autocast(device.type, torch.float16, enabled=mixed):
-                logits = model(to_input(image, device))
-            loss = segmentation_loss(
-                logits, target, bce_weight=training["bce_weight"], dice_weight=training["dice_weight"]
-            )
             optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            of_parts: list[Tensor] = []
+            for image_part, mask_part in zip(image.chunk(parts), mask.chunk(parts), strict=True):
+                target = mask_part.to(device, non_blocking=True).unsqueeze(1)
+                with torch.autocast(device.type, torch.float16, enabled=mixed):
+                    logits = model(to_input(image_part, device))
+                loss = segmentation_loss(
+                    logits, target, bce_weight=training["bce_weight"], dice_weight=training["dice_weight"]
+                ) * (len(image_part) / len(image))
+                scaler.scale(loss).backward()
+                of_parts.append(loss.detach())
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), training["clip_norm"])
             scaler.step(optimizer)
             scaler.update()
-            losses.append(loss.detach())
+            losses.append(torch.stack(of_parts).sum())
             if not on_gpu or step % GPU_SHOWS_EVERY == 0:  # reading a loss waits for the GPU
                 on_step(step + 1, steps, float(losses[-1]))
         train_loss = float(torch.stack(losses).mean())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import nn
 
 from ..datasets.artifacts.painted import PaintedSet
@@ -17,7 +18,7 @@ from .failures import FAILURES
 from .latency import time_model
 from .planning import Job
 from .provenance import environment, machine_id
-from .records import is_sealed, sealed_folder, write_json, write_yaml
+from .records import damage, is_sealed, read_json, sealed_folder, write_json, write_yaml
 from .sets import Sets
 from .store import Store, save_weights
 from .training import best_device, prepare, train
@@ -38,7 +39,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something to show: `kind` is start, step, epoch, evaluated, done or failed; `values` depends on it."""
+    """Something to show; `values` depends on the kind: start, resumed, smaller, step, epoch, image, evaluated, damaged,
+    busy, done or failed."""
 
     kind: str
     job: str
@@ -50,23 +52,39 @@ Listen = Callable[[Event], None]
 
 
 def run_job(job: Job, place: Place, listen: Listen) -> None:
-    """Does what is missing of a job, and nothing that is there."""
-    store = Store(place.store)
-    sets = Sets(place.data, place.cache)
+    """Does what is missing of a job, and nothing that is there.
 
+    Raises:
+        BusyError: another process is at this trial.
+    """
+    store = Store(place.store)
+    with store.claimed(job.id):
+        _do(job, store, Sets(place.data, place.cache), place, listen)
+
+
+def _do(job: Job, store: Store, sets: Sets, place: Place, listen: Listen) -> None:
     def tell(kind: str, **values: Any) -> None:
         listen(Event(kind, job.id, job.cell.label, values))
 
+    if (before := store.failure(job.id)).is_file():
+        raise MedbenchError(f"failed before ({read_json(before)['error']}); --retry-failed runs it again")
+    store.clear_leftovers(job.id)
     prepare(job.config["seed"], place.threads)
     tell("start")
-    if not store.has_trial(job.id):
-        if job.is_ensemble:
-            _combine(job, store)
-        else:
-            _train(job, store, sets, place.workers, tell)
     missing = {
         name: config for name, config in job.evaluations.items() if not store.has_evaluation(job.id, config["id"])
     }
+    for folder in (store.trial(job.id), *(store.evaluation(job.id, each["id"]) for each in missing.values())):
+        # Before weights are used they are read once more; scores are, by whoever reports them.
+        damaged = damage(folder) if is_sealed(folder) else [f"{folder}: its manifest does not fit"]
+        if missing and folder.exists() and damaged:
+            tell("damaged", what=damaged[0], place=str(store.set_aside(folder)))
+    if not store.has_trial(job.id):
+        missing = job.evaluations
+        if job.is_ensemble:
+            _combine(job, store)
+        else:
+            _train(job, store, sets, place, tell)
     if missing:
         model = trained_model(store, job.id).to(best_device())
         for name, config in missing.items():
@@ -93,39 +111,55 @@ def time_trial(job: Job, place: Place) -> None:
     prepare(job.config["seed"], place.threads)
     device = best_device()
     path = store.latency(job.id, machine_id(device))
-    if not path.is_file():
-        rows = time_model(trained_model(store, job.id), job.cell.variant, size=job.config["size"], device=device)
-        write_json(path, {"machine": rows[0]["device"], "rows": rows})
+    with store.claimed("latency", wait=True):  # two timings at once would slow each other
+        if not path.is_file():
+            rows = time_model(trained_model(store, job.id), job.cell.variant, size=job.config["size"], device=device)
+            write_json(path, {"machine": rows[0]["device"], "rows": rows})
 
 
-def _train(job: Job, store: Store, sets: Sets, workers: int, tell: Callable[..., None]) -> None:
+def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[..., None]) -> None:
     config = job.config
     opened = sets.of(config)
     _same(opened.digest_of([*config["train"], *config["validation"]]), config["images_digest"], opened.image_set.name)
     images = sets.arrays(opened, config["size"])
-    built = build_model(
-        config["model"], config["options"], encoder_weights=config["source"]["encoder_weights"], data=sets.data
-    )
-    _same(built.encoder_digest, config["encoder_digest"], "the encoder's weights")
-    _same(built.code_digest, config["code_digest"], f"the code of {config['model']}")
-    device = best_device()
-    trained = train(
-        built.model.to(device),
-        images,
-        config["train"],
-        config["validation"],
-        config["training"],
-        size=config["size"],
-        seed=config["seed"],
-        workers=workers,
-        on_step=lambda step, steps, loss: tell("step", step=step, steps=steps, loss=loss),
-        on_epoch=lambda row: tell("epoch", epochs=config["training"]["epochs"], **row),
-    )
+    device, parts = best_device(), 1
+    while True:
+        prepare(config["seed"], place.threads)
+        built = build_model(
+            config["model"], config["options"], encoder_weights=config["source"]["encoder_weights"], data=sets.data
+        )
+        _same(built.encoder_digest, config["encoder_digest"], "the encoder's weights")
+        _same(built.code_digest, config["code_digest"], f"the code of {config['model']}")
+        try:
+            trained = train(
+                built.model.to(device),
+                images,
+                config["train"],
+                config["validation"],
+                config["training"],
+                size=config["size"],
+                seed=config["seed"],
+                workers=place.workers,
+                parts=parts,
+                checkpoint=store.checkpoint(job.id),
+                on_resume=lambda done: tell("resumed", epochs=config["training"]["epochs"], done=done),
+                on_step=lambda step, steps, loss: tell("step", step=step, steps=steps, loss=loss),
+                on_epoch=lambda row: tell("epoch", epochs=config["training"]["epochs"], **row),
+            )
+            break
+        except torch.OutOfMemoryError:
+            if config["training"]["batch_size"] < 4 * parts:  # batch norm wants two images
+                raise
+            parts *= 2
+            tell("smaller", parts=parts)
+            torch.cuda.empty_cache()
     with sealed_folder(store.trial(job.id)) as folder:
         write_yaml(folder / "config.yaml", config)
-        write_json(folder / "environment.json", environment(device, trained.precision))
+        in_parts = {"batch_parts": parts} if parts > 1 else {}
+        write_json(folder / "environment.json", {**environment(device, trained.precision), **in_parts})
         pd.DataFrame(trained.history).to_parquet(folder / "history.parquet", index=False)
         save_weights(folder / "weights.safetensors", trained.weights)
+    store.checkpoint(job.id).unlink(missing_ok=True)
 
 
 def _same(found: str | None, planned: str | None, what: str) -> None:

@@ -62,6 +62,14 @@ class View:
                 f"validation dice {values['validation_dice']:.4f}  {values['images_per_second']:.1f} images/s",
                 seldom=values["epoch"] < values["epochs"],
             )
+        elif event.kind == "resumed":
+            self._line(event, f"goes on after epoch {values['done']} of {values['epochs']}")
+        elif event.kind == "smaller":
+            self._line(event, f"out of memory: each batch is now computed in {values['parts']} parts")
+        elif event.kind == "damaged":
+            self._line(event, f"{values['what']}; set aside as {values['place']}, done again")
+        elif event.kind == "busy":
+            self._line(event, "another run is at it; waiting for it", seldom=True)
         elif event.kind == "evaluated":
             scores = f"dice {values['dice']:.4f}, iou {values['iou']:.4f} over {values['images']} images"
             self._line(event, f"{values['evaluation']}: {scores}")
