@@ -40,6 +40,7 @@ benchmarks: .venv/rliable/.installed ## measure medbench against named peers in 
 	$(BIN)/python tests/benchmarks/bootstrap.py .venv/rliable/bin/python
 	$(BIN)/python tests/benchmarks/calibration.py
 	$(BIN)/python tests/benchmarks/training.py
+	$(BIN)/python tests/benchmarks/painting.py
 
 clean: ## remove what was made here: environment, builds, demo (a store in runs/ stays)
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis runs/demo report/demo

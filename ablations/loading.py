@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from ..bench.errors import MedbenchError, UnknownNameError
+from ..bench.records import read_json, write_text
 from .document import Document
 from .spec import KEYS, Study, merge
 
@@ -63,6 +64,25 @@ def find_study(name: str) -> Path:
     if name not in shipped_studies():
         raise UnknownNameError("study", name, shipped_studies(), " Or give the path of a YAML file.")
     return shipped_studies()[name]
+
+
+def study_of_report(report: Path, name: str, folder: Path) -> Path:
+    """Writes the study that a report.json was made of, every choice resolved, as YAML into `folder`.
+
+    Raises:
+        MedbenchError: the file is no report, or has no study of that name.
+    """
+    try:
+        studies = {each["study"]: each["spec"] for each in read_json(report)["studies"]}
+    except (KeyError, TypeError) as error:
+        raise MedbenchError(f"{report}: not the report.json of a medbench that can do this") from error
+    if name not in studies:
+        raise UnknownNameError("study", name, studies)
+    if not studies[name]:
+        raise MedbenchError(f"{report}: the store did not keep the resolved study; run the study's file instead")
+    path = folder / f"{name}.yaml"
+    write_text(path, studies[name])
+    return path
 
 
 def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = ()) -> Loaded:

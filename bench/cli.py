@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -35,13 +36,16 @@ def run(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trials at once; they share the processor's cores.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Loader processes a trial; no result depends on it.")] = 0,
+    from_report: Annotated[
+        Path | None, typer.Option(help="A report.json: STUDY is one of those that it was made of, as it was resolved.")
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run again what failed before; else it is only told.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
 ) -> None:
     """Train and evaluate every trial of a study that the store does not have yet."""
-    from ..ablations.loading import load_study
+    from ..ablations.loading import load_study, study_of_report
     from .planning import plan
     from .runner import annotate, decode, left_to_do, run_study, threads_for
     from .sets import Sets, cache_folder, data_folder
@@ -52,7 +56,9 @@ def run(
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: package.module:Class may lie beside the study
     terminal = console()
-    loaded = load_study(study, profile=profile, settings=settings or [])
+    with TemporaryDirectory() as folder:
+        path = str(study_of_report(from_report, study, Path(folder))) if from_report else study
+        loaded = load_study(path, profile=profile, settings=settings or [])
     cache = cache_folder()
     check_writable(cache, "set MEDBENCH_CACHE to a folder that can")
     if not dry_run:

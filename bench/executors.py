@@ -1,5 +1,6 @@
 """Where jobs run: one after the other in this process, or several at once, each in a process of its own."""
 
+import json
 import multiprocessing
 import signal
 import sys
@@ -9,8 +10,10 @@ import traceback
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any
 
 from .errors import MedbenchError
@@ -105,6 +108,8 @@ def _in_process(job: Job, place: Place, listen: Listen) -> None:
 def _guarded(job: Job, place: Place, listen: Listen) -> int:
     """Runs a job and gives 0, FAILED or BUSY; whatever goes wrong in it becomes an event and a record in the store,
     because the other jobs go on."""
+    store = Store(place.store)
+    listen = _Logged(store.log(job.id), listen)
     try:
         run_job(job, place, listen)
     except BusyError:
@@ -112,7 +117,7 @@ def _guarded(job: Job, place: Place, listen: Listen) -> int:
         return BUSY
     except Exception as error:
         told = failure(job, error)
-        record = Store(place.store).failure(job.id)
+        record = store.failure(job.id)
         with suppress(OSError):  # a full disk, say; the event tells
             if not record.is_file():
                 write_json(record, {"trial": job.id, "label": job.cell.label, **told.values})
@@ -129,6 +134,23 @@ def failure(job: Job, error: Exception, doing: str = "") -> Event:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         values = {"error": text, "traceback": "".join(traceback.format_exception(error))}
     return Event("failed", job.id, f"{job.cell.label}{doing}", values)
+
+
+class _Logged:
+    """Writes events to a trial's log, but for those that only move a bar, and passes all on."""
+
+    def __init__(self, path: Path, listen: Listen) -> None:
+        self.path = path
+        self.listen = listen
+
+    def __call__(self, event: Event) -> None:
+        if event.kind not in ("step", "image", "busy"):
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            with suppress(OSError):  # a log is no reason to lose a training
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"time": now, "event": event.kind, **event.values}, default=str) + "\n")
+        self.listen(event)
 
 
 class _Sender:

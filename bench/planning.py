@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from ..ablations.grid import Cell, expand
 from ..ablations.loading import Loaded
 from ..ablations.spec import Study, names_set
@@ -261,4 +263,5 @@ def _record(
             if (artifact := config["source"].get("artifact"))
         },
         "variants": variants,
+        "spec": yaml.safe_dump(study.model_dump(exclude_none=True, exclude={"profiles"}), sort_keys=False),
     }

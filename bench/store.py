@@ -70,6 +70,10 @@ class Store:
         """The state of a trial that is being trained."""
         return self.root / "running" / f"{trial}.safetensors"
 
+    def log(self, trial: str) -> Path:
+        """What happened to a trial and when, a line of JSON an event."""
+        return self.root / "logs" / f"{trial}.jsonl"
+
     def failure(self, trial: str) -> Path:
         """What went wrong with a trial when it was last tried."""
         return self.root / "failed" / f"{trial}.json"

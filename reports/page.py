@@ -110,6 +110,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
         },
         **{key: spec.get(key) for key in ("dataset", "n_images", "left_out", "score_at", "evaluations")},
         "artifacts": study.artifacts,
+        "spec": spec.get("spec"),
         "n_trials": len(study.trials),
         "n_planned": study.n_planned,
         "answers": [notes.answer(study, row) for row in rows if row["metric"] == spec["primary"]],

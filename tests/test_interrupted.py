@@ -316,6 +316,26 @@ def test_a_rerun_is_identical_or_says_what_differs_first(finished, tmp_path: Pat
     assert "no finished trial" in medbench("verify", store, "--rerun", "nothing").output
 
 
+def test_a_report_is_enough_to_start_the_same_study_elsewhere(finished, tmp_path: Path) -> None:
+    report = tmp_path / "out" / "report.json"
+    assert medbench("report", finished[0], "-o", report.parent).exit_code == 0
+
+    again = medbench("run", "mine", "--from-report", report, "--store", finished[0], "--dry-run")
+    unknown = medbench("run", "yours", "--from-report", report, "--dry-run")
+
+    assert f"{finished[1].id}  done" in again.output
+    assert unknown.exit_code == 2
+    assert "unknown study 'yours'" in unknown.output
+
+
+def test_each_trial_has_a_log_of_what_happened_when(finished) -> None:
+    lines = [json.loads(line) for line in Store(finished[0]).log(finished[1].id).read_text().splitlines()]
+
+    assert [line["event"] for line in lines] == ["start", "epoch", "epoch", "evaluated", "evaluated", "done"]
+    assert lines[1]["epoch"] == 1
+    assert lines[0]["time"] <= lines[-1]["time"]
+
+
 def test_status_counts_what_is_done_running_failed_and_left(finished, tmp_path: Path) -> None:
     store = Path(shutil.copytree(finished[0], tmp_path / "runs"))
     assert "1 of 1 trials done" in medbench("status", store).output
