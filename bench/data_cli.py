@@ -76,11 +76,14 @@ def data_audit(
     Exit code 1 where there are any. In a study, `exclude_copies: true` leaves such images out of the tests.
     """
     from ..datasets.audit import audit
-    from ..datasets.catalog import open_dataset
     from ..datasets.splits import make_split
-    from .sets import data_folder
+    from .sets import Sets, cache_folder, data_folder
 
-    sets = [open_dataset(name, data=data_folder(data)) for name in names]
+    opener = Sets(data_folder(data), cache_folder())  # as a study opens them: equal pixels are in one group
+    sources = [
+        {"folder": name.removeprefix("folder:")} if name.startswith("folder:") else {"name": name} for name in names
+    ]
+    sets = [opener.open(source, leave_out_broken=True).image_set for source in sources]
     part_of: dict[str, str] = {}
     for each in sets if split else ():
         found = make_split(each, str(split))

@@ -13,9 +13,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medbench.bench.cli import app
+from medbench.bench.sets import Sets
 from medbench.datasets.audit import Pair, audit
 from medbench.datasets.base import ImageSet
 from medbench.datasets.catalog import open_dataset
+from medbench.datasets.splits import make_split
 from medbench.datasets.synthetic import SyntheticSet
 
 Pixels = NDArray[np.uint8]
@@ -127,6 +129,40 @@ def test_the_command_lists_pairs_and_exits_with_1(folder: Path) -> None:
         "pairs": [{"a": f"{name}/a", "b": f"{name}/c", "kind": "exact", "similarity": 1.0}]
     }
     assert f"1 pairs in 3 images of {name}" in as_text.output
+
+
+def test_with_a_split_each_image_has_its_part(folder: Path) -> None:
+    for index in range(3, 12):
+        Image.fromarray(textured(index)).save(folder / "images" / f"{index}.png")
+        Image.fromarray(SOURCE.mask(SOURCE.ids[index])).save(folder / "masks" / f"{index}.png")
+        small = Image.fromarray(textured(index)).resize((200, 200))
+        small.save(folder / "images" / f"small{index}.png")
+        Image.fromarray(SOURCE.mask(SOURCE.ids[index])).resize((200, 200)).save(folder / "masks" / f"small{index}.png")
+
+    pairs = json.loads(run(f"folder:{folder}", "--split", "holdout", "--json").output)["pairs"]
+
+    split = make_split(Sets(None, folder / "cache").open({"folder": str(folder)}).image_set, "holdout")
+    part_of = {id: part for part in ("train", "validation", "test") for id in getattr(split, part)}
+    found = {tuple(each[side].split("/")[1] for side in "ab"): each["parts"] for each in pairs}
+    assert found == {pair: [part_of[id] for id in pair] for pair in found}
+    assert len(found) == 10
+    assert len(set(found["a", "c"])) == 1
+    assert any(len(set(parts)) == 2 for parts in found.values())
+    apart = sum(len(set(parts)) == 2 for parts in found.values())
+    assert f"{apart} of them lie in two parts of holdout" in run(f"folder:{folder}", "--split", "holdout").output
+
+
+def test_sets_are_described_side_by_side(folder: Path) -> None:
+    words = ["data", "describe", f"folder:{folder}", "synthetic"]
+
+    as_text = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    as_json = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
+
+    assert as_text.exit_code == 0
+    assert "lesion area" in as_text.output
+    assert as_json["synthetic"]["images"] == 400
+    areas = [SOURCE.mask(SOURCE.ids[index]).mean() for index in (1, 2, 1)]
+    assert as_json[f"folder:{folder}"]["lesion_area"]["median"] == pytest.approx(np.median(areas))
 
 
 def test_sets_without_copies_exit_with_0(folder: Path) -> None:
