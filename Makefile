@@ -17,8 +17,8 @@ demo: $(BIN)/.installed ## install, train two variants on synthetic images, writ
 	$(BIN)/medbench run baa --profile quick --store runs/demo --jobs 2
 	$(BIN)/medbench report runs/demo -o report/demo
 
-test: $(BIN)/.installed ## install, run all tests
-	$(BIN)/pytest -q
+test: $(BIN)/.installed ## install, run all tests, a process a core
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile
 
 lint: $(BIN)/.installed ## format, lint and types, checked
 	$(BIN)/ruff format --check .
@@ -41,6 +41,7 @@ benchmarks: .venv/rliable/.installed ## measure medbench against named peers in 
 	$(BIN)/python tests/benchmarks/calibration.py
 	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/painting.py
+	$(BIN)/python tests/benchmarks/overhead.py
 
 clean: ## remove what was made here: environment, builds, demo (a store in runs/ stays)
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis runs/demo report/demo

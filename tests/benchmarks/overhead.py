@@ -1,0 +1,87 @@
+"""What checkpoints, logs, locks and bookkeeping cost: a trial by `run_job` against a bare loop of the same model and data.
+
+python tests/benchmarks/overhead.py
+
+Both train MedLiteNet on the same synthetic images with the same augmentation, batches, optimizer and validation, one
+thread, in turn so that a drift of the machine hits both. The trial also decodes nothing (its images are cached), keeps a
+checkpoint an epoch and writes its folder; evaluating and timing are not training and are left out.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from medbench.ablations.loading import load_study
+from medbench.bench.loading import Batches, loader, to_input
+from medbench.bench.losses import segmentation_loss
+from medbench.bench.planning import Job, plan
+from medbench.bench.sets import Sets
+from medbench.bench.training import optimizer_for, prepare, validate
+from medbench.bench.trials import Place, run_job
+from medbench.datasets.cache import Arrays
+from medbench.models.catalog import build_model
+
+ROUNDS = 5
+SETTINGS = (
+    "dataset={name: synthetic, images: 400, size: 128}",
+    "training.epochs=4",
+    "training.progressive_sizes={0.0: 1.0}",
+    "encoder_weights=none",
+    "seeds=1",
+    "evaluate=[clean]",
+    "exclude_copies=false",
+)
+
+
+def bare(images: Arrays, job: Job) -> float:
+    """Seconds of a plain loop."""
+    training, cpu = job.config["training"], torch.device("cpu")
+    prepare(job.config["seed"], 1)
+    model = build_model(job.config["model"], job.config["options"]).model.to(memory_format=torch.channels_last)
+    optimizer = optimizer_for(model, training)
+    batches = Batches(job.config["train"], training["batch_size"], 0)
+    batches.size = job.config["size"]
+    loading = loader(images, batches, training["augment"], workers=0, pin=False)
+    weights = {"bce_weight": training["bce_weight"], "dice_weight": training["dice_weight"]}
+    started = time.perf_counter()
+    for batches.epoch in range(training["epochs"]):
+        model.train()
+        for image, mask in loading:
+            loss = segmentation_loss(model(to_input(image, cpu)), mask.unsqueeze(1), **weights)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), training["clip_norm"])
+            optimizer.step()
+        validate(model, images, job.config["validation"], training)
+    return time.perf_counter() - started
+
+
+def trial(job: Job, place: Place) -> float:
+    """Seconds of a whole trial."""
+    started = time.perf_counter()
+    run_job(job, place, lambda _: None)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder, "cache")
+        sets = Sets(None, cache)
+        planned = plan(load_study("baa", settings=SETTINGS), sets).jobs[0]
+        job = Job(planned.cell, planned.id, planned.config, {})
+        images = sets.arrays(sets.of(job.config), job.config["size"])
+        ratios: list[float] = []
+        for turn in range(ROUNDS):
+            with_medbench = trial(job, Place(Path(folder, str(turn)), None, cache, 1, 0))
+            without = bare(images, job)
+            ratios.append(with_medbench / without)
+            print(f"trial {with_medbench:.1f} s, bare loop {without:.1f} s, ratio {ratios[-1]:.3f}")
+        print(f"median ratio {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main()
