@@ -1,10 +1,10 @@
-"""What checkpoints, logs, locks and bookkeeping cost: a trial by `run_job` against a bare loop of the same model and data.
+"""What checkpoints, locks and bookkeeping cost: a trial by `run_job` against a bare loop of the same model and data.
 
 python tests/benchmarks/overhead.py
 
 Both train MedLiteNet on the same synthetic images with the same augmentation, batches, optimizer and validation, one
-thread, in turn so that a drift of the machine hits both. The trial also decodes nothing (its images are cached), keeps a
-checkpoint an epoch and writes its folder; evaluating and timing are not training and are left out.
+thread, in turn so that a drift of the machine hits both. The trial keeps a checkpoint an epoch and writes its folder;
+its images are in the cache. Evaluating and timing are not training and are left out.
 """
 
 import statistics
