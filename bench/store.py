@@ -110,10 +110,13 @@ class Store:
 
     def clear_leftovers(self, trial: str) -> None:
         """Removes what killed processes left half written of a trial; call it with the trial claimed."""
-        for folder in (self.root / "trials", self.trial(trial) / "evaluations"):
-            pattern = f".{trial}.*.tmp" if folder.name == "trials" else ".*.tmp"
-            for leftover in folder.glob(pattern):
-                shutil.rmtree(leftover, ignore_errors=True)
+        own = f".{trial}.*.tmp"
+        for leftover in (
+            *(self.root / "trials").glob(own),
+            *(self.root / "running").glob(own),
+            *(self.trial(trial) / "evaluations").glob(".*.tmp"),
+        ):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
     def set_aside(self, folder: Path) -> Path:
         """Moves a damaged folder of this store out of the way, to damaged/, where nobody reads it."""

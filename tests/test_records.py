@@ -150,8 +150,8 @@ def test_a_trial_is_what_it_is_and_not_where_its_data_lay() -> None:
 
 
 def test_an_evaluation_is_trial_images_and_scoring_and_not_its_name() -> None:
-    config = {"protocol": 1, "trial": "t", "images_digest": "d", "score_at": "native", "name": "ph2"}
+    config = {"scoring": 1, "trial": "t", "images_digest": "d", "score_at": "native", "name": "ph2"}
 
     assert evaluation_id(config) == evaluation_id({**config, "name": "other"})
-    for key in ("trial", "images_digest", "score_at"):
+    for key in ("scoring", "trial", "images_digest", "score_at"):
         assert evaluation_id(config) != evaluation_id({**config, key: "x"})
