@@ -25,10 +25,10 @@ from medbench.bench.trials import Place, run_job
 from medbench.datasets.cache import Arrays
 from medbench.models.catalog import build_model
 
-ROUNDS = 5
+ROUNDS = 3
 SETTINGS = (
     "dataset={name: synthetic, images: 400, size: 128}",
-    "training.epochs=4",
+    "training.epochs=3",
     "training.progressive_sizes={0.0: 1.0}",
     "encoder_weights=none",
     "seeds=1",
