@@ -80,6 +80,8 @@ def study_of_report(report: Path, name: str, folder: Path) -> Path:
         raise UnknownNameError("study", name, studies)
     if not studies[name]:
         raise MedbenchError(f"{report}: the store did not keep the resolved study; run the study's file instead")
+    if Path(name).name != name:
+        raise MedbenchError(f"{report}: {name!r} is no name of a study")
     path = folder / f"{name}.yaml"
     write_text(path, studies[name])
     return path

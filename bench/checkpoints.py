@@ -6,9 +6,7 @@ optimizer, loss scaler, and the generators of torch (CPU and GPUs), numpy and Py
 
 import hashlib
 import json
-import os
 import random
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+
+from .records import write_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,7 @@ def save_checkpoint(
     }
     text = json.dumps(state)
     content = save(tensors, metadata={"state": text, "digest": _digest(tensors, text)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave the new name with half of the bytes
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_bytes(path, content, durable=True)
 
 
 def restore_checkpoint(
@@ -89,7 +79,8 @@ def restore_checkpoint(
     scaler.load_state_dict(state["scaler"])
     torch.set_rng_state(tensors["random/cpu"])
     if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([tensors[name] for name in sorted(tensors) if name.startswith("random/cuda")])
+        states = _below("random/cuda", tensors)
+        torch.cuda.set_rng_state_all([states[str(i)] for i in range(len(states))])
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]
