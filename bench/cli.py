@@ -1,186 +1,26 @@
 """The command line. Heavy imports wait inside the commands, so that help and completion answer at once."""
 
 import json
-import os
-import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from .data_cli import app as data_app
 from .errors import MedbenchError
-from .terminal import DataOption, JsonOption, console, print_table, progress_bar, told_in_one_line
+from .run_cli import run, status, verify
+from .terminal import DataOption, JsonOption, console, default_store, print_table, progress_bar, told_in_one_line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
-StoreOption = Annotated[Path, typer.Option(envvar="MEDBENCH_STORE", help="The store of finished trials.")]
+for command in (run, status, verify):
+    app.command()(command)
 
 
 @app.callback()
 def main() -> None:
     """Benchmark and ablation suite for lightweight medical image segmentation."""
-
-
-@app.command()
-@told_in_one_line
-def run(
-    study: Annotated[str, typer.Argument(help="A YAML file, or the name of a study that ships, as in `baa`.")],
-    store: StoreOption = Path("runs"),
-    data: DataOption = None,
-    profile: Annotated[str, typer.Option(help="quick, cpu, paper, or a profile of the study.")] = "paper",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as in training.epochs=20.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Trials at once; they share the processor's cores.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Loader processes a trial; no result depends on it.")] = 0,
-    from_report: Annotated[
-        Path | None, typer.Option(help="A report.json: STUDY is one of those that it was made of, as it was resolved.")
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run again what failed before; else it is only told.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
-) -> None:
-    """Train and evaluate every trial of a study that the store does not have yet."""
-    from ..ablations.loading import load_study, study_of_report
-    from .planning import plan
-    from .runner import annotate, decode, left_to_do, run_study, threads_for
-    from .sets import Sets, cache_folder, data_folder
-    from .store import Store, check_writable
-    from .trials import Place
-    from .view import View
-
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: package.module:Class may lie beside the study
-    terminal = console()
-    with TemporaryDirectory() as folder:
-        path = str(study_of_report(from_report, study, Path(folder))) if from_report else study
-        loaded = load_study(path, profile=profile, settings=settings or [])
-    cache = cache_folder()
-    check_writable(cache, "set MEDBENCH_CACHE to a folder that can")
-    if not dry_run:
-        check_writable(store, "name another with --store")
-    with View(terminal, 0) as view:
-        sets = Sets(data_folder(data), cache, view.reading)
-        planned = plan(loaded, sets)
-        todo = left_to_do(planned, Store(store))
-        if not dry_run:
-            decode(todo, sets)
-            annotate(planned, Store(store), sets)
-    jobs = min(jobs, len(todo) or jobs)
-    place = Place(store, sets.data, cache, threads_for(jobs), workers)
-    record = planned.record
-    n_images = record["n_images"]
-    terminal.print(f"{record['study']}: {record['question']}")
-    terminal.print(
-        f"{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for validation, "
-        f"{n_images['test']} for test; {len(todo)} to do, {place.threads} thread(s) each"
-    )
-    if record["left_out"]:
-        terminal.print(f"{record['left_out']} images left out: `medbench data verify` says which")
-    if dry_run:
-        for job in planned.jobs:
-            terminal.print(
-                f"{job.id}  {'to do' if job.id in {each.id for each in todo} else 'done '}  {job.cell.label}"
-            )
-        return
-    try:
-        with View(terminal, len(todo)) as view:
-            failed = run_study(planned, place, view, jobs=jobs, retry_failed=retry_failed)
-    except KeyboardInterrupt as error:
-        terminal.print("stopped; the same command goes on from here")
-        raise typer.Exit(130) from error
-    if failed:
-        terminal.print(f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}")
-        raise typer.Exit(1)
-    terminal.print(f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}")
-
-
-@app.command()
-@told_in_one_line
-def status(
-    store: Annotated[Path | None, typer.Argument(help="The store; `runs` where none is named.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Say of each study in a store which trials are done, running, failed and left, and about how long they take."""
-    from dataclasses import asdict
-
-    from .status import statuses
-    from .store import Store
-
-    found = statuses(Store(_existing(store)))
-    if as_json:
-        typer.echo(json.dumps([asdict(each) for each in found], indent=1))
-        return
-    terminal = console()
-    for each in found:
-        n_trials = len(each.done) + len(each.running) + len(each.failed) + len(each.left)
-        terminal.print(
-            f"{each.study}: {len(each.done)} of {n_trials} trials done, {len(each.running)} running, "
-            f"{len(each.failed)} failed, {len(each.left)} left"
-        )
-        if each.seconds_left:
-            terminal.print(f"  about {_duration(each.seconds_left)} of training left, one trial after the other")
-        for label, what in each.running.items():
-            terminal.print(f"  running: {label}, {what}")
-        for label, error in each.failed.items():
-            terminal.print(f"  failed: {label}: {error}")
-
-
-@app.command()
-@told_in_one_line
-def verify(
-    store: Annotated[Path | None, typer.Argument(help="The store; `runs` where none is named.")] = None,
-    set_aside: Annotated[
-        bool, typer.Option("--set-aside", help="Move what is damaged to damaged/, so that the next run does it again.")
-    ] = False,
-    rerun: Annotated[
-        str | None, typer.Option(metavar="TRIAL", help="Train and evaluate this trial again and compare every number.")
-    ] = None,
-    data: DataOption = None,
-) -> None:
-    """Check every file of a store against its digest, or one trial against a second training; exit 1 on differences."""
-    from .runner import threads_for
-    from .sets import cache_folder, data_folder
-    from .store import Store
-    from .trials import Place
-    from .verifying import damaged_folders, finished_folders
-    from .verifying import rerun as again
-    from .view import View
-
-    opened, terminal = Store(_existing(store)), console()
-    if rerun:
-        with View(terminal, 1) as view:
-            place = Place(opened.root, data_folder(data), cache_folder(), threads_for(1), 0)
-            lines = again(opened, rerun, place, view)
-        terminal.print("\n".join(lines) or f"{rerun}: identical: history, weights and scores")
-        raise typer.Exit(1 if lines else 0)
-    n_damaged, n_folders = 0, len(finished_folders(opened))
-    with progress_bar("reading") as show:
-        for folder, problems in damaged_folders(opened, show):
-            n_damaged += 1
-            for problem in problems:
-                terminal.print(problem)
-            if set_aside and folder.exists():  # an evaluation goes with its trial
-                terminal.print(f"set aside as {opened.set_aside(folder)}")
-    terminal.print(f"{n_folders} finished folders, {n_damaged} damaged")
-    if n_damaged:
-        raise typer.Exit(1)
-
-
-def _existing(store: Path | None) -> Path:
-    folder = store or _default_store()
-    if not (folder / "studies").is_dir():
-        raise MedbenchError(f"{folder}: no studies/ there; name the store that `medbench run --store` wrote")
-    return folder
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else "a minute"
 
 
 @app.command()
@@ -192,12 +32,8 @@ def report(
     """Write index.html, tables/*.csv and report.json from one or more stores."""
     from ..reports.page import write_report
 
-    index = write_report(stores or [_default_store()], out)
+    index = write_report(stores or [default_store()], out)
     console().print(f"the report is {index}")
-
-
-def _default_store() -> Path:
-    return Path(os.environ.get("MEDBENCH_STORE", "runs"))
 
 
 @app.command()

@@ -1,11 +1,13 @@
 """The commands `medbench data ...`: look at data sets. Heavy imports wait inside the commands."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .terminal import DataOption, JsonOption, print_table, progress_bar, told_in_one_line
+from .errors import MedbenchError
+from .terminal import DataOption, JsonOption, print_table, progress_bar, progress_bars, told_in_one_line
 
 app = typer.Typer(no_args_is_help=True, help="Look at data sets.")
 
@@ -33,6 +35,39 @@ def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
     for row in rows:
         if row["name"] != "synthetic":
             typer.echo(f"{row['name']}: {row['how']} (expected in <data>/{row['name']}; --data or MEDBENCH_DATA)")
+
+
+@app.command("fetch")
+@told_in_one_line
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="isic2018 is downloaded; ph2 and ham10000 need --from.")],
+    parts: Annotated[
+        list[str] | None, typer.Option("--part", help="training, validation or test; all where none is named.")
+    ] = None,
+    files: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="FILE", help="An archive that you have, .zip or .tar.gz.")
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Download a set from its publisher, or unpack archives that you have, into the data folder.
+
+    What breaks off goes on with the same command; digests are checked before anything is unpacked.
+    """
+    from ..datasets.catalog import open_dataset
+    from ..datasets.fetching import fetch, take
+    from .sets import data_folder
+
+    if data is not None:
+        data.mkdir(parents=True, exist_ok=True)
+    root = data_folder(data)
+    if root is None:
+        raise MedbenchError("say where the sets are to go: --data DIR, or set MEDBENCH_DATA")
+    with progress_bars() as show:
+        new = [take(name, root, file, show) for file in files] if files else fetch(name, root, parts=parts, show=show)
+    for folder in new:
+        typer.echo(f"new: {folder}")
+    n_pairs = len(open_dataset(name, data=root))
+    typer.echo(f"{name}: {n_pairs} images with masks in {root / name}; next: medbench data verify {name}")
 
 
 @app.command("verify")

@@ -16,3 +16,8 @@ class UnknownNameError(MedbenchError):
         close = get_close_matches(str(name), known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.{note}")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the name of its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

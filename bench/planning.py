@@ -13,9 +13,9 @@ from ..ablations.spec import Study, names_set
 from ..datasets.artifacts import ARTIFACTS
 from ..datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
 from ..datasets.splits import Split, make_split
-from ..models.catalog import build_model, first_line, resolve_model
+from ..models.catalog import build_model, resolve_model
 from ..models.counting import count_macs, count_parameters
-from .errors import MedbenchError
+from .errors import MedbenchError, first_line
 from .held_out import HeldOut, Material
 from .provenance import package_version
 from .sets import Sets

@@ -1,9 +1,14 @@
 """Where and with what a result was made. No user names, no secrets."""
 
+import getpass
 import os
 import platform
+import re
 import subprocess
 import sys
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,11 +17,15 @@ import torch
 
 from .records import short_id
 
-PACKAGES = (
+PACKAGES = (  # whatever a number of a trial or of its evaluations comes out of
+    "albucore",
     "albumentations",
     "numpy",
     "opencv-python-headless",
     "pandas",
+    "pillow",
+    "pyarrow",
+    "safetensors",
     "scipy",
     "segmentation-models-pytorch",
     "timm",
@@ -25,12 +34,16 @@ PACKAGES = (
 )
 
 
-def environment(device: torch.device, precision: str) -> dict[str, Any]:
-    """Versions, hardware, code and flags, as plain values.
+NO_KERNEL = "does not have a deterministic implementation"
+
+
+def environment(device: torch.device, precision: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, hardware, code, data and flags, as plain values.
 
     Args:
         device: what computes.
         precision: what it computes in, "fp32" or "fp16".
+        config: the resolved configuration of the trial or the evaluation, for the digests of its data.
     """
     on_gpu = device.type == "cuda"
     return {
@@ -49,8 +62,28 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "deterministic_or_warn": torch.is_deterministic_algorithms_warn_only_enabled(),
         "precision": precision,
+        "data": {key: config[key] for key in ("images_digest", "encoder_digest", "code_digest") if config.get(key)},
         "command": command(),
     }
+
+
+@contextmanager
+def noting_nondeterminism() -> Generator[list[str]]:
+    """Gives a list of the operations, seen while the block runs, that torch has no deterministic kernel for on this
+    device. Their warnings are not shown: they come with every step."""
+    found: list[str] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", message=f".*{NO_KERNEL}")
+        show = warnings.showwarning
+
+        def note(message: Warning | str, *place: Any, **more: Any) -> None:
+            if NO_KERNEL not in str(message):
+                show(message, *place, **more)
+            elif (operation := str(message).split()[0]) not in found:
+                found.append(operation)
+
+        warnings.showwarning = note
+        yield found
 
 
 def cpu_name() -> str:
@@ -76,10 +109,22 @@ def machine_id(device: torch.device) -> str:
 
 
 def command() -> str:
-    """The command line, the home directory abbreviated."""
-    home = str(Path.home())
+    """The command line, without what names a person: the home directory is `~`, and the user's name in any other path
+    is `user`."""
+    home, user = str(Path.home()), _user()
     words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    return " ".join(word.replace(home, "~") if len(home) > 1 else word for word in words)
+    if len(home) > 1:
+        words = [word.replace(home, "~") for word in words]
+    if user:
+        words = [re.sub(rf"(?<=[/=]){re.escape(user)}(?=/|$)", "user", word) for word in words]
+    return " ".join(words)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have a number alone
+        return ""
 
 
 def code() -> dict[str, Any]:

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from ..datasets.annotations import annotations
 from .errors import MedbenchError
-from .executors import failure, run_jobs
+from .executors import Execute
+from .executors.guard import failure
 from .planning import Job, Plan
 from .provenance import n_cores
 from .records import write_json, write_yaml
 from .sets import Sets
 from .store import Store
-from .trials import Listen, Place, time_trial
+from .trials import Listen, Place, run_job, time_trial
 
 
 def decode(jobs: Sequence[Job], sets: Sets) -> None:
@@ -41,7 +42,9 @@ def left_to_do(planned: Plan, store: Store) -> list[Job]:
     ]
 
 
-def run_study(planned: Plan, place: Place, listen: Listen, *, jobs: int, retry_failed: bool = False) -> list[Job]:
+def run_study(
+    planned: Plan, place: Place, listen: Listen, *, execute: Execute, retry_failed: bool = False
+) -> list[Job]:
     """Runs what is left of a study and gives back the jobs that failed, now or, without `retry_failed`, before.
 
     Trainings come first, ensembles when their members are there.
@@ -60,15 +63,9 @@ def run_study(planned: Plan, place: Place, listen: Listen, *, jobs: int, retry_f
                 listen(failure(job, MedbenchError("a member failed")))
                 failed.append(job)
         if ready:
-            failed += run_jobs(ready, place, listen, at_once=jobs)
-    for job in planned.jobs:
-        if store.has_trial(job.id) and job not in failed:
-            try:
-                time_trial(job, place)
-            except Exception as error:  # a model that cannot take so large a batch, say
-                listen(failure(job, error, ", timing"))
-                failed.append(job)
-    return failed
+            failed += execute(ready, place, listen, work=run_job)
+    timed = [job for job in planned.jobs if store.has_trial(job.id) and job not in failed]
+    return failed + execute(timed, place, listen, work=time_trial, alone=True)
 
 
 def _waits_for(job: Job, failed: list[Job]) -> bool:

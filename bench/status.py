@@ -1,4 +1,4 @@
-"""How far the studies of a store are."""
+"""How far the studies of a store are, at a glance: a manifest counts as finished; `medbench verify` looks closer."""
 
 import json
 from dataclasses import dataclass
@@ -7,8 +7,10 @@ from typing import Any
 
 from safetensors import safe_open
 
-from .records import read_json, read_yaml
+from .records import MANIFEST, read_json, read_yaml
 from .store import Store
+
+PACES = 20  # trainings that are asked how long an epoch took
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,17 @@ def _status(store: Store, spec: dict[str, Any]) -> StudyStatus:
             label = f"{variant} seed {trial['seed']}" + ("" if trial["fold"] is None else f" fold {trial['fold']}")
             history = _progress(store.checkpoint(trial["trial"]))
             paces += [row["seconds"] for row in history[-1:]]
-            if store.has_trial(trial["trial"]) and all(
-                store.has_evaluation(trial["trial"], each) for each in trial["evaluations"].values()
+            is_trained = (store.trial(trial["trial"]) / MANIFEST).is_file()
+            if is_trained and all(
+                (store.evaluation(trial["trial"], each) / MANIFEST).is_file() for each in trial["evaluations"].values()
             ):
                 done.append(label)
-                if epochs:
+                if epochs and len(paces) < PACES:
                     paces.append(sum(store.history(trial["trial"])["seconds"].to_list()) / epochs)
             elif store.failure(trial["trial"]).is_file():
                 failed[label] = read_json(store.failure(trial["trial"]))["error"]
             else:
-                trained = epochs if store.has_trial(trial["trial"]) else len(history)
+                trained = epochs if is_trained else len(history)
                 epochs_left += epochs - trained
                 if store.is_claimed(trial["trial"]):
                     running[label] = f"epoch {trained} of {epochs} done"

@@ -5,15 +5,16 @@ import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from .errors import MedbenchError
-from .records import is_sealed, read_json, read_yaml, short_id
+from .records import is_sealed, read_json, read_yaml, short_id, write_bytes
+
+if TYPE_CHECKING:  # both take a second to import, and `medbench status` needs neither
+    import pandas as pd
+    from torch import Tensor
 
 PROTOCOL = 2  # of trainings: raised whenever one configuration comes to mean another training
 SCORING = 3  # of evaluations: raised whenever the meaning or the number of their columns changes
@@ -137,12 +138,16 @@ class Store:
         """The resolved configuration of a finished trial."""
         return read_yaml(self.trial(trial) / "config.yaml")
 
-    def weights(self, trial: str) -> dict[str, Tensor]:
+    def weights(self, trial: str) -> "dict[str, Tensor]":
         """The weights of a finished trial."""
+        from safetensors.torch import load_file
+
         return load_file(self.trial(trial) / "weights.safetensors")
 
-    def history(self, trial: str) -> pd.DataFrame:
+    def history(self, trial: str) -> "pd.DataFrame":
         """One row an epoch of a finished trial."""
+        import pandas as pd
+
         return pd.read_parquet(self.trial(trial) / "history.parquet")
 
     def environment(self, trial: str) -> dict[str, Any]:
@@ -165,6 +170,8 @@ def check_writable(folder: Path, remedy: str) -> None:
         raise MedbenchError(f"{folder}: cannot be written to ({error.strerror}); {remedy}") from error
 
 
-def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+def save_weights(path: Path, weights: "dict[str, Tensor]") -> None:
     """Writes a safetensors file."""
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+    from safetensors.torch import save
+
+    write_bytes(path, save({name: tensor.contiguous() for name, tensor in weights.items()}))

@@ -1,5 +1,6 @@
 """How commands speak: plain text, tables, a bar on standard error, and mistakes in one line."""
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
@@ -8,7 +9,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from .errors import MedbenchError
@@ -18,6 +19,11 @@ DataOption = Annotated[
     Path | None, typer.Option(help="Folder with isic2018/, ph2/, ham10000/ and weights/; or set MEDBENCH_DATA.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+def default_store() -> Path:
+    """The store where none is named."""
+    return Path(os.environ.get("MEDBENCH_STORE", "runs"))
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -31,6 +37,20 @@ def progress_bar(what: str) -> Generator[Callable[[int, int], None]]:
     with Progress(console=console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def progress_bars() -> Generator[Callable[[str, int, int], None]]:
+    """Gives a function of what is done, how much of it and of how much, which moves a bar for each."""
+    with Progress(console=console(stderr=True), transient=True) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what)
+            progress.update(bars[what], completed=done, total=total or None)
+
+        yield show
 
 
 def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:

@@ -17,7 +17,7 @@ from .evaluation import evaluate, write_pictures
 from .failures import FAILURES
 from .latency import time_model
 from .planning import Job
-from .provenance import environment, machine_id
+from .provenance import environment, machine_id, noting_nondeterminism
 from .records import damage, is_sealed, read_json, sealed_folder, write_json, write_yaml
 from .sets import Sets
 from .store import Store, save_weights
@@ -105,8 +105,9 @@ def trained_model(store: Store, trial: str) -> nn.Module:
     return model.eval()
 
 
-def time_trial(job: Job, place: Place) -> None:
+def time_trial(job: Job, place: Place, listen: Listen) -> None:
     """Times the trial's model on this machine, if that was not done before."""
+    del listen  # seconds; nothing to tell
     store = Store(place.store)
     prepare(job.config["seed"], place.threads)
     device = best_device()
@@ -131,21 +132,22 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
         _same(built.encoder_digest, config["encoder_digest"], "the encoder's weights")
         _same(built.code_digest, config["code_digest"], f"the code of {config['model']}")
         try:
-            trained = train(
-                built.model.to(device),
-                images,
-                config["train"],
-                config["validation"],
-                config["training"],
-                size=config["size"],
-                seed=config["seed"],
-                workers=place.workers,
-                parts=parts,
-                checkpoint=store.checkpoint(job.id),
-                on_resume=lambda done: tell("resumed", epochs=config["training"]["epochs"], done=done),
-                on_step=lambda step, steps, loss: tell("step", step=step, steps=steps, loss=loss),
-                on_epoch=lambda row: tell("epoch", epochs=config["training"]["epochs"], **row),
-            )
+            with noting_nondeterminism() as operations:
+                trained = train(
+                    built.model.to(device),
+                    images,
+                    config["train"],
+                    config["validation"],
+                    config["training"],
+                    size=config["size"],
+                    seed=config["seed"],
+                    workers=place.workers,
+                    parts=parts,
+                    checkpoint=store.checkpoint(job.id),
+                    on_resume=lambda done: tell("resumed", epochs=config["training"]["epochs"], done=done),
+                    on_step=lambda step, steps, loss: tell("step", step=step, steps=steps, loss=loss),
+                    on_epoch=lambda row: tell("epoch", epochs=config["training"]["epochs"], **row),
+                )
             break
         except torch.OutOfMemoryError:
             if config["training"]["batch_size"] < 4 * parts:  # batch norm wants two images
@@ -155,8 +157,9 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
             torch.cuda.empty_cache()
     with sealed_folder(store.trial(job.id)) as folder:
         write_yaml(folder / "config.yaml", config)
-        in_parts = {"batch_parts": parts} if parts > 1 else {}
-        write_json(folder / "environment.json", {**environment(device, trained.precision), **in_parts})
+        made = environment(device, trained.precision, config)
+        made |= {"not_deterministic": operations} | ({"batch_parts": parts} if parts > 1 else {})
+        write_json(folder / "environment.json", made)
         pd.DataFrame(trained.history).to_parquet(folder / "history.parquet", index=False)
         save_weights(folder / "weights.safetensors", trained.weights)
     store.checkpoint(job.id).unlink(missing_ok=True)
@@ -176,7 +179,7 @@ def _combine(job: Job, store: Store) -> None:
     }
     with sealed_folder(store.trial(job.id)) as folder:
         write_yaml(folder / "config.yaml", {**job.config, "ensemble": {**ensemble, "weights": weights}})
-        write_json(folder / "environment.json", environment(best_device(), "fp32"))
+        write_json(folder / "environment.json", environment(best_device(), "fp32", job.config))
 
 
 def _evaluate(
@@ -208,7 +211,7 @@ def _evaluate(
         scored.images.to_parquet(folder / "scores.parquet", index=False)
         scored.reliability.to_parquet(folder / "reliability.parquet", index=False)
         write_yaml(folder / "config.yaml", {key: value for key, value in config.items() if key != "id"})
-        write_json(folder / "environment.json", environment(next(model.parameters()).device, "fp32"))
+        write_json(folder / "environment.json", environment(next(model.parameters()).device, "fp32", config))
     means = scored.images[["dice", "iou"]].to_numpy().mean(axis=0)
     tell("evaluated", evaluation=name, images=len(scored.images), dice=means[0].item(), iou=means[1].item())
 

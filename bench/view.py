@@ -21,6 +21,7 @@ class View:
         self.bars: dict[str, TaskID] = {}
         self.last_line: dict[str, float] = {}
         self.dice: dict[str, str] = {}
+        self.by_epochs: set[str] = set()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -56,6 +57,9 @@ class View:
             self._bar(event.job, event.label, values["done"], values["total"], f"scoring {values['evaluation']}")
         elif event.kind == "epoch":
             self.dice[event.job] = f", validation dice {values['validation_dice']:.3f}"
+            if event.job not in self.bars or event.job in self.by_epochs:  # far away, steps are not told
+                self.by_epochs.add(event.job)
+                self._bar(event.job, event.label, values["epoch"], values["epochs"], self.dice[event.job])
             self._line(
                 event,
                 f"epoch {values['epoch']}/{values['epochs']}  {values['size']} px  loss {values['train_loss']:.4f}  "
@@ -68,6 +72,8 @@ class View:
             self._line(event, f"out of memory: each batch is now computed in {values['parts']} parts")
         elif event.kind == "damaged":
             self._line(event, f"{values['what']}; set aside as {values['place']}, done again")
+        elif event.kind == "untracked":
+            self._line(event, f"tracking ended, training goes on: {values['error']}")
         elif event.kind == "busy":
             self._line(event, "another run is at it; waiting for it", seldom=True)
         elif event.kind == "evaluated":

@@ -30,14 +30,16 @@ DATASETS: dict[str, Dataset] = {
         licence="per image: most CC-0, a part of validation and test CC BY-NC",
         citation="Codella et al. 2019, arXiv:1902.03368; Tschandl et al. 2018, doi:10.1038/sdata.2018.161",
         folder="isic2018",
-        how="download the Task 1 archives from https://challenge.isic-archive.com/data/#2018 and unpack them there",
+        how="`medbench data fetch isic2018` (13 GB), or unpack the Task 1 archives from "
+        "https://challenge.isic-archive.com/data/#2018 there",
     ),
     "ph2": Dataset(
         description="PH2: 200 dermoscopic images of melanocytic lesions, lesion masks",
         licence="research and education",
         citation="Mendonca et al. 2013, PH2: a dermoscopic image database, EMBC 2013, doi:10.1109/EMBC.2013.6610779",
         folder="ph2",
-        how="request the archive at https://www.fc.up.pt/addi/ph2%20database.html and unpack it there",
+        how="request the archive at https://www.fc.up.pt/addi/ph2%20database.html and unpack it there; "
+        "`medbench data fetch ph2 --from FILE` takes a zip",
     ),
     "ham10000": Dataset(
         description="HAM10000: 10,015 dermoscopic images of 7,470 lesions, lesion masks by Tschandl",

@@ -16,7 +16,7 @@ import segmentation_models_pytorch as smp
 import timm
 from torch import nn
 
-from ..bench.errors import MedbenchError, UnknownNameError
+from ..bench.errors import MedbenchError, UnknownNameError, first_line
 from ..bench.records import file_digest
 from .counting import count_macs, count_parameters
 from .encoder_weights import load_timm_weights, state_digest
@@ -90,11 +90,6 @@ def build_model(
         return Built(model)
     load_timm_weights(model.encoder, backbone, encoder_weights, data)
     return Built(model, state_digest(model.encoder))
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or the name of its kind."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:

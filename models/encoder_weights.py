@@ -12,7 +12,7 @@ import timm
 import torch
 from torch import nn
 
-from ..bench.errors import MedbenchError
+from ..bench.errors import MedbenchError, first_line
 
 logging.getLogger("timm.models._builder").setLevel(logging.ERROR)  # it warns of a classifier left out: we want none
 
@@ -61,7 +61,7 @@ def _from_hub(name: str, local: Path | None) -> Path:
         )
     except Exception as error:  # the hub fails in as many ways as networks do
         where = f"no file {local}" if local else "no data folder (--data or MEDBENCH_DATA) to look for weights/ in"
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise MedbenchError(
             f"ImageNet weights of {name}: {where}, and timm's hub gave none ({reason}); {HOW}"
         ) from error
@@ -93,7 +93,7 @@ def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
                     )
                 )
             except Exception as error:  # safetensors and torch each raise their own
-                reason = str(error).strip().splitlines()[0]
+                reason = first_line(error)
                 raise MedbenchError(f"{path}: cannot be loaded as weights of {name} ({reason})") from error
     if state_digest(loaded[0]) != state_digest(loaded[1]):
         raise MedbenchError(f"{path}: holds no weights for some layers of {name}; is it made for another model?")

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -21,10 +22,10 @@ from typer.testing import CliRunner
 
 from medbench.ablations.loading import load_study
 from medbench.bench.cli import app
-from medbench.bench.executors import run_jobs
+from medbench.bench.executors.local import Local
 from medbench.bench.planning import Job, plan
 from medbench.bench.records import file_digest, is_sealed
-from medbench.bench.runner import left_to_do, run_study
+from medbench.bench.runner import decode, left_to_do, run_study
 from medbench.bench.sets import Sets
 from medbench.bench.store import BusyError, Store
 from medbench.bench.training import prepare, train
@@ -50,7 +51,9 @@ evaluate: [clean, {artifact: hair, severity: 3}]
 """
 KILLS = int(os.environ.get("MEDBENCH_KILLS", "5"))  # 30 take minutes
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["medbench.bench.executors", "medbench.models.catalog", "medbench.datasets.augment"])
+SERVER.set_forkserver_preload(
+    ["medbench.bench.executors.local", "medbench.models.catalog", "medbench.datasets.augment"]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +93,7 @@ def work(jobs: list[Job], where: Place, log: Path | None = None) -> None:
             with log.open("a") as file:
                 file.write(json.dumps([event.kind, event.job]) + "\n")
 
-    run_jobs(jobs, where, listen, at_once=1)
+    Local()(jobs, where, listen, work=run_job)
 
 
 def results(store: Path) -> dict[str, str]:
@@ -102,14 +105,15 @@ def results(store: Path) -> dict[str, str]:
 def test_killed_at_random_instants_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """Anywhere between its start and its last evaluation."""
     text = STUDY.replace("batch_size: 8", "batch_size: 8, checkpoint: best-val")
-    jobs, log = planned(tmp_path, epochs=2 * KILLS, text=text), tmp_path / "log"
+    jobs, log = planned(tmp_path, epochs=max(10, KILLS // 2), text=text), tmp_path / "log"
+    log.touch()
     started = time.monotonic()
     child = SERVER.Process(target=work, args=(jobs, place(tmp_path, "whole")))
     child.start()
     child.join()
     duration = time.monotonic() - started
     rng, kills = random.Random(0), 0
-    while kills < KILLS:
+    while kills < KILLS or '["resumed"' not in log.read_text():
         child = SERVER.Process(target=work, args=(jobs, place(tmp_path), log))
         child.start()
         child.join(rng.uniform(0.1, 0.5) * duration)
@@ -122,8 +126,6 @@ def test_killed_at_random_instants_it_ends_with_the_same_bytes(tmp_path: Path) -
             shutil.rmtree(tmp_path / "runs")  # it was quicker than its killer
     work(jobs, place(tmp_path), log)
 
-    kinds = [json.loads(line)[0] for line in log.read_text().splitlines()]
-    assert "resumed" in kinds
     assert results(tmp_path / "runs") == results(tmp_path / "whole")
     assert [path.name for path in (tmp_path / "runs").rglob("*.safetensors")] == ["weights.safetensors"]
     assert not list((tmp_path / "runs").rglob("*.tmp"))
@@ -183,7 +185,7 @@ def test_a_damaged_trial_is_set_aside_and_done_again(tmp_path: Path, how: str) -
     evaluation = store.evaluation(job.id, job.evaluations["clean"]["id"])
     (evaluation / "manifest.json").unlink()  # so that there is something to do
 
-    run_jobs([job], place(tmp_path), events.append, at_once=1)
+    Local()([job], place(tmp_path), events.append, work=run_job)
 
     assert "damaged" in [event.kind for event in events]
     aside = {path: digest for path, digest in results(tmp_path / "runs").items() if path.startswith("damaged/")}
@@ -197,7 +199,7 @@ def test_a_torn_evaluation_is_done_again_and_its_trial_is_not(tmp_path: Path) ->
     before, store, events = results(tmp_path / "runs"), Store(tmp_path / "runs"), list[Event]()
     (store.evaluation(job.id, job.evaluations["clean"]["id"]) / "scores.parquet").write_bytes(b"PAR1")
 
-    run_jobs([job], place(tmp_path), events.append, at_once=1)
+    Local()([job], place(tmp_path), events.append, work=run_job)
 
     kinds = [event.kind for event in events]
     assert "epoch" not in kinds
@@ -216,7 +218,7 @@ def test_a_failure_is_recorded_and_told_again_until_it_is_retried(tmp_path: Path
 
     def run(*, retry_failed: bool = False) -> tuple[list[Job], list[Event]]:
         events: list[Event] = []
-        return run_study(made, place(tmp_path), events.append, jobs=1, retry_failed=retry_failed), events
+        return run_study(made, place(tmp_path), events.append, execute=Local(), retry_failed=retry_failed), events
 
     first, _ = run()
     written = record.read_text()
@@ -231,6 +233,27 @@ def test_a_failure_is_recorded_and_told_again_until_it_is_retried(tmp_path: Path
     assert "failed before" in told.values["error"]
     assert "--retry-failed" in told.values["error"]
     assert len(left_to_do(made, Store(tmp_path / "runs"))) == 1
+
+
+def test_a_disk_that_takes_no_more_is_told_in_one_line_and_loses_nothing(tmp_path: Path) -> None:
+    """The system's own refusal: no file may grow beyond a limit, which the checkpoint and the weights do."""
+    jobs, events = planned(tmp_path, seeds=2, epochs=2), list[Event]()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    decode(jobs, Sets(None, tmp_path / "cache"))  # so that the cache is not what meets the limit
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        failed = Local()(jobs, place(tmp_path), events.append, work=run_job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert failed == jobs
+    told = [event.values for event in events if event.kind == "failed"]
+    assert all("File too large" in each["error"] and not each["traceback"] for each in told)
+    assert not list((tmp_path / "runs").rglob("*.tmp"))
+    assert Local()(jobs, place(tmp_path), ignore, work=run_job) == []
+    work(jobs, place(tmp_path, "whole"))
+    assert results(tmp_path / "runs") == results(tmp_path / "whole")
 
 
 def test_out_of_memory_the_batch_is_computed_in_parts(tmp_path: Path) -> None:
@@ -270,7 +293,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Job]:
     path = folder / "mine.yaml"
     path.write_text(STUDY.replace("SEEDS", "1").replace("EPOCHS", "2"), encoding="utf-8")
     made = plan(load_study(str(path)), Sets(None, folder / "cache"))
-    run_study(made, place(folder), ignore, jobs=1)
+    run_study(made, place(folder), ignore, execute=Local())
     return folder / "runs", made.jobs[0]
 
 
@@ -323,7 +346,7 @@ def test_a_report_is_enough_to_start_the_same_study_elsewhere(finished, tmp_path
     again = medbench("run", "mine", "--from-report", report, "--store", finished[0], "--dry-run")
     unknown = medbench("run", "yours", "--from-report", report, "--dry-run")
 
-    assert f"{finished[1].id}  done" in again.output
+    assert f"{finished[1].id}  one seed 0: done" in again.output
     assert unknown.exit_code == 2
     assert "unknown study 'yours'" in unknown.output
 

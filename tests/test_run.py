@@ -271,7 +271,7 @@ def test_a_dry_run_names_every_trial_and_writes_none(study: Path, tmp_path: Path
     result = medbench("run", study, "--store", tmp_path / "runs", "--dry-run")
 
     assert result.exit_code == 0
-    assert result.output.count("to do  ") == 6
+    assert result.output.count("to do, about ") == 6
     assert not (tmp_path / "runs" / "trials").exists()
 
 

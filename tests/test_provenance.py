@@ -1,0 +1,76 @@
+"""What is recorded of where a result was made: everything that counts, nothing that names a person."""
+
+import json
+import re
+import warnings
+from importlib.metadata import requires
+
+import pytest
+import torch
+
+from medbench.bench.provenance import PACKAGES, environment, noting_nondeterminism
+
+NOT_IN_NUMBERS = {  # they show, check or fetch; no score comes out of them
+    "filelock",
+    "jinja2",
+    "matplotlib",
+    "pooch",
+    "pydantic",
+    "pyyaml",
+    "rich",
+    "seaborn",
+    "statsmodels",
+    "typer",
+}
+CONFIG = {"images_digest": "0123", "encoder_digest": None, "seed": 1}
+
+
+def test_no_user_no_machine_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice.smith")
+    monkeypatch.setenv("LOGNAME", "alice.smith")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    monkeypatch.setattr("socket.gethostname", lambda: "alices-laptop")
+    words = [
+        "/home/alice.smith/bin/medbench",
+        "run",
+        "/home/alice.smith/baa.yaml",
+        "--data=/mnt/alice.smith/data",
+        "--store",
+        "/scratch/alice.smith",
+    ]
+    monkeypatch.setattr("sys.argv", words)
+
+    made = json.dumps(environment(torch.device("cpu"), "fp32", CONFIG))
+
+    assert "alice" not in made
+    assert "hunter2" not in made
+    assert "medbench run ~/baa.yaml --data=/mnt/user/data --store /scratch/user" in made
+
+
+def test_every_package_that_a_number_depends_on_is_named() -> None:
+    needed = {re.split(r"[>=\[; ]", each)[0] for each in requires("medbench") or [] if "extra ==" not in each}
+
+    assert needed - NOT_IN_NUMBERS <= set(PACKAGES)
+    made = environment(torch.device("cpu"), "fp32", CONFIG)
+    assert None not in made["packages"].values()
+    assert made["data"] == {"images_digest": "0123"}
+
+
+def test_the_environment_is_json_and_the_same_twice() -> None:
+    once, again = (json.dumps(environment(torch.device("cpu"), "fp32", CONFIG)) for _ in range(2))
+
+    assert once == again
+
+
+def test_operations_without_a_deterministic_kernel_are_noted_once_and_others_are_shown() -> None:
+    text = "{} does not have a deterministic implementation, but you set 'torch.use_deterministic_algorithms(True)'"
+
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("default")
+        with noting_nondeterminism() as operations:
+            for name in ("scatter_cuda", "pool_backward_cuda", "scatter_cuda"):
+                warnings.warn(text.format(name), stacklevel=1)
+            warnings.warn("something else", stacklevel=1)
+
+    assert operations == ["scatter_cuda", "pool_backward_cuda"]
+    assert [str(each.message) for each in shown] == ["something else"]
