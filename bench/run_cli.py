@@ -64,7 +64,10 @@ def run(
         ExecutorName, typer.Option(help="local, or a cluster that shares the store: ray, slurm.")
     ] = ExecutorName.LOCAL,
     address: Annotated[
-        str | None, typer.Option(help="Of the Ray cluster; `auto` finds it, none starts one on this machine.")
+        str | None,
+        typer.Option(
+            envvar="RAY_ADDRESS", help="Of the Ray cluster; `auto` finds it, none starts one on this machine."
+        ),
     ] = None,
     cpus: Annotated[int, typer.Option(min=1, help="Processors of each trial on a cluster.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each trial on a cluster; Ray takes parts of one.")] = 0,
