@@ -192,6 +192,19 @@ Evaluation = Annotated[
 ]
 
 
+class PublishedClaim(Spec):
+    """A number that somebody published, which the report sets beside ours."""
+
+    metric: str
+    value: float
+    spread: Annotated[float, Field(ge=0)] | None = None  # what stands behind its +-, whatever that means there
+    variant: str
+    evaluation: str = "clean"
+    under: dict[str, str | int | float | bool] = {}  # settings that it was reported under, by their dotted keys
+    source: str
+    note: str = ""
+
+
 def _at(keys: str, message: object) -> PydanticCustomError:
     """An error about keys that only the whole study can judge."""
     return PydanticCustomError("study", "{message}", {"message": str(message), "keys": tuple(keys.split("."))})
@@ -216,6 +229,7 @@ class Study(Spec):
     margin: Annotated[float, Field(ge=0)]
     score_at: Literal["native", "input"]
     exclude_copies: bool
+    claims: Annotated[tuple[PublishedClaim, ...], BeforeValidator(_tuple)] = ()
     profiles: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
@@ -236,6 +250,10 @@ class Study(Spec):
             names += ["clean"] if each == "clean" else each.names if isinstance(each, ArtifactTest) else [each.name]
         if len(set(names)) < len(names):
             raise _at("evaluate", f"two evaluations have one name in {', '.join(names)}")
+        for index, each in enumerate(self.claims):
+            for key, known in (("variant", self.variants), ("metric", METRICS), ("evaluation", names)):
+                if getattr(each, key) not in known:
+                    raise _at(f"claims.{index}.{key}", UnknownNameError(key, getattr(each, key), known))
         trained = [name for name, variant in self.variants.items() if variant.model]
         for name, variant in self.variants.items():
             for member in variant.ensemble.members if variant.ensemble else ():
@@ -262,7 +280,17 @@ class Study(Spec):
 _OF_ONE_SET = {"name", "folder", "images"}  # what describes one set and no other
 KEYS = {
     key
-    for part in (Study, VariantSpec, DatasetSpec, EnsembleSpec, Training, Augment, OtherSet, ArtifactTest)
+    for part in (
+        Study,
+        VariantSpec,
+        DatasetSpec,
+        EnsembleSpec,
+        Training,
+        Augment,
+        OtherSet,
+        ArtifactTest,
+        PublishedClaim,
+    )
     for key in part.model_fields
 }
 

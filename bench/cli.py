@@ -1,6 +1,7 @@
 """The command line. Heavy imports wait inside the commands, so that help and completion answer at once."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -28,12 +29,23 @@ def main() -> None:
 def report(
     stores: Annotated[list[Path] | None, typer.Argument(help="Stores to read; `runs` where none is named.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")] = Path("report"),
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Write it anew whenever a trial or an evaluation is finished, until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Write index.html, tables/*.csv and report.json from one or more stores."""
+    """Write index.html, tables, figures and report.json from one or more stores, which are read as one."""
     from ..reports.page import write_report
+    from ..reports.watching import watched
 
-    index = write_report(stores or [default_store()], out)
-    console().print(f"the report is {index}")
+    wanted = stores or [default_store()]
+    if not watch:
+        console().print(f"the report is {write_report(wanted, out)}")
+        return
+    try:
+        for index in watched(wanted, out):
+            console().print(f"{datetime.now():%H:%M:%S} the report is {index}; Ctrl-C ends")
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
 
 
 @app.command()

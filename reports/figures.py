@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
+from ..bench.stats import Ranks
 from .calibration import Sums
 from .tables import KNOWN, wording
 
@@ -124,7 +125,8 @@ def distribution(scores: pd.DataFrame, variants: Sequence[str], metric: str, nam
 
 
 def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str | None:
-    """The primary metric against parameters and, where timed, latency; bars are 95 % CI. None without any cost.
+    """The primary metric against parameters and, where timed, latency; bars are 95 % CI, filled points lie on the
+    Pareto front, which is dashed. None without any cost.
 
     Args:
         rows: one row a variant: variant, <metric>_mean, <metric>_ci_low, <metric>_ci_high, parameters, latency_ms.
@@ -138,12 +140,21 @@ def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) ->
         return None
     with _drawing(1, len(shown), 3.1) as (figure, axes):
         for axis, column in zip(axes, shown, strict=True):
-            for row in rows.dropna(subset=[column]).to_dict("records"):
+            points = rows.dropna(subset=[column]).to_dict("records")
+            front = pareto(points, column, metric)
+            line = sorted(
+                (row[column] / 1e6 if column == "parameters" else row[column], row[f"{metric}_mean"]) for row in front
+            )
+            axis.plot(*zip(*line, strict=True), color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            for row in points:
                 x = row[column] / 1e6 if column == "parameters" else row[column]
                 mean, low, high = (row[f"{metric}_{part}"] for part in ("mean", "ci_low", "ci_high"))
                 bars = None if pd.isna(low) else [[mean - low], [high - mean]]
                 colour = colour_of(variants.index(row["variant"]))
-                axis.errorbar(x, mean, yerr=bars, fmt="o", color=colour, markersize=6, elinewidth=1.2)
+                face = colour if row in front else PAPER
+                axis.errorbar(
+                    x, mean, yerr=bars, fmt="o", color=colour, markerfacecolor=face, markersize=7, elinewidth=1.2
+                )
                 axis.annotate(
                     row["variant"], (x, mean), xytext=(7, 5), textcoords="offset points", color=colour, fontsize=8
                 )
@@ -153,6 +164,49 @@ def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) ->
             axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
         return _svg(figure, name, f"{KNOWN[metric].label} against cost")
+
+
+def pareto(rows: Sequence[dict[str, Any]], column: str, metric: str) -> list[dict[str, Any]]:
+    """The rows that no other beats: none is as cheap and better, or as good and cheaper."""
+    sign = 1 if KNOWN[metric].higher_is_better else -1
+
+    def beats(a: dict[str, Any], b: dict[str, Any]) -> bool:
+        gains = (b[column] - a[column], sign * (a[f"{metric}_mean"] - b[f"{metric}_mean"]))
+        return min(gains) >= 0 and max(gains) > 0
+
+    return [row for row in rows if not any(beats(other, row) for other in rows)]
+
+
+def rank_stability(ranks: Ranks, variants: Sequence[str], name: str) -> str:
+    """Blobs: how often each variant came in at each place under new seeds and images; the cross marks where it is.
+
+    Args:
+        ranks: of `bench.stats.rank_stability`.
+        variants: every variant of the study in order, which fixes the colours.
+        name: unique in the page.
+
+    Source: the blob plot of Wiesenfarth et al. (2021), Scientific Reports 11 (challengeR).
+    """
+    order = sorted(range(len(ranks.names)), key=lambda each: (int(ranks.place[each]), ranks.names[each]))
+    n = len(order)
+    with _drawing(1, 1, 0.9 + 0.42 * n) as (figure, (axis,)):
+        for x, each in enumerate(order):
+            colour = colour_of(variants.index(ranks.names[each]))
+            for place, share in enumerate(ranks.share[each], start=1):
+                if share > 0:
+                    axis.scatter(x, place, s=620 * share, color=colour, alpha=0.8, linewidth=0)
+            axis.plot(x, ranks.place[each], "x", color=INK, markersize=5)
+        axis.set(
+            xlim=(-0.5, n - 0.5),
+            ylim=(n + 0.6, 0.4),
+            xticks=range(n),
+            xticklabels=[ranks.names[each] for each in order],
+            yticks=range(1, n + 1),
+            ylabel="place",
+        )
+        if n > 5:
+            axis.tick_params(axis="x", rotation=30)
+        return _svg(figure, name, "How often each variant came in at each place")
 
 
 def forest(rows: pd.DataFrame, variants: Sequence[str], metric: str, margin: float | None, name: str) -> str:
@@ -272,8 +326,20 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{description}"', 1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    colours = {INK: "var(--ink)", RULE: "var(--rule)"} | {c: f"var(--c{i})" for i, c in enumerate(PALETTE)}
+    colours = {INK: "var(--ink)", RULE: "var(--rule)", PAPER: "var(--paper)"} | {
+        c: f"var(--c{i})" for i, c in enumerate(PALETTE)
+    }
     for colour, variable in colours.items():
         # As an attribute a variable has no effect, in a style it has; matplotlib writes styles only.
         svg = svg.replace(colour, variable)
     return re.sub(r"font: [^;\"]*?(\d+(?:\.\d+)?)px[^;\"]*", r"font-size: \1px; font-family: inherit", svg)
+
+
+def standalone(svg: str) -> str:
+    """A figure of the page as a file of its own: light colours in the place of the page's."""
+    light = {"var(--ink)": "#1e2124", "var(--rule)": "#dfddd6", "var(--paper)": "#ffffff"}
+    light |= {f"var(--c{position})": colour for position, colour in enumerate(PALETTE)}
+    for variable, colour in light.items():
+        svg = svg.replace(variable, colour)
+    svg = svg.replace("font-family: inherit", "font-family: sans-serif")
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg + "\n"

@@ -36,7 +36,7 @@ class Picture:
     """A test image of the gallery."""
 
     rank: str
-    """best, median or worst, or the failure that it shows"""
+    """best, median or worst, or what it shows: a failure, or the variant that disagrees with the baseline"""
     evaluation: str
     image: str
     score: float
@@ -48,6 +48,28 @@ class Picture:
     reference: str
     """SVG path data."""
     contours: tuple[Contour, ...]
+
+
+def disagreements(study: Study, scores: pd.DataFrame) -> dict[str, list[Picture]]:
+    """For each of up to three variants the three images on which it and the baseline lie furthest apart, in the mean
+    over seeds of the primary metric on the first evaluation; the furthest first, no image twice."""
+    primary, baseline = study.spec["primary"], study.spec["baseline"]
+    if primary not in scores:
+        return {}
+    shelf = Shelf(study, study.spec["evaluations"][0], scores)
+    here: Any = scores[scores["evaluation"] == shelf.evaluation]
+    means = here.pivot_table(index="image", columns="variant", values=primary, aggfunc="mean", observed=True)
+    found: dict[str, list[Picture]] = {}
+    seen: set[str] = set()
+    for variant in [each for each in study.spec["variants"] if each != baseline and each in means][:3]:
+        if baseline not in means:
+            break
+        apart = (means[variant] - means[baseline]).abs().dropna().sort_values(ascending=False, kind="stable")
+        images = [str(image) for image in apart.index if image in shelf.means and image not in seen][:N_EACH]
+        seen.update(images)
+        if images:
+            found[variant] = [shelf.picture(variant, image) for image in images]
+    return found
 
 
 def pictures(study: Study, scores: pd.DataFrame) -> list[Picture]:
@@ -76,7 +98,7 @@ class Shelf:
         self.higher_is_better = KNOWN[primary].higher_is_better
         here: Any = scores[scores["evaluation"] == evaluation]
         here = here.dropna(subset=[primary])
-        self._places = _places(study, evaluation)
+        self._places = places(study, evaluation)
         # The mean of the variants' means: each variant weighs the same, however many of its seeds are done.
         means = here.pivot_table(index="image", columns="variant", values=primary, aggfunc="mean").mean(axis="columns")
         self.means = {str(image): float(mean) for image, mean in means.items() if image in self._places}
@@ -110,13 +132,25 @@ def outline(mask: NDArray[np.bool_], width: int, height: int) -> str:
 
     Contours run through the centres of the outermost pixels, simplified by at most 0.7 pixel of the mask.
     """
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    scale = np.array([width / mask.shape[1], height / mask.shape[0]])
-    parts = [(cv2.approxPolyDP(contour, 0.7, True).reshape(-1, 2) + 0.5) * scale for contour in contours]
+    parts = _lines(mask, width, height)
     return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z" for points in parts)
 
 
-def _places(study: Study, evaluation: str) -> dict[str, Path]:
+def contour_lines(path: Path, width: int, height: int) -> list[NDArray[Any]]:
+    """The contours (points, 2) of a mask file in the pixels of a width x height picture; none without the file."""
+    if not path.is_file():
+        return []
+    with Image.open(path) as stored:
+        return _lines(np.asarray(stored.convert("L")) > 0, width, height)
+
+
+def _lines(mask: NDArray[np.bool_], width: int, height: int) -> list[NDArray[Any]]:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    scale = np.array([width / mask.shape[1], height / mask.shape[0]])
+    return [(cv2.approxPolyDP(contour, 0.7, True).reshape(-1, 2) + 0.5) * scale for contour in contours]
+
+
+def places(study: Study, evaluation: str) -> dict[str, Path]:
     """Image -> the folder that holds it: a gallery, of which each fold has its own, or that of an artifact's worst."""
     tested = [trial.evaluations[evaluation] for trial in study.trials if evaluation in trial.evaluations]
     digests = dict.fromkeys(each.config["images_digest"] for each in tested)

@@ -79,6 +79,7 @@ def answer(study: Study, row: dict[str, Any]) -> dict[str, str]:
         "label": label.strip().rstrip("."),
         "effect": effect,
         "rest": rest,
+        "claim": row["claim"],
         "may": row["may"],
         "not_shown": row["not_shown"],
         "cost": row["cost"],

@@ -1,10 +1,14 @@
-"""Writes a report: index.html that needs nothing else, its tables as CSV and LaTeX, its numbers as report.json.
+"""Writes a report: index.html that needs nothing else, its numbers as report.json, its tables and figures as files.
 
 Only the stores' files decide what is written, so that the same stores give the same bytes.
 """
 
+import base64
+import hashlib
+import json
 import re
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +17,36 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..bench.failures import FAILURES
-from ..bench.records import short_id, write_json, write_text
-from . import figures, notes, tables
+from ..bench.records import file_digest, short_id, write_json, write_text
+from ..bench.stats import ALPHA, Ranks
+from . import figures, notes, prose, tables
 from .agreement import agreement_table, by_tools
 from .calibration import Sums, calibration_table, reliability_sums
 from .comparisons import comparisons_table
+from .explorer import Room, explorer
 from .failures import failure_pictures, failures_table
-from .gallery import Picture, pictures
+from .files import main_metrics, write_tables
+from .gallery import Picture, disagreements, pictures
 from .generalization import generalization_table
 from .load import Study, load_studies
+from .published import published_rows
+from .ranking import pairwise_rows, ranks_of
 from .robustness import relative_robustness, robustness_table
+from .sparks import sparks
 from .strata import strata_table
 
 HERE = Path(__file__).parent
-MAIN_METRICS = ("dice", "iou", "sensitivity", "specificity", "hd95", "artifact_fpr")  # in the page; the CSV has all
-LATEX = {"−": "$-$", "±": r"$\pm$", "<": "$<$", "≥": r"$\geq$", "–": "--"}  # what pandas leaves as it is
 
 
-def write_report(stores: Sequence[Path], out: Path) -> Path:
+def write_report(stores: Sequence[Path], out: Path, *, refresh: int | None = None) -> Path:
     """Writes the report of all studies in the stores into the folder `out` and returns the path of its index.html.
 
-    Besides: report.json and tables/<study>-{variants,comparisons,per-image}.csv with every metric, of the first two an
-    excerpt for print as LaTeX (.tex), and what the evaluations allow of -{robustness,strata,generalization,calibration,
-    failures,agreement}.csv.
+    Besides: report.json, the tables (`files.write_tables`), and each figure as figures/<study>-<name>.svg. With
+    `refresh`, browsers load the page anew every so many seconds.
     Raises MedbenchError when a store holds no study.
     """
     contexts: list[dict[str, Any]] = []
+    room = Room()
     for study in load_studies(stores):
         scores = study.scores
         cells = tables.cells(study, scores)
@@ -52,6 +60,8 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
             "failures": failures_table(study, scores),
             "agreement": agreement_table(study, cells),
         }
+        ranks = ranks_of(study, cells)
+        shown, failed, apart = pictures(study, scores), failure_pictures(study, scores), disagreements(study, scores)
         facts = _facts(study, scores, variants, comparisons)
         facts |= {name: tables.records(table) for name, table in evidence.items()}
         relative = relative_robustness(evidence["robustness"])
@@ -59,31 +69,89 @@ def write_report(stores: Sequence[Path], out: Path) -> Path:
         facts["tools"] = {
             row["evaluation"]: by_tools(study, row["evaluation"], row["metric"]) for row in facts["agreement"]
         }
-        shown, failed = pictures(study, scores), failure_pictures(study, scores)
-        facts["gallery"] = [_without_data(picture) for picture in shown]
-        facts["failure_examples"] = {mode: [_without_data(each) for each in found] for mode, found in failed.items()}
+        facts |= {
+            "published": published_rows(study, cells),
+            "pairwise": pairwise_rows(study, cells),
+            "ranks": ranks
+            and {"variants": list(ranks.names), "place": ranks.place.tolist(), "share": ranks.share.tolist()},
+            "gallery": [_without_data(picture) for picture in shown],
+            "failure_examples": {mode: [_without_data(each) for each in found] for mode, found in failed.items()},
+            "disagreements": {variant: [_without_data(each) for each in found] for variant, found in apart.items()},
+        }
+        facts["ranking"] = _ranking(facts)
         anchor = anchor_of(study.name)
+        drawn = _figures(study, scores, variants, comparisons, evidence, sums, ranks, anchor)
+        found = explorer(study, scores, room)
         contexts.append(
             {
                 "facts": facts,
                 "anchor": anchor,
-                "figures": _figures(study, scores, variants, comparisons, evidence, sums, anchor),
+                "figures": drawn,
                 "pictures": shown,
                 "failed": failed,
+                "apart": apart,
+                "explorer": found and as_script(found),
                 "metrics": _metrics_by_evaluation(facts),
+                "sparks": {name: sparks(cells, name, study.spec["primary"]) for name in facts["evaluations"]},
+                "map": _significance_map(facts),
+                "prose": {
+                    "Abstract": prose.abstract(facts),
+                    "Methods": prose.methods(facts),
+                    "BibTeX": prose.bibtex(facts),
+                },
+                "contents": _contents(facts, drawn, bool(shown)),
             }
         )
-        stem = out / "tables" / study.name
-        _write_tables(variants, f"{stem}-variants", _variants_excerpt(variants, study.spec["primary"]))
-        _write_tables(comparisons, f"{stem}-comparisons", _comparisons_excerpt(comparisons, study.spec["primary"]))
-        for name, table in evidence.items():
-            if len(table):
-                write_text(Path(f"{stem}-{name}.csv"), table.to_csv(index=False))
-        write_text(Path(f"{stem}-per-image.csv"), scores.to_csv(index=False))
+        write_tables(out / "tables", study, variants, comparisons, evidence, scores)
+        for name, svg in drawn.items():
+            write_text(out / "figures" / f"{study.name}-{name}.svg", figures.standalone(str(svg)))
     write_json(out / "report.json", {"studies": [context["facts"] for context in contexts]})
     index = out / "index.html"
-    write_text(index, _render(contexts))
+    write_text(index, _render(contexts, room, file_digest(out / "report.json"), refresh))
     return index
+
+
+def _ranking(facts: dict[str, Any]) -> list[str]:
+    """The variants with scores on the first evaluation, the best first."""
+    key = f"{facts['primary']}_mean"
+    rows = [row for row in facts["variants"] if row["evaluation"] == facts["evaluations"][0]]
+    sign = -1 if tables.KNOWN[facts["primary"]].higher_is_better else 1
+    return [row["variant"] for row in sorted(rows, key=lambda row: sign * row[key])]
+
+
+def _significance_map(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """For "a\\nb", row and column: their difference, its p in words, and whether a is the better or the worse one."""
+    sign = 1 if tables.KNOWN[facts["primary"]].higher_is_better else -1
+    found: dict[str, dict[str, Any]] = {}
+    for row in facts["pairwise"]:
+        is_known = row["p_adjusted"] is not None and row["p_adjusted"] < ALPHA
+        for a, b, turn in ((row["a"], row["b"], 1), (row["b"], row["a"], -1)):
+            difference = turn * row["difference"]
+            kind = ("better" if sign * difference > 0 else "worse") if is_known else ""
+            found[f"{a}\n{b}"] = {"difference": difference, "p": notes.p_text(row["p_adjusted"]), "kind": kind}
+    return found
+
+
+def _contents(facts: dict[str, Any], drawn: dict[str, Markup], has_pictures: bool) -> dict[str, str]:
+    """The sections of a study that there is something in: the end of their id, and their title in the contents."""
+    sections = {
+        "published": ("Published numbers", facts["published"]),
+        "variants": ("Variants", True),
+        "comparisons": ("Comparisons", True),
+        "cost": ("Cost", "cost" in drawn),
+        "training": ("Training", "curves" in drawn),
+        "images": ("From image to image", "distribution" in drawn),
+        "robustness": ("Robustness", facts["robustness"]),
+        "strata": ("Real artifacts", facts["strata"]),
+        "failures": ("Failures", facts["failures"]),
+        "generalization": ("Other sources", facts["generalization"]),
+        "calibration": ("Calibration", facts["calibration"]),
+        "agreement": ("People", facts["agreement"]),
+        "gallery": ("Images", has_pictures),
+        "paste": ("To paste", True),
+        "details": ("Reproducibility", True),
+    }
+    return {key: title for key, (title, is_there) in sections.items() if is_there}
 
 
 def anchor_of(name: str) -> str:
@@ -111,6 +179,8 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
         **{key: spec.get(key) for key in ("dataset", "n_images", "left_out", "score_at", "evaluations")},
         "artifacts": study.artifacts,
         "spec": spec.get("spec"),
+        "datasets": spec.get("datasets", {}),
+        "digests": _digests(study),
         "n_trials": len(study.trials),
         "n_planned": study.n_planned,
         "answers": [notes.answer(study, row) for row in rows if row["metric"] == spec["primary"]],
@@ -138,6 +208,17 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
     }
 
 
+def _digests(study: Study) -> dict[str, list[str]]:
+    """Digest of images and masks -> what they were used for: training, and evaluations by name."""
+    found: dict[str, dict[str, None]] = {}
+    for trial in study.trials:
+        if digest := trial.config.get("images_digest"):
+            found.setdefault(digest, {})["training"] = None
+        for name, each in trial.evaluations.items():
+            found.setdefault(each.config["images_digest"], {})[name] = None
+    return {digest: list(uses) for digest, uses in found.items()}
+
+
 def _environments(study: Study) -> dict[str, dict[str, Any]]:
     """The different environments, named E1, E2, ...: their fields (flat), and the trials and evaluations made there."""
     found: dict[str, dict[str, Any]] = {}
@@ -156,9 +237,10 @@ def _figures(
     comparisons: pd.DataFrame,
     evidence: dict[str, pd.DataFrame],
     sums: Sums,
+    ranks: Ranks | None,
     anchor: str,
 ) -> dict[str, Markup]:
-    """The figures that the store has data for: curves, distribution, cost, severity, reliability, forest."""
+    """The figures that the store has data for: curves, distribution, cost, severity, reliability, ranks, forest."""
     names, primary, first = list(study.spec["variants"]), study.spec["primary"], study.spec["evaluations"][0]
     drawn: dict[str, str | None] = {}
     histories = [t.history.assign(variant=t.variant, trial=t.id) for t in study.trials if t.history is not None]
@@ -176,6 +258,8 @@ def _figures(
         drawn["severity"] = figures.severity(evidence["robustness"], names, primary, f"{anchor}-severity")
     if sums:
         drawn["reliability"] = figures.reliability(sums, names, f"{anchor}-reliability")
+    if ranks:
+        drawn["ranks"] = figures.rank_stability(ranks, names, f"{anchor}-ranks")
     if len(comparisons):
         has_own_figure = comparisons["evaluation"].isin(list(study.artifacts))
         rows = comparisons[(comparisons["metric"] == primary) & ~has_own_figure]
@@ -186,7 +270,7 @@ def _figures(
 
 def _metrics_by_evaluation(facts: dict[str, Any]) -> dict[str, list[str]]:
     """The metrics that the page's variants table shows for each evaluation, the primary one first."""
-    wanted = _main_metrics(facts["primary"])
+    wanted = main_metrics(facts["primary"])
     return {
         evaluation: [
             metric
@@ -197,10 +281,6 @@ def _metrics_by_evaluation(facts: dict[str, Any]) -> dict[str, list[str]]:
         ]
         for evaluation in facts["evaluations"]
     }
-
-
-def _main_metrics(primary: str) -> list[str]:
-    return list(dict.fromkeys([primary, *MAIN_METRICS]))
 
 
 def _without_data(picture: Picture) -> dict[str, Any]:
@@ -215,50 +295,13 @@ def _without_data(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _write_tables(table: pd.DataFrame, stem: str, excerpt: pd.DataFrame) -> None:
-    """The whole table as CSV, its excerpt for print as LaTeX (booktabs)."""
-    write_text(Path(f"{stem}.csv"), table.to_csv(index=False))
-    latex = excerpt.to_latex(index=False, escape=True)
-    for character, macro in LATEX.items():
-        latex = latex.replace(character, macro)
-    write_text(Path(f"{stem}.tex"), latex)
+def as_script(value: Any) -> Markup:
+    """JSON that cannot end the script element that it stands in."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
-def _variants_excerpt(variants: pd.DataFrame, primary: str) -> pd.DataFrame:
-    """Mean and SD over seeds of the main metrics, as text."""
-    rows: list[dict[str, Any]] = []
-    for row in tables.records(variants):
-        cells = {"evaluation": row["evaluation"], "variant": row["variant"], "seeds": row["n_seeds"]}
-        for metric in _main_metrics(primary):
-            if row.get(f"{metric}_mean") is not None:
-                digits = notes.digits_of(metric)
-                deviation = row[f"{metric}_sd_seeds"]
-                spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
-                cells[f"{notes.heading(metric)}, mean ± SD over seeds"] = f"{row[f'{metric}_mean']:.{digits}f}{spread}"
-        rows.append(cells)
-    return pd.DataFrame(rows).fillna("–")
-
-
-def _comparisons_excerpt(comparisons: pd.DataFrame, primary: str) -> pd.DataFrame:
-    """The comparisons on the primary metric, as text."""
-    digits = notes.digits_of(primary)
-    return pd.DataFrame(
-        [
-            {
-                "evaluation": row["evaluation"],
-                "variant": row["variant"],
-                f"difference in {notes.heading(primary)}": notes.signed(row["difference"], digits),
-                "95 % CI": f"[{notes.signed(row['ci_low'], digits)}, {notes.signed(row['ci_high'], digits)}]",
-                "p (Holm)": notes.p_text(row["p_adjusted"]),
-                "claim": row["claim"],
-            }
-            for row in tables.records(comparisons)
-            if row["metric"] == primary
-        ]
-    )
-
-
-def _render(contexts: list[dict[str, Any]]) -> str:
+def _render(contexts: list[dict[str, Any]], room: Room, digest: str, refresh: int | None) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -273,9 +316,16 @@ def _render(contexts: list[dict[str, Any]]) -> str:
             "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         ),
     }
+    script = (HERE / "page.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.j2").render(
         studies=contexts,
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        thumbnails=as_script(room.thumbnails) if room.thumbnails else "",
+        digest=digest,
+        refresh=refresh,
+        version=version("medbench"),
         known=tables.KNOWN,
         failures=FAILURES,
         wording=tables.wording,

@@ -1,0 +1,142 @@
+"""The searchable gallery: of as many test images as the page has room for, a thumbnail, contours and all scores."""
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from .gallery import contour_lines, places
+from .load import Study
+from .tables import KNOWN, measured
+
+SIDE = 288  # pixels of a thumbnail's longer side
+QUALITY = 55
+ROOM = 5_000_000  # bytes of the page for thumbnails and contours of all studies together
+
+
+class Room:
+    """What is left of the page's bytes; a picture that several studies show is stored once."""
+
+    def __init__(self, n_bytes: int = ROOM) -> None:
+        self.left = n_bytes
+        self.thumbnails: dict[str, str] = {}
+
+    def thumbnail(self, folder: Path, image: str) -> str | None:
+        """The key of a thumbnail (a data URI in `thumbnails`); None when there is no room for it."""
+        key = f"{folder.name}/{image}"
+        if key not in self.thumbnails:
+            data = _thumbnail(folder / f"{image}.jpg")
+            if len(data) > self.left:
+                return None
+            self.left -= len(data)
+            self.thumbnails[key] = data
+        return key
+
+
+def explorer(study: Study, scores: pd.DataFrame, room: Room) -> dict[str, Any] | None:
+    """What the page's script needs of each evaluation without artifact that has pictures; None without any.
+
+    Images are taken from the hardest on, by the primary metric, until the page is full. Scores are means over a
+    variant's trainings, contours those of its first.
+
+    Keys: variants; baseline; primary; metrics (name, label, unit, higher); evaluations: name, total, and images, each
+    with id, key (of its thumbnail), w, h, rank (1 is the hardest), truth (SVG path), paths and scores by variant, the
+    scores in the order of the metrics.
+    """
+    primary = study.spec["primary"]
+    if primary not in scores:
+        return None
+    metrics, variants = measured(scores), list(study.spec["variants"])
+    evaluations = [name for name in study.spec["evaluations"] if name not in study.artifacts]
+    shown = [found for name in evaluations if (found := _evaluation(study, scores, name, metrics, room))]
+    if not shown:
+        return None
+    return {
+        "variants": variants,
+        "baseline": study.spec["baseline"],
+        "primary": primary,
+        "metrics": [
+            {"name": name, "label": KNOWN[name].label, "unit": KNOWN[name].unit, "higher": KNOWN[name].higher_is_better}
+            for name in metrics
+        ],
+        "evaluations": shown,
+    }
+
+
+def _evaluation(
+    study: Study, scores: pd.DataFrame, name: str, metrics: Sequence[str], room: Room
+) -> dict[str, Any] | None:
+    primary = study.spec["primary"]
+    here: Any = scores[scores["evaluation"] == name]
+    here = here.dropna(subset=[primary])
+    folders = places(study, name)
+    by_variant = here.groupby(["image", "variant"], sort=False, observed=True)[list(metrics)].mean()
+    means = by_variant[primary].groupby(level="image").mean()
+    means = means.sort_values(ascending=KNOWN[primary].higher_is_better, kind="stable")
+    first = {}
+    for trial in sorted(study.trials, key=lambda each: (each.seed, -1 if each.fold is None else each.fold)):
+        if name in trial.evaluations:
+            first.setdefault(trial.variant, []).append(trial.evaluations[name].folder / "masks")
+    table = {key: _rounded(values) for key, values in zip(by_variant.index, by_variant.to_numpy(), strict=True)}
+    images: list[dict[str, Any]] = []
+    for rank, image in enumerate(map(str, means.index), start=1):
+        if image not in folders:
+            continue
+        key = room.thumbnail(folders[image], image)
+        if key is None:
+            break
+        with Image.open(folders[image] / f"{image}.jpg") as stored:
+            width, height = _fit(*stored.size)
+        entry = {
+            "id": image,
+            "key": key,
+            "w": width,
+            "h": height,
+            "rank": rank,
+            "truth": _path(folders[image] / f"{image}.png", width, height),
+            "paths": {v: _first_path(masks, image, width, height) for v, masks in first.items()},
+            "scores": {v: table[image, v] for v in study.spec["variants"] if (image, v) in table},
+        }
+        room.left -= len(entry["truth"]) + sum(len(path) + 12 * len(metrics) for path in entry["paths"].values())
+        images.append(entry)
+    return {"name": name, "total": len(means), "images": images} if images else None
+
+
+def _rounded(values: Iterable[float]) -> list[float | None]:
+    return [None if np.isnan(value) else float(f"{value:.4g}") for value in values]
+
+
+def _fit(width: int, height: int) -> tuple[int, int]:
+    scale = min(1.0, SIDE / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _thumbnail(path: Path) -> str:
+    with Image.open(path) as stored:
+        pixels: NDArray[np.uint8] = np.asarray(stored.convert("RGB"))
+    width, height = _fit(pixels.shape[1], pixels.shape[0])
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(small)).save(buffer, "WEBP", quality=QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _first_path(folders: Sequence[Path], image: str, width: int, height: int) -> str:
+    """The contour of the first training that has a mask of the image: with folds, each tests its own images."""
+    paths = (folder / f"{image}.png" for folder in folders)
+    return next((_path(path, width, height) for path in paths if path.is_file()), "")
+
+
+def _path(mask: Path, width: int, height: int) -> str:
+    """SVG path data in whole pixels of the thumbnail."""
+    return "".join(
+        "M" + "L".join(f"{round(x)} {round(y)}" for x, y in points) + "Z"
+        for points in contour_lines(mask, width, height)
+    )

@@ -1,0 +1,64 @@
+"""More than two variants: every pair of them, and how firm their ranking is."""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..bench.stats import Ranks, compare, holm, rank_stability
+from .load import Study
+from .tables import KNOWN, Cells
+
+RESAMPLES = 2000
+
+
+def pairwise_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
+    """Every pair of variants on the first evaluation, in the primary metric; none where there are but two.
+
+    Keys: a, b, difference (a - b), ci_low, ci_high (95 %, crossed), p_value, p_adjusted (Holm over all pairs); None
+    with one seed.
+    """
+    tables = _tables(study, cells)
+    if len(tables) < 3:
+        return []
+    rows: list[dict[str, Any]] = []
+    for a, b in combinations(tables, 2):
+        images = tables[a].columns.intersection(tables[b].columns)
+        if images.empty:
+            continue
+        found = compare(tables[a][images].to_numpy(), tables[b][images].to_numpy())
+        rows.append(
+            {
+                "a": a,
+                "b": b,
+                "difference": found.difference,
+                "ci_low": found.ci_low,
+                "ci_high": found.ci_high,
+                "p_value": found.p_value,
+            }
+        )
+    adjusted = holm([row["p_value"] for row in rows])
+    return [{**row, "p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def ranks_of(study: Study, cells: Cells) -> Ranks | None:
+    """The variants' places under new seeds and images, on the first evaluation in the primary metric; None where there
+    are but two, or a variant has one seed."""
+    tables = _tables(study, cells)
+    if len(tables) < 3 or any(len(table) < 2 for table in tables.values()):
+        return None
+    shared = sorted(set.intersection(*(set(table.columns) for table in tables.values())))
+    if not shared:
+        return None
+    return rank_stability(
+        {variant: table[shared].to_numpy() for variant, table in tables.items()},
+        rng=np.random.default_rng(0),  # the same report for the same store
+        n_resamples=RESAMPLES,
+        higher_is_better=KNOWN[study.spec["primary"]].higher_is_better,
+    )
+
+
+def _tables(study: Study, cells: Cells) -> dict[str, Any]:
+    primary, first = study.spec["primary"], study.spec["evaluations"][0]
+    found = {variant: cells.get((first, variant)) for variant in study.spec["variants"]}
+    return {variant: cell.tables[primary] for variant, cell in found.items() if cell is not None}
