@@ -1,6 +1,7 @@
 """The schema of a study: closed, frozen and strict.
 
-The recipe's defaults are in `defaults.yaml`, each with a comment; the schema has none of its own.
+The recipe's defaults are in `defaults.yaml`, each with a comment; the schema has none of its own. The sentence below
+a key is what `medbench schema` and the documentation say of it.
 """
 
 from collections.abc import Mapping
@@ -32,50 +33,85 @@ Range = Annotated[tuple[Positive, Positive], BeforeValidator(_tuple)]
 class Spec(BaseModel):
     """Base of every part of a study: frozen, and closed to keys that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Augment(Spec):
     """Random changes of training images; probabilities and ranges are explained in defaults.yaml."""
 
     flip: Share
+    """Probability of a horizontal flip, and again of a vertical one."""
     affine: Share
+    """Probability of rotating, scaling and shifting."""
     rotate_degrees: Annotated[float, Field(ge=0, le=180)]
+    """Rotation lies between minus and plus this many degrees."""
     scale: Range
+    """Least and largest factor, drawn for each axis on its own."""
     shift: Share
+    """Largest shift, as a share of the side."""
     elastic: Share
+    """Probability of an elastic deformation."""
     elastic_shift: Positive
+    """Standard deviation of the displacement, as a share of the side."""
     elastic_sigma: Positive
+    """Smoothness of the displacement, as a share of the side."""
     colour: Share
+    """Probability of a change of colour."""
     brightness: Share
+    """Largest change of brightness."""
     contrast: Share
+    """Largest change of contrast."""
     saturation: Share
+    """Largest change of saturation."""
     hue: Annotated[float, Field(ge=0, le=0.5)]
+    """Largest change of hue, as a share of the colour circle."""
     clahe: Share
+    """Probability of contrast-limited adaptive histogram equalisation."""
     noise: Share
+    """Probability of Gaussian noise."""
     noise_deviation: Range
+    """Least and largest standard deviation of the noise, as shares of the range of values."""
     blur: Share
+    """Probability of Gaussian blur."""
     blur_sigma: Range
-    artifacts: Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1)] | None = None
+    """Least and largest sigma of the blur, in pixels."""
+    artifacts: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_tuple)] | None = None
+    """Half of the training images get one of these, at a random severity; none where the key is left out."""
 
 
 class Training(Spec):
     """The recipe of one training."""
 
     epochs: Count
+    """Passes over the training images."""
     batch_size: Annotated[int, Field(ge=2)]
+    """Images a step."""
     learning_rate: Positive
+    """AdamW's highest learning rate, for what starts at random."""
     encoder_learning_rate: Positive
+    """The same for the encoder."""
     weight_decay: Annotated[float, Field(ge=0)]
+    """AdamW's weight decay."""
     warmup_epochs: Annotated[float, Field(ge=0)]
+    """Epochs in which the learning rate rises to its highest; cosine annealing follows."""
     final_learning_rate: Share
+    """Where annealing ends, as a share of the learning rate."""
     bce_weight: Annotated[float, Field(ge=0)]
+    """Weight of binary cross-entropy in the loss."""
     dice_weight: Annotated[float, Field(ge=0)]
+    """Weight of the Dice loss."""
     clip_norm: Positive
+    """Gradients with a larger norm are scaled down to it."""
     precision: Literal["mixed", "full"]
+    """`mixed`: FP16 on a GPU, FP32 on a CPU; `full`: FP32 everywhere."""
     progressive_sizes: dict[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(gt=0, le=1)]]
+    """From which share of the epochs on images have which share of their size; a key 0.0 says where it starts."""
     checkpoint: Literal["last", "best-val"]
+    """Which epoch counts: the last, or the one with the highest validation Dice. The test set has no say."""
     augment: Augment
+    """Random changes of training images."""
 
     @model_validator(mode="after")
     def _starts_somewhere(self) -> "Training":
@@ -95,12 +131,19 @@ class DatasetSpec(Spec):
     """A data set by name or folder, how it is split, and at what size it is trained on."""
 
     name: str | None = None
+    """The name of a set (`medbench data list`); or give `folder`."""
     folder: str | None = None
+    """A set of your own: a folder with images/ and masks/, or give `name`."""
     split: Annotated[str, Field(pattern=r"^(official|holdout|egeunet|kfold:([2-9]|[1-9][0-9]+))$")]
+    """`holdout` (70/10/20), `official` (as published), `egeunet` (63/7/30), or `kfold:K`."""
     split_seed: int
+    """Another number gives another division by the same rule."""
     size: Size
+    """Side in pixels of the squares that models see, a multiple of 32."""
     leave_out_broken: bool
+    """Go on without images that cannot be used, and say how many, instead of stopping."""
     images: Count | None = None
+    """How many images, of the synthetic set only."""
 
     @model_validator(mode="after")
     def _is_one_set(self) -> "DatasetSpec":
@@ -111,19 +154,27 @@ class DatasetSpec(Spec):
 class EnsembleSpec(Spec):
     """Trained variants whose probabilities are averaged."""
 
-    members: Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=2)]
+    members: Annotated[tuple[str, ...], Field(min_length=2), BeforeValidator(_tuple)]
+    """Names of variants of this study."""
     weighting: Literal["validation-dice", "equal"]
+    """Weights of the members: their validation Dice, or all the same."""
 
 
 class VariantSpec(Spec):
     """A model and what it overrides, or an ensemble of other variants."""
 
     model: str | None = None
+    """One of `medbench models`, `smp:Architecture/encoder`, or `package.module:Class` of your own."""
     options: dict[str, Any] = {}
+    """Keyword arguments of the model; an unknown one is an error."""
     ensemble: EnsembleSpec | None = None
+    """Instead of a model: an average of other variants with the same seed. Nothing is trained for it."""
     encoder_weights: str | None = None
+    """Instead of the study's."""
     training: dict[str, Any] = {}
+    """Keys of `training` that differ from the study's."""
     dataset: dict[Literal["name", "folder", "images", "size"], Any] = {}
+    """Another set, or another size, than the study's."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "VariantSpec":
@@ -141,9 +192,13 @@ class OtherSet(Spec):
     """
 
     dataset: str | None = None
+    """The name of a set; or give `folder`."""
     folder: str | None = None
+    """A set of your own; or give `dataset`."""
     images: Count | None = None
+    """How many images, of the synthetic set only."""
     part: Literal["all", "test"] = "all"
+    """All images of the set, or the part that the study's split holds out of it."""
 
     @model_validator(mode="after")
     def _is_one_set(self) -> "OtherSet":
@@ -160,9 +215,11 @@ class ArtifactTest(Spec):
     """Evaluations on the study's own test images with an artifact painted over them, one a severity."""
 
     artifact: str
+    """The kind of artifact, as `medbench artifacts` paints it."""
     severity: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=5)], ...], BeforeValidator(_one_or_more), Field(min_length=1)
+        tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1), BeforeValidator(_one_or_more)
     ]
+    """1 to 5, one or a list; each is an evaluation of its own."""
 
     @property
     def names(self) -> dict[str, int]:
@@ -196,13 +253,22 @@ class PublishedClaim(Spec):
     """A number that somebody published, which the report sets beside ours."""
 
     metric: str
+    """The metric that it is about."""
     value: float
-    spread: Annotated[float, Field(ge=0)] | None = None  # what stands behind its +-, whatever that means there
+    """The number."""
+    spread: Annotated[float, Field(ge=0)] | None = None
+    """What stands behind its ±, whatever that means there."""
     variant: str
+    """The variant of this study that it is set beside."""
     evaluation: str = "clean"
-    under: dict[str, str | int | float | bool] = {}  # settings that it was reported under, by their dotted keys
+    """The evaluation of this study that it is set beside."""
+    under: dict[str, str | int | float | bool] = {}
+    """Settings that it was reported under, by their dotted keys, as in training.epochs; where ours differ, the report
+    calls the two not comparable."""
     source: str
+    """Where it was published."""
     note: str = ""
+    """What else a reader should know of it."""
 
 
 def _at(keys: str, message: object) -> PydanticCustomError:
@@ -218,19 +284,33 @@ class Study(Spec):
     """One question: variants x seeds on a data set, with evaluations."""
 
     question: str
+    """What the study asks, in a sentence; the report's heading."""
     baseline: str
+    """The variant that the others are compared with."""
     variants: Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], VariantSpec], Field(min_length=1)]
+    """What is compared, by name."""
     dataset: DatasetSpec
+    """What is trained on, and how it is split."""
     encoder_weights: str
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], BeforeValidator(_seeds), Field(min_length=1)]
+    """`imagenet`, `none`, or the path of a safetensors file with timm's names."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), BeforeValidator(_seeds)]
+    """Trainings of each variant: a number n for 0 to n - 1, or a list."""
     training: Training
-    evaluate: Annotated[tuple[Evaluation, ...], BeforeValidator(_tuple), Field(min_length=1)]
+    """The recipe of every variant, but for what a variant overrides."""
+    evaluate: Annotated[tuple[Evaluation, ...], Field(min_length=1), BeforeValidator(_tuple)]
+    """Test sets: `clean`, other data sets, artifacts. The first is the one that the report opens with."""
     primary: str
+    """The metric that claims are about; all others are exploratory."""
     margin: Annotated[float, Field(ge=0)]
+    """Differences of the primary metric below it count as practically nothing; 0: none does."""
     score_at: Literal["native", "input"]
+    """Score at the resolution of the reference masks, or at the models' input size as some papers do."""
     exclude_copies: bool
+    """Test on no image that shows the same picture as one that any variant learns from."""
     claims: Annotated[tuple[PublishedClaim, ...], BeforeValidator(_tuple)] = ()
+    """Numbers that others published; the report sets ours beside them."""
     profiles: dict[str, dict[str, Any]] = {}
+    """Named overlays of this study, chosen by `--profile`; laid over medbench's own of that name."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Study":

@@ -214,3 +214,15 @@ def models(as_json: JsonOption = False) -> None:
     ]
     print_table(("name", "parameters", "MACs at 256", "what it is"), cells, right=(1, 2))
     typer.echo("Besides: smp:Architecture/encoder (segmentation-models-pytorch) and package.module:Class of your own.")
+
+
+@app.command()
+@told_in_one_line
+def schema() -> None:
+    """Print the JSON Schema of a study file, with which editors complete and explain its keys."""
+    from ..ablations.schema import study_schema
+    from ..datasets.artifacts import ARTIFACTS
+    from ..datasets.catalog import DATASETS
+    from ..models.catalog import VARIANTS
+
+    typer.echo(json.dumps(study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS), indent=1))
