@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Our folder `datasets` has a name that others use: keep the working directory off the import path.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test browser-test lint format benchmarks clean
+.PHONY: help demo test browser-test docs lint format benchmarks clean
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -33,6 +33,9 @@ format: $(BIN)/.installed ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(BIN)/.installed ## the documentation as a site, into docs/_build
+	$(BIN)/sphinx-build -W -b html docs docs/_build
+
 # rliable needs an older pandas than medbench: it has an environment of its own.
 .venv/rliable/.installed: $(BIN)/.installed
 	$(PYTHON) -m venv .venv/rliable
@@ -48,5 +51,5 @@ benchmarks: .venv/rliable/.installed ## measure medbench against named peers in 
 	$(BIN)/python tests/benchmarks/overhead.py
 
 clean: ## remove what was made here: environment, builds, demo (a store in runs/ stays)
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis runs/demo report/demo
+	rm -rf .venv build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis runs/demo report/demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

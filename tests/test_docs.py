@@ -1,15 +1,22 @@
-"""Every example in a docstring runs, and the README says what the code does."""
+"""Every example in a docstring runs, and README and pages say what the code does."""
 
 import doctest
 import importlib
+import json
+import os
 import pkgutil
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 import medbench.ablations
 import medbench.bench
@@ -20,6 +27,13 @@ from medbench.ablations.loading import shipped_studies
 from medbench.bench.cli import app
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = {
+    path.relative_to(ROOT).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
+    if "_build" not in path.parts
+}
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 PACKAGES = [medbench.ablations, medbench.bench, medbench.datasets, medbench.models, medbench.reports]
 MODULES = [
     module.name
@@ -36,23 +50,92 @@ def test_examples_in_docstrings_run(name: str) -> None:
     assert doctest.testmod(module).failed == 0
 
 
-def commands_in(text: str) -> list[list[str]]:
-    return [line.split() for line in re.findall(r"^(?:\$ )?(medbench .*)$", text, flags=re.MULTILINE)]
+def commands_in(text: str) -> Iterator[list[str]]:
+    """The words of every command in blocks and between backticks, without comments and variables before it."""
+    lines = "".join(block for language, block in FENCE.findall(text) if language in ("", "sh", "text")).splitlines()
+    for line in [*lines, *re.findall(r"`(medbench [^`]+)`", FENCE.sub("", text))]:
+        if match := re.match(r"(?:\$ |[A-Z_]+=\S+ )*(medbench .*)", line, flags=re.DOTALL):
+            yield shlex.split(match[1], comments=True)
 
 
-def test_the_readme_shows_commands_and_options_that_exist() -> None:
-    commands = commands_in((ROOT / "README.md").read_text(encoding="utf-8"))
-
-    assert commands
-    for _, *words in commands:
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_show_commands_and_options_that_exist(page: str) -> None:
+    for _, *words in commands_in(PAGES[page]):
         command: Any = get_command(app)
         while hasattr(command, "commands"):
             known = command.commands
             assert words[0] in known, words
             command = known[words.pop(0)]
-        options = {option for parameter in command.params for option in parameter.opts}
+        options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         used = {word.split("=")[0] for word in words if word.startswith("-")}
         assert used <= options, words
+
+
+def test_commands_are_found_wherever_they_stand() -> None:
+    text = "`medbench a\n--b`\n```\nX=1 medbench c  # why\n$ medbench d\n```\nmedbench e\n```yaml\nmedbench f\n```\n"
+
+    assert list(commands_in(text)) == [["medbench", "c"], ["medbench", "d"], ["medbench", "a", "--b"]]
+    assert len(list(commands_in(PAGES["README"]))) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "pages",
+    [
+        ("docs/tutorial", "docs/howto/own-metric", "docs/howto/cite-and-compare", "README"),
+        ("docs/howto/own-model",),
+        ("docs/howto/own-data",),
+    ],
+    ids=lambda pages: pages[0],
+)
+def test_what_pages_tell_to_do_works(pages: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that build on each other share a folder. Blocks of Python run, `sh` holds commands that run, and a block
+    that begins with a file's name in a comment is that file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for page in pages:
+        for language, block in FENCE.findall(PAGES[page]):
+            if name := re.match(r"# ([\w.]+\.(?:py|yaml))\n", block):
+                Path(name[1]).write_text(block, encoding="utf-8")
+            elif language == "python":
+                exec(compile(block, page, "exec"), {})
+            elif language == "sh":
+                for line in block.splitlines():
+                    medbench, *words = shlex.split(line, comments=True)
+                    done = CliRunner().invoke(app, words, env={"COLUMNS": "200", "OMP_NUM_THREADS": "1"})
+                    assert (medbench, done.exit_code) == ("medbench", 0), f"{line}: {done.output}"
+
+
+def test_the_tutorial_names_the_parts_of_a_report() -> None:
+    template = (ROOT / "reports" / "page.html.j2").read_text(encoding="utf-8")
+    named = re.findall(r"^\| ([A-Z][a-z ]+) \|", PAGES["docs/tutorial"], flags=re.MULTILINE)
+
+    assert len(named) == 8
+    assert [part for part in named if not re.search(rf"<h[34]>{part}\b", template)] == []
+
+
+def test_changes_that_a_page_shows_fit_the_code() -> None:
+    for patch in (block for language, block in FENCE.findall(PAGES["docs/howto/own-metric"]) if language == "diff"):
+        path = re.findall(r"^--- a/(.*)$", patch, flags=re.MULTILINE)[0]
+        there = (ROOT / path).read_text(encoding="utf-8").splitlines()
+        lines = [line[1:] for line in patch.splitlines()[2:] if line[0] in " -"]
+        assert lines
+        assert set(lines) <= set(there)
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings_and_holds_the_schema(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(DOCS), str(tmp_path / "site")]
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+
+    built = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert (built.returncode, built.stderr) == (0, "")
+    schema = json.loads((tmp_path / "site" / "schema" / "study.json").read_text(encoding="utf-8"))
+    assert schema == json.loads(CliRunner().invoke(app, ["schema"]).output)
+    commands = (tmp_path / "site" / "reference" / "cli.html").read_text(encoding="utf-8")
+    assert all(f"medbench {name}" in commands for name in ("run", "schema", "data audit"))
+    assert "from the code" not in commands
 
 
 def test_the_readme_names_studies_that_ship() -> None:

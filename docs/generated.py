@@ -1,0 +1,162 @@
+"""What the site says of commands, keys and data sets, taken from the code when it is built."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from medbench.ablations.schema import study_schema
+from medbench.bench.cli import app
+from medbench.bench.metrics import METRICS
+from medbench.bench.records import write_text
+from medbench.datasets.artifacts import ARTIFACTS
+from medbench.datasets.catalog import DATASETS
+from medbench.models.catalog import VARIANTS
+
+MARK = "<!-- from the code -->"
+PARTS = {  # of a study file, in reading order: the name in the schema, and where it stands in the file
+    "DatasetSpec": "dataset",
+    "VariantSpec": "variants.NAME",
+    "EnsembleSpec": "variants.NAME.ensemble",
+    "Training": "training",
+    "Augment": "training.augment",
+    "OtherSet": "evaluate: a data set",
+    "ArtifactTest": "evaluate: an artifact",
+}
+BOUNDS = {
+    "minimum": "from {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "to {}",
+    "exclusiveMaximum": "below {}",
+    "multipleOf": "a multiple of {}",
+}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a study file, as `medbench schema` prints it."""
+    return study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS)
+
+
+def write_schema(site: Path) -> None:
+    """Puts schema/study.json into the site."""
+    write_text(site / "schema" / "study.json", json.dumps(schema(), indent=1) + "\n")
+
+
+def commands() -> str:
+    """A section for each command: what it does, its usage, arguments and options."""
+    return "\n".join(_section(name, command) for name, command in _commands("medbench", get_command(app)))
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    for each, inner in sorted(getattr(command, "commands", {}).items()):
+        yield from _commands(f"{name} {each}", inner)
+    if not hasattr(command, "commands"):
+        yield name, command
+
+
+def _section(name: str, command: Any) -> str:
+    context = command.context_class(command, info_name=name)
+    usage = " ".join(command.get_usage(context).removeprefix("Usage: ").split())
+    rows = [(f"`{what}`", _text(means)) for each in command.params for what, means in [each.get_help_record(context)]]
+    table = _table(("argument or option", "meaning"), rows) if rows else ""
+    return f"## {name}\n\n{_text(command.help)}\n\n```text\n{usage}\n```\n\n{table}"
+
+
+def keys() -> str:
+    """A table of all keys for the study, and one for each part of it."""
+    whole = schema()
+    study = {**whole["$defs"]["Overlay"]["properties"], "profiles": whole["properties"]["profiles"]}
+    tables = [_keys("The study", {**whole, "properties": study})]
+    tables += [_keys(where, whole["$defs"][part]) for part, where in PARTS.items()]
+    return "\n".join(tables)
+
+
+def _keys(title: str, part: dict[str, Any]) -> str:
+    rows = [
+        (f"`{name}`", _text(key["description"]), _type(key), _default(name, key, part))
+        for name, key in part["properties"].items()
+    ]
+    return f"## {title}\n\n{_text(part['description'])}\n\n{_table(('key', 'meaning', 'type', 'default'), rows)}"
+
+
+def _default(name: str, key: dict[str, Any], part: dict[str, Any]) -> str:
+    if "default" in key:
+        return f"`{json.dumps(key['default']).strip(chr(34))}`"
+    return "required" if name in part.get("required", ()) else ""
+
+
+def _type(key: dict[str, Any]) -> str:
+    """The type of a key in words."""
+    if "$ref" in key:
+        where = PARTS[key["$ref"].rpartition("/")[2]]
+        return f"the keys of [{where}](#{_anchor(where)})"
+    if "const" in key:
+        return f"`{key['const']}`"
+    if "enum" in key:
+        return ", ".join(f"`{each}`" for each in key["enum"])
+    for several in ("anyOf", "oneOf"):
+        if several in key:
+            return ", or ".join(_type(each) for each in key[several])
+    if "prefixItems" in key:
+        return " and ".join(map(_type, key["prefixItems"]))
+    if key.get("type") == "array":
+        return f"list of {_type(key['items'])}"
+    if "pattern" in key:
+        return f"text like `{key['pattern']}`"
+    if key.get("type") == "object":
+        inner = [_type(each) for each in key.get("patternProperties", {}).values()]
+        named = [f"`{each}`" for each in key.get("properties", {})]
+        return f"names, each with {inner[0]}" if inner else ", ".join(named) or "mapping"
+    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`"}
+    bounds = [text.format(key[name]) for name, text in BOUNDS.items() if name in key and key[name] < 2**62]
+    return " ".join([words[key["type"]], ", ".join(bounds)]).strip()
+
+
+def _anchor(heading: str) -> str:
+    return "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+
+
+def data_sets() -> str:
+    """What each data set asks of those who use it."""
+    rows = [(f"`{name}`", _text(each.licence), _text(each.citation)) for name, each in DATASETS.items()]
+    return _table(("set", "licence", "cite"), rows)
+
+
+def metrics() -> str:
+    """Every metric in a row."""
+    rows = [
+        (
+            f"`{name}`",
+            metric.label,
+            metric.unit or "share",
+            "higher" if metric.higher_is_better else "lower",
+            _text(metric.description),
+        )
+        for name, metric in METRICS.items()
+    ]
+    return _table(("name", "label", "unit", "better", "what it is"), rows)
+
+
+def _text(text: str) -> str:
+    """Plain text as Markdown: what looks like a tag is none."""
+    return " ".join(text.split()).replace("<", "&lt;")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/cli": commands,
+    "reference/spec": keys,
+    "howto/cite-and-compare": data_sets,
+    "explanation/protocol": metrics,
+}
+
+
+def fill(page: str, text: str) -> str:
+    """The text of a page with the mark replaced by what is made for it."""
+    return text.replace(MARK, PAGES[page]()) if page in PAGES else text
