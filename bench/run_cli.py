@@ -38,7 +38,9 @@ class Tracker(StrEnum):
 
 @told_in_one_line
 def run(
-    study: Annotated[str, typer.Argument(help="A YAML file, or the name of a study that ships, as in `baa`.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that ships, as in `baa`.")
+    ],
     store: StoreOption = Path("runs"),
     data: DataOption = None,
     profile: Annotated[str, typer.Option(help="quick, cpu, paper, or a profile of the study.")] = "paper",

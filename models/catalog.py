@@ -130,9 +130,7 @@ def _build_smp(name: str, options: dict[str, Any], encoder_weights: str, data: P
     if not encoder:
         raise MedbenchError(f"model {name!r}: name its encoder too, as in smp:{architecture}/mobilenet_v2")
     _check_options(name, known[architecture], options)
-    for option in sorted(
-        {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"} & {*options}
-    ):
+    for option in sorted(SET_BY_MEDBENCH & {*options}):
         raise MedbenchError(f"option {option!r} of model {name!r}: medbench sets it itself; leave it out")
     model = _call(name, partial(known[architecture], encoder_name=encoder, encoder_weights=None, classes=1, **options))
     if encoder_weights == "none":

@@ -41,8 +41,8 @@ def failures_table(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def failure_pictures(study: Study, scores: pd.DataFrame) -> dict[str, list[Picture]]:
-    """For each failure up to three images on which the baseline fails so, the worst first, no image twice: at first
-    without an artifact, then with."""
+    """For each failure up to three images on which a training of the baseline fails so, with that training's contour,
+    the worst first, no image twice: at first without an artifact, then with."""
     primary, baseline = study.spec["primary"], study.spec["baseline"]
     if not {"missed", primary} <= set(scores.columns):
         return {}
@@ -54,13 +54,13 @@ def failure_pictures(study: Study, scores: pd.DataFrame) -> dict[str, list[Pictu
     for mode in FAILURES:
         failed: Any = scores[(scores[mode] == 1) & (scores["variant"] == baseline)]
         failed = failed.assign(painted=failed["evaluation"].isin(artifacts), place=failed["evaluation"].map(order))
-        failed = failed.sort_values(["painted", primary, "place", "seed"])[["evaluation", "image"]].drop_duplicates()
-        for evaluation, image in failed.itertuples(index=False):
+        failed = failed.sort_values(["painted", primary, "place", "seed"])[["evaluation", "image", "trial"]]
+        for evaluation, image, trial in failed.itertuples(index=False):
             if evaluation not in shelves:
                 shelves[evaluation] = Shelf(study, evaluation, scores)
             if image not in seen and image in shelves[evaluation].means:
                 seen.add(image)
-                shown.setdefault(mode, []).append(shelves[evaluation].picture(mode, image))
+                shown.setdefault(mode, []).append(shelves[evaluation].picture(mode, image, trial))
             if len(shown.get(mode, [])) == EXAMPLES:
                 break
     return shown

@@ -105,10 +105,11 @@ class Shelf:
         columns = here[["trial", "image", primary]].itertuples(index=False)
         self._by_trial = {(trial, image): float(score) for trial, image, score in columns}
 
-    def picture(self, rank: str, image: str) -> Picture:
-        """The picture of an image of `means`, with the contours of the reference and of every variant."""
+    def picture(self, rank: str, image: str, trial: str = "") -> Picture:
+        """The picture of an image of `means`, with the contours of the reference and of every variant: that of `trial`,
+        of other variants those of their first seeds."""
         return _picture(
-            self.study, self.evaluation, self._places[image], self._by_trial, rank, image, self.means[image]
+            self.study, self.evaluation, self._places[image], self._by_trial, rank, image, self.means[image], trial
         )
 
 
@@ -167,12 +168,14 @@ def _picture(
     rank: str,
     image: str,
     score: float,
+    first: str,
 ) -> Picture:
     photo = folder / f"{image}.jpg"
     with Image.open(photo) as stored:
         width, height = stored.size
     contours: dict[str, Contour] = {}
-    for trial in sorted(study.trials, key=lambda trial: (trial.seed, -1 if trial.fold is None else trial.fold)):
+    order = sorted(study.trials, key=lambda each: (each.id != first, each.seed, -1 if each.fold is None else each.fold))
+    for trial in order:
         # With folds, each trial scores its own images.
         if (trial.id, image) in by_trial and trial.variant not in contours:
             contours[trial.variant] = Contour(

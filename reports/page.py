@@ -25,7 +25,6 @@ from .calibration import Sums, calibration_table, reliability_sums
 from .comparisons import comparisons_table
 from .explorer import Room, explorer
 from .failures import failure_pictures, failures_table
-from .files import main_metrics, write_tables
 from .gallery import Picture, disagreements, pictures
 from .generalization import generalization_table
 from .load import Study, load_studies
@@ -34,6 +33,7 @@ from .ranking import pairwise_rows, ranks_of
 from .robustness import relative_robustness, robustness_table
 from .sparks import sparks
 from .strata import strata_table
+from .writing import main_metrics, write_tables
 
 HERE = Path(__file__).parent
 
@@ -41,7 +41,7 @@ HERE = Path(__file__).parent
 def write_report(stores: Sequence[Path], out: Path, *, refresh: int | None = None) -> Path:
     """Writes the report of all studies in the stores into the folder `out` and returns the path of its index.html.
 
-    Besides: report.json, the tables (`files.write_tables`), and each figure as figures/<study>-<name>.svg. With
+    Besides: report.json, the tables (`writing.write_tables`), and each figure as figures/<study>-<name>.svg. With
     `refresh`, browsers load the page anew every so many seconds.
     Raises MedbenchError when a store holds no study.
     """
