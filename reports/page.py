@@ -65,7 +65,7 @@ def write_report(stores: Sequence[Path], out: Path, *, refresh: int | None = Non
         facts = _facts(study, scores, variants, comparisons)
         facts |= {name: tables.records(table) for name, table in evidence.items()}
         relative = relative_robustness(evidence["robustness"])
-        facts["relative_robustness"] = {str(kind): dict(row) for kind, row in relative.iterrows()}
+        facts["relative_robustness"] = dict(zip(map(str, relative.index), tables.records(relative), strict=True))
         facts["tools"] = {
             row["evaluation"]: by_tools(study, row["evaluation"], row["metric"]) for row in facts["agreement"]
         }

@@ -68,6 +68,21 @@ def test_relative_robustness_is_the_share_of_the_clean_score_that_is_left(store:
     assert facts["relative_robustness"]["hair"]["no_baa"] == pytest.approx(scores["ph2"] / scores["clean"])
 
 
+def test_a_variant_that_an_artifact_was_not_tried_on_yet_has_no_relative_robustness(tmp_path: Path) -> None:
+    study = fabricate(tmp_path)
+    study["evaluations"].append("ink")
+    for trial in study["variants"]["medlitenet"]["trials"]:
+        trial["evaluations"]["ink"] = trial["evaluations"]["ph2"]
+    artifacts = {"ph2": {"kind": "hair", "severity": 3}, "ink": {"kind": "ink", "severity": 3}}
+    write_yaml(tmp_path / "studies" / "baa.yaml", study | {"artifacts": artifacts})
+
+    write_report([tmp_path], tmp_path / "out")
+
+    relative = json.loads((tmp_path / "out" / "report.json").read_text())["studies"][0]["relative_robustness"]
+    assert relative["ink"]["medlitenet"] == relative["hair"]["medlitenet"]
+    assert relative["ink"]["no_baa"] is None
+
+
 def test_the_report_has_a_section_of_its_own_for_artifacts(out: Path) -> None:
     page = (out / "index.html").read_text()
 
