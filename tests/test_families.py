@@ -5,6 +5,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from medbench.bench.stats import benjamini_hochberg, holm
 
@@ -32,6 +33,15 @@ def test_holm_is_bonferroni_over_every_subfamily(p_values: list[float]) -> None:
     ]
 
     assert holm(p_values) == pytest.approx(expected)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_statsmodels_adjusts_alike(p_values: list[float]) -> None:
+    assert holm(p_values) == multipletests(p_values, method="holm")[1].tolist()
+    assert benjamini_hochberg(p_values) == pytest.approx(
+        multipletests(p_values, method="fdr_bh")[1].tolist(), rel=1e-12
+    )
 
 
 def test_benjamini_hochberg_worked_by_hand() -> None:

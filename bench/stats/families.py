@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
-from statsmodels.stats import multitest  # pyright: ignore[reportMissingTypeStubs]
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -16,7 +16,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     >>> holm([0.01, None, 0.04, 0.03])
     [0.03, None, 0.06, 0.06]
     """
-    return _over_tests(p_values, lambda tested: cast(Any, multitest).multipletests(tested, method="holm")[1])
+    return _over_tests(p_values, _stepped_down)
 
 
 def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
@@ -30,11 +30,21 @@ def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
     return _over_tests(p_values, cast(Any, stats).false_discovery_control)
 
 
-def _over_tests(p_values: Sequence[float | None], adjust: Callable[[list[float]], Any]) -> list[float | None]:
+def _stepped_down(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The smallest of m times m, the next times m - 1 and so on, none below the one before it, none above 1."""
+    order = np.argsort(p_values)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.maximum.accumulate(p_values[order] * np.arange(p_values.size, 0, -1)).clip(max=1)
+    return adjusted
+
+
+def _over_tests(
+    p_values: Sequence[float | None], adjust: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> list[float | None]:
     tested = [index for index, p in enumerate(p_values) if p is not None]
     adjusted: list[float | None] = [None] * len(p_values)
     if tested:
-        values = np.asarray(adjust([cast(float, p_values[index]) for index in tested]), dtype=np.float64)
-        for index, value in zip(tested, values, strict=True):
+        values = np.array([p_values[index] for index in tested], dtype=np.float64)
+        for index, value in zip(tested, adjust(values), strict=True):
             adjusted[index] = float(value)
     return adjusted
