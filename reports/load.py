@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS
-from ..bench.records import MANIFEST, file_digest, is_sealed, read_json, read_yaml
+from ..bench.records import read_json, read_yaml
+from .files import Files, read_frame
 
 KEYS = ["study", "variant", "seed", "fold", "trial", "evaluation", "image"]
 SCORES = "scores.parquet"
@@ -23,13 +26,13 @@ class Evaluation:
     folder: Path
     config: dict[str, Any]
     environment: dict[str, Any]
-    scores: pd.DataFrame
+    scores: pa.Table
     """One row a test image: image, height, width, tp, fp, fn, tn and every metric."""
 
     def reliability(self) -> pd.DataFrame | None:
-        """Sums by image and bin of probability: image, bin, pixels, confidence, positives; None where not kept."""
+        """Sums by bin of probability, image after image: bin, pixels, confidence, positives; None where not kept."""
         path = self.folder / "reliability.parquet"
-        return _read_frame(path) if path.is_file() else None
+        return read_frame(path, ["bin", "pixels", "confidence", "positives"]) if path.is_file() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,22 +80,22 @@ class Study:
     @property
     def scores(self) -> pd.DataFrame:
         """Tidy scores, one row per trial, evaluation and image; empty, but with its columns, when nothing is done."""
-        frames = [
-            evaluation.scores.assign(
-                study=self.name,
-                variant=trial.variant,
-                seed=trial.seed,
-                fold=pd.array([trial.fold] * len(evaluation.scores), dtype="Int64"),
-                trial=trial.id,
-                evaluation=name,
-            )
-            for trial in self.trials
-            for name, evaluation in trial.evaluations.items()
-        ]
-        if not frames:
+        found = [(trial, name, each.scores) for trial in self.trials for name, each in trial.evaluations.items()]
+        if not found:
             return pd.DataFrame(columns=KEYS)
-        scores = pd.concat(frames, ignore_index=True)
-        return scores.reindex(columns=[*KEYS, *scores.columns.difference(KEYS, sort=False)])
+        keys = pd.DataFrame(
+            {
+                "study": self.name,
+                "variant": [trial.variant for trial, _, _ in found],
+                "seed": [trial.seed for trial, _, _ in found],
+                "fold": pd.array([trial.fold for trial, _, _ in found], dtype="Int64"),
+                "trial": [trial.id for trial, _, _ in found],
+                "evaluation": [name for _, name, _ in found],
+            }
+        )
+        scores = pa.concat_tables([table for _, _, table in found], promote_options="permissive").to_pandas()
+        keys = keys.take(np.repeat(np.arange(len(found)), [len(table) for _, _, table in found])).reset_index(drop=True)
+        return pd.concat([keys, scores[["image"]], scores.drop(columns=KEYS, errors="ignore")], axis="columns")
 
 
 def load(store: Path) -> pd.DataFrame:
@@ -108,54 +111,54 @@ def load_studies(stores: Sequence[Path]) -> list[Study]:
     stores = list({store.resolve(): store for store in stores}.values())  # one store may go by two names
     specs: dict[str, tuple[Path, dict[str, Any]]] = {}
     for store in stores:
-        files = sorted((store / "studies").glob("*.yaml"))
-        if not files:
+        found = sorted((store / "studies").glob("*.yaml"))
+        if not found:
             raise MedbenchError(f"{store}: no studies/*.yaml there; name the store that `medbench run --store` wrote")
-        for file in files:
+        for file in found:
             spec = read_yaml(file)
             if not isinstance(spec, dict) or not {"baseline", "primary", "evaluations", "variants"} <= spec.keys():
                 raise MedbenchError(f"{file}: not a resolved study; write it again with `medbench run`")
             first, known = specs.setdefault(file.stem, (file, spec))
             if known != spec:
                 raise MedbenchError(f"{first} and {file} describe {file.stem!r} differently; report them separately")
-    return [_load_study(name, spec, stores) for name, (_, spec) in sorted(specs.items())]
+    files = Files(stores)
+    return [_load_study(name, spec, files) for name, (_, spec) in sorted(specs.items())]
 
 
-def _load_study(name: str, spec: dict[str, Any], stores: Sequence[Path]) -> Study:
+def _load_study(name: str, spec: dict[str, Any], files: Files) -> Study:
     trials: list[Trial] = []
     missing: list[str] = []
     planned = [(variant, entry) for variant, known in spec["variants"].items() for entry in known["trials"]]
     for variant, entry in planned:
         where = f"{variant}, seed {entry['seed']}" + ("" if entry["fold"] is None else f", fold {entry['fold']}")
         place = Path("trials", entry["trial"])
-        folder = next(iter(_sealed(stores, place)), None)
+        folder = next(iter(files.sealed(place)), None)
         if folder is None:
             missing.append(f"{where}: trial {entry['trial']} is not finished")
             continue
         # An evaluation may have been made later and in another store than the training.
         places = {label: place / "evaluations" / key for label, key in entry["evaluations"].items()}
-        copies = {label: _sealed(stores, each) for label, each in places.items()}
-        sound = {label: [copy for copy in found if _is_intact(copy / SCORES)] for label, found in copies.items()}
-        absent = [label for label in spec["evaluations"] if not copies.get(label)]
+        copies = {label: found for label, each in places.items() if (found := files.sealed(each))}
+        sound = {label: each for label, found in copies.items() if (each := _load_evaluation(found, files)) is not None}
+        absent = [label for label in spec["evaluations"] if label not in copies]
         if absent:
             missing.append(f"{where}: {', '.join(absent)} of trial {entry['trial']} not evaluated")
         missing += [
             f"{where}: {places[label] / SCORES} is damaged and was not read, its SHA-256 differs from the manifest's"
-            for label, found in copies.items()
-            if found and not sound[label]
+            for label in copies
+            if label not in sound
         ]
-        history = folder / "history.parquet"
         trials.append(
             Trial(
                 variant=variant,
                 seed=entry["seed"],
                 fold=entry["fold"],
                 id=entry["trial"],
-                config=read_yaml(folder / "config.yaml"),
-                environment=read_json(folder / "environment.json"),
-                history=_read_frame(history) if history.is_file() else None,
-                evaluations={label: _load_evaluation(found[0]) for label, found in sound.items() if found},
-                latency=_latency_rows([store / place for store in stores]),
+                config=files.config(folder / "config.yaml"),
+                environment=files.json(folder / "environment.json"),
+                history=files.history(folder / "history.parquet"),
+                evaluations=sound,
+                latency=_latency_rows([store / place for store in files.stores]),
             )
         )
     return Study(
@@ -164,8 +167,8 @@ def _load_study(name: str, spec: dict[str, Any], stores: Sequence[Path]) -> Stud
         trials=tuple(trials),
         n_planned=len(planned),
         missing=tuple(missing),
-        gallery=tuple(store / "gallery" for store in stores),
-        annotations=_annotations(trials, stores),
+        gallery=tuple(store / "gallery" for store in files.stores),
+        annotations=_annotations(trials, files.stores),
     )
 
 
@@ -187,20 +190,24 @@ def _annotations(trials: Sequence[Trial], stores: Sequence[Path]) -> dict[str, d
     return found
 
 
-def _load_evaluation(folder: Path) -> Evaluation:
-    scores = _read_frame(folder / SCORES)
-    absent = [name for name in ("image", *COUNTS) if name not in scores]
-    if absent:
-        raise MedbenchError(
-            f"{folder / SCORES}: no column {', '.join(absent)}; delete {folder.name} and run the study again"
+def _load_evaluation(copies: Sequence[Path], files: Files) -> Evaluation | None:
+    """An evaluation from the first of its finished copies that holds sound scores."""
+    for folder in copies:
+        if (scores := files.intact_table(folder / SCORES)) is None:
+            continue
+        absent = [name for name in ("image", *COUNTS) if name not in scores.column_names]
+        if absent:
+            raise MedbenchError(
+                f"{folder / SCORES}: no column {', '.join(absent)}; delete {folder.name} and run the study again"
+            )
+        return Evaluation(
+            id=folder.name,
+            folder=folder,
+            config=files.config(folder / "config.yaml"),
+            environment=files.json(folder / "environment.json"),
+            scores=scores,
         )
-    return Evaluation(
-        id=folder.name,
-        folder=folder,
-        config=read_yaml(folder / "config.yaml"),
-        environment=read_json(folder / "environment.json"),
-        scores=scores,
-    )
+    return None
 
 
 def _latency_rows(folders: Sequence[Path]) -> tuple[dict[str, Any], ...]:
@@ -208,21 +215,3 @@ def _latency_rows(folders: Sequence[Path]) -> tuple[dict[str, Any], ...]:
     paths = [path for folder in folders for path in sorted((folder / "latency").glob("*.json"))]
     first = {path.name: path for path in reversed(paths)}
     return tuple(row for name in sorted(first) for row in read_json(first[name])["rows"])
-
-
-def _read_frame(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise MedbenchError(f"{path}: cannot be read as parquet ({error}); see `medbench verify`") from error
-
-
-def _sealed(stores: Sequence[Path], place: Path) -> list[Path]:
-    """The finished copies of a folder, of which a store holds none or one."""
-    return [store / place for store in stores if is_sealed(store / place)]
-
-
-def _is_intact(path: Path) -> bool:
-    """Whether a file has the bytes that the manifest beside it lists."""
-    entry = read_json(path.parent / MANIFEST)["files"].get(path.name)
-    return entry is not None and file_digest(path) == entry["sha256"]
