@@ -46,11 +46,8 @@ class Cell:
     tables: dict[str, pd.DataFrame]
     """By metric (S, N), seeds x images, of the images that every seed was scored on. Folds of one seed make one row
     together: the fold that tests an image scores it, and an image that several folds score has their mean."""
-
-    @property
-    def trials(self) -> str:
-        """The trial ids that the numbers come from, space-separated."""
-        return " ".join(self.scores["trial"].drop_duplicates())
+    trials: str
+    """The trial ids that the numbers come from, space-separated."""
 
 
 Cells = dict[tuple[str, str], Cell]
@@ -145,9 +142,23 @@ def _plain(value: Any) -> Any:
 
 def _cell(scores: pd.DataFrame) -> Cell:
     metrics = measured(scores)
-    wide = scores.pivot_table(index="seed", columns="image", values=metrics, aggfunc="mean")
-    tables = {metric: wide.xs(metric, axis=1).dropna(axis="columns") for metric in metrics}
-    return Cell(scores=scores, tables={metric: table for metric, table in tables.items() if not table.empty})
+    known: Any = scores.loc[scores[metrics].notna().any(axis="columns"), ["seed", "image", *metrics]]
+    if known.duplicated(["seed", "image"]).any():
+        known = known.groupby(["seed", "image"], as_index=False)[metrics].mean()
+    rows, seeds = pd.factorize(known["seed"], sort=True)
+    columns, images = pd.factorize(known["image"], sort=True)
+    values = np.full((len(metrics), len(seeds), len(images)), np.nan)
+    values[:, rows, columns] = known[metrics].to_numpy(dtype=np.float64).T
+    index, names = pd.Index(seeds, name="seed"), pd.Index(images, name="image")
+    tables = {
+        metric: pd.DataFrame(table, index, names, copy=False).dropna(axis="columns")  # rows stay contiguous in memory
+        for metric, table in zip(metrics, values, strict=True)
+    }
+    return Cell(
+        scores=scores,
+        tables={metric: table for metric, table in tables.items() if not table.empty},
+        trials=" ".join(scores["trial"].drop_duplicates()),
+    )
 
 
 def _headline_latency(study: Study) -> dict[str, dict[str, Any]]:
