@@ -1,4 +1,4 @@
-"""The tables of a report as files: all numbers as CSV, an excerpt for print as LaTeX."""
+"""The tables of a report as files: all numbers as CSV or parquet, an excerpt for print as LaTeX."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..bench.records import write_text
+from ..bench.records import write_bytes, write_text
 from . import notes
 from .load import Study
 from .tables import records
@@ -23,15 +23,15 @@ def write_tables(
     evidence: Mapping[str, pd.DataFrame],
     scores: pd.DataFrame,
 ) -> None:
-    """Writes <study>-{variants,comparisons,per-image}.csv with every metric, of the first two an excerpt for print as
-    LaTeX (.tex, booktabs), and of `evidence` what is not empty as <study>-<name>.csv."""
+    """Writes <study>-{variants,comparisons}.csv with every metric and an excerpt for print as LaTeX (.tex, booktabs),
+    <study>-per-image.parquet with every score, and of `evidence` what is not empty as <study>-<name>.csv."""
     stem = folder / study.name
     _write(variants, f"{stem}-variants", _variants_excerpt(variants, study.spec["primary"]))
     _write(comparisons, f"{stem}-comparisons", _comparisons_excerpt(comparisons, study.spec["primary"]))
     for name, table in evidence.items():
         if len(table):
             write_text(Path(f"{stem}-{name}.csv"), table.to_csv(index=False))
-    write_text(Path(f"{stem}-per-image.csv"), scores.to_csv(index=False))
+    write_bytes(Path(f"{stem}-per-image.parquet"), scores.to_parquet(index=False, compression="zstd"))
 
 
 def main_metrics(primary: str) -> list[str]:

@@ -190,6 +190,26 @@ def test_the_csv_holds_the_same_numbers_as_the_json(out: Path, facts: dict[str, 
     assert [float(row["difference"]) for row in rows] == [row["difference"] for row in facts["comparisons"]]
 
 
+def test_every_score_is_in_a_table(store: Path, out: Path) -> None:
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "tables" / "baa-per-image.parquet"), load(store))
+
+
+def test_a_cell_is_a_pivot_table_without_the_images_that_a_seed_lacks(store: Path) -> None:
+    (study,) = load_studies([store])
+    rng = np.random.default_rng(0)
+    scores = study.scores.sample(frac=0.95, random_state=rng)
+    scores["hd95"] = scores["hd95"].mask(rng.random(len(scores)) < 0.05)
+    again = scores.sample(frac=0.5, random_state=rng).assign(fold=1, dice=0.25)  # images that a second fold scores
+
+    found = cells(study, pd.concat([scores, again, again.assign(dice=0.3)]))
+
+    assert len(found) == 6
+    for cell in found.values():
+        for metric, table in cell.tables.items():
+            expected = cell.scores.pivot_table(index="seed", columns="image", values=metric).dropna(axis="columns")
+            pd.testing.assert_frame_equal(table, expected, check_exact=True)
+
+
 def test_the_answer_comes_first_with_effect_interval_and_what_it_is_over(page: str) -> None:
     text = re.sub(r"<[^>]+>", "", page)
 

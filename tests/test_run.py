@@ -284,7 +284,7 @@ def test_folds_test_every_image_once(study: Path, tmp_path: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert reported.exit_code == 0, reported.output
-    scores = pd.read_csv(tmp_path / "report" / "tables" / "mine-per-image.csv")
+    scores = pd.read_parquet(tmp_path / "report" / "tables" / "mine-per-image.parquet")
     assert set(scores.groupby("variant")["image"].nunique()) == {30}
     assert len(scores) == 3 * 30
 
@@ -298,7 +298,7 @@ def test_the_report_holds_what_the_store_holds(finished: Path, tmp_path: Path) -
         assert id in page
         assert variant in page
     [facts] = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["studies"]
-    scores = pd.read_csv(tmp_path / "tables" / "mine-per-image.csv")
+    scores = pd.read_parquet(tmp_path / "tables" / "mine-per-image.parquet")
     mean = scores[scores["variant"] == "full"]["dice"].mean()
     [row] = [row for row in facts["variants"] if row["variant"] == "full"]
     assert row["dice_mean"] == pytest.approx(mean)
