@@ -49,6 +49,7 @@ benchmarks: .venv/rliable/.installed ## measure medbench against named peers in 
 	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/painting.py
 	$(BIN)/python tests/benchmarks/overhead.py
+	$(BIN)/python tests/benchmarks/report.py
 
 clean: ## remove what was made here: environment, builds, demo (a store in runs/ stays)
 	rm -rf .venv build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis runs/demo report/demo
