@@ -97,11 +97,11 @@ class Shelf:
         self.study, self.evaluation = study, evaluation
         self.higher_is_better = KNOWN[primary].higher_is_better
         here: Any = scores[scores["evaluation"] == evaluation]
-        here = here.dropna(subset=[primary])
         self._places = places(study, evaluation)
+        here = here[here["image"].isin(list(self._places))].dropna(subset=[primary])
         # The mean of the variants' means: each variant weighs the same, however many of its seeds are done.
         means = here.pivot_table(index="image", columns="variant", values=primary, aggfunc="mean").mean(axis="columns")
-        self.means = {str(image): float(mean) for image, mean in means.items() if image in self._places}
+        self.means = {str(image): float(mean) for image, mean in means.items()}
         columns = here[["trial", "image", primary]].itertuples(index=False)
         self._by_trial = {(trial, image): float(score) for trial, image, score in columns}
 

@@ -13,6 +13,7 @@ from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS
 from ..bench.records import read_json, read_yaml
 from .files import Files, read_frame
+from .joining import joined
 
 KEYS = ["study", "variant", "seed", "fold", "trial", "evaluation", "image"]
 SCORES = "scores.parquet"
@@ -67,6 +68,8 @@ class Study:
     n_planned: int
     missing: tuple[str, ...]
     """A phrase for each trial or evaluation that the study lists and the store does not hold, or holds damaged."""
+    apart: tuple[str, ...]
+    """A sentence for each study of the same name in another store that this one could not be joined with."""
     gallery: tuple[Path, ...]
     """The stores' folders of test images and reference masks."""
     annotations: dict[str, dict[str, Any]]
@@ -104,12 +107,13 @@ def load(store: Path) -> pd.DataFrame:
 
 
 def load_studies(stores: Sequence[Path]) -> list[Study]:
-    """The studies of all stores by name. Stores are one pool: a study's trial is read from whichever holds it.
+    """The studies of all stores by name. Stores are one pool: a study's trial is read from whichever holds it, and a
+    study that several stores hold is joined, or told apart (`joining.joined`).
 
-    Raises MedbenchError when a store has no study, or two stores describe one study differently.
+    Raises MedbenchError when a store has no study.
     """
     stores = list({store.resolve(): store for store in stores}.values())  # one store may go by two names
-    specs: dict[str, tuple[Path, dict[str, Any]]] = {}
+    specs: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
     for store in stores:
         found = sorted((store / "studies").glob("*.yaml"))
         if not found:
@@ -118,14 +122,12 @@ def load_studies(stores: Sequence[Path]) -> list[Study]:
             spec = read_yaml(file)
             if not isinstance(spec, dict) or not {"baseline", "primary", "evaluations", "variants"} <= spec.keys():
                 raise MedbenchError(f"{file}: not a resolved study; write it again with `medbench run`")
-            first, known = specs.setdefault(file.stem, (file, spec))
-            if known != spec:
-                raise MedbenchError(f"{first} and {file} describe {file.stem!r} differently; report them separately")
+            specs.setdefault(file.stem, []).append((store, spec))
     files = Files(stores)
-    return [_load_study(name, spec, files) for name, (_, spec) in sorted(specs.items())]
+    return [_load_study(*each, files) for name, found in sorted(specs.items()) for each in joined(name, found)]
 
 
-def _load_study(name: str, spec: dict[str, Any], files: Files) -> Study:
+def _load_study(name: str, spec: dict[str, Any], apart: tuple[str, ...], files: Files) -> Study:
     trials: list[Trial] = []
     missing: list[str] = []
     planned = [(variant, entry) for variant, known in spec["variants"].items() for entry in known["trials"]]
@@ -167,6 +169,7 @@ def _load_study(name: str, spec: dict[str, Any], files: Files) -> Study:
         trials=tuple(trials),
         n_planned=len(planned),
         missing=tuple(missing),
+        apart=apart,
         gallery=tuple(store / "gallery" for store in files.stores),
         annotations=_annotations(trials, files.stores),
     )

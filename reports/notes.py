@@ -103,6 +103,7 @@ def provenance(study: Study) -> dict[str, dict[str, Any]]:
 def _gaps(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     if (study.spec.get("dataset") or {}).get("name") == "synthetic":
         yield "Synthetic images: they are computed, and nothing here speaks of photographs of skin."
+    yield from study.apart
     if study.missing:
         done = f"{len(study.trials)} of {study.n_planned} trials done"
         yield f"Unfinished: {done}. " + "; ".join(study.missing) + "."
@@ -119,13 +120,13 @@ def _gaps(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     primary = study.spec["primary"]
     scores = scores.reindex(columns=["evaluation", "variant", "seed", "image", primary])
     for evaluation, part in scores.groupby("evaluation", sort=False):
-        every = set(part["image"])
-        shared = every.intersection(
-            *(rows.dropna(subset=[primary])["image"] for _, rows in part.groupby(["variant", "seed"]))
-        )
-        if every != shared:
+        trainings = ["variant", "seed"]
+        n_trainings, n_images = len(part[trainings].drop_duplicates()), len(set(part["image"]))
+        scored: Any = part.dropna(subset=[primary])[[*trainings, "image"]].drop_duplicates()
+        n_shared = int((scored["image"].value_counts() == n_trainings).sum())
+        if n_shared < int(n_images):
             yield (
-                f"Test images differ on {evaluation}: {len(shared)} of {len(every)} images have {KNOWN[primary].label} "
+                f"Test images differ on {evaluation}: {n_shared} of {n_images} images have {KNOWN[primary].label} "
                 "from every variant and seed; each comparison uses those that both of its variants share."
             )
     left_out = {"the data set": study.spec.get("left_out")}

@@ -31,6 +31,7 @@ from .load import Study, load_studies
 from .published import published_rows
 from .ranking import pairwise_rows, ranks_of
 from .robustness import relative_robustness, robustness_table
+from .settings import flatten
 from .sparks import sparks
 from .strata import strata_table
 from .writing import main_metrics, write_tables
@@ -188,7 +189,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
         "variants": tables.records(variants),
         "comparisons": rows,
         "differing_settings": tables.differing_settings(study),
-        "settings": {name: tables.flatten(known.get("settings", {})) for name, known in spec["variants"].items()},
+        "settings": {name: flatten(known.get("settings", {})) for name, known in spec["variants"].items()},
         "descriptions": {name: known.get("description") for name, known in spec["variants"].items()},
         "latency": tables.records(tables.latency_table(study)),
         "trials": [
@@ -224,7 +225,7 @@ def _environments(study: Study) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for what, environment in notes.provenance(study).items():
         # Another command is not another environment.
-        fields = tables.flatten({key: value for key, value in environment.items() if key != "command"})
+        fields = flatten({key: value for key, value in environment.items() if key != "command"})
         entry = found.setdefault(short_id(fields), {"fields": fields, "of": []})
         entry["of"].append(what)
     return {f"E{position}": entry for position, entry in enumerate(found.values(), start=1)}

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..bench.stats import summarize
 from .load import Study
-from .tables import KNOWN, Cells, flatten
+from .settings import flatten
+from .tables import KNOWN, Cells
 
 
 def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 Every table is a frame of plain values, one row a thing, NaN or None where there is no number.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import pandas as pd
 from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
 from ..bench.stats import summarize
 from .load import Study
+from .settings import flatten
 
 KNOWN = METRICS | {
     metric.name: metric
@@ -113,21 +113,6 @@ def latency_table(study: Study) -> pd.DataFrame:
     """Every timing of the study's trials: variant, trial, model, runtime, device, dtype, batch, size, *_ms, n."""
     rows = [{"variant": t.variant, "trial": t.id, **row} for t in study.trials for row in t.latency]
     return pd.DataFrame(rows)
-
-
-def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one with dotted keys; lists stay whole, as JSON.
-
-    >>> flatten({"model": "unet", "training": {"epochs": 3, "sizes": [32, 64]}})
-    {'model': 'unet', 'training.epochs': 3, 'training.sizes': '[32, 64]'}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-    return flat
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -392,13 +392,56 @@ def test_a_path_without_studies_is_refused(tmp_path: Path) -> None:
         write_report([tmp_path], tmp_path / "out")
 
 
-def test_stores_that_disagree_about_a_study_are_refused(store: Path, tmp_path: Path) -> None:
-    other = shutil.copytree(store, tmp_path / "other")
-    text = (other / "studies" / "baa.yaml").read_text()
-    (other / "studies" / "baa.yaml").write_text(text.replace("margin: 0.01", "margin: 0.02"))
+def test_a_study_that_two_laboratories_share_is_joined(tmp_path: Path) -> None:
+    study = fabricate(tmp_path / "here", n_seeds=4, n_images=6)
+    whole = write([tmp_path / "here"], tmp_path / "whole")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    for lab, seeds in (("here", (0, 1)), ("there", (1, 2, 3))):
+        own = {
+            name: known | {"trials": [trial for trial in known["trials"] if trial["seed"] in seeds]}
+            for name, known in study["variants"].items()
+        }
+        write_yaml(tmp_path / lab / "studies" / "baa.yaml", study | {"variants": own, "spec": f"seeds: {list(seeds)}"})
+        for name in study["variants"]:
+            for seed in set(range(4)) - set(seeds):
+                shutil.rmtree(tmp_path / lab / "trials" / trial_id(name, seed))
 
-    with pytest.raises(MedbenchError, match="describe 'baa' differently"):
-        write_report([store, other], tmp_path / "out")
+    _, (facts,) = write([tmp_path / "here", tmp_path / "there"], tmp_path / "out")
+
+    assert {trial["seed"] for trial in facts["trials"]} == {0, 1, 2, 3}
+    assert facts["comparisons"] == whole[1][0]["comparisons"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"score_at": "input"}, "score_at input here, native there"),
+        ({"dataset": {"name": "isic2018", "split": "official", "size": 128}}, "dataset.split official here, holdout"),
+    ],
+)
+def test_studies_that_differ_are_told_apart(tmp_path: Path, change: dict[str, Any], why: str) -> None:
+    study = fabricate(tmp_path / "here", n_images=4)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    write_yaml(tmp_path / "there" / "studies" / "baa.yaml", study | change)
+
+    page, (first, second) = write([tmp_path / "here", tmp_path / "there"], tmp_path / "out")
+
+    assert (first["study"], second["study"]) == ("baa", "baa@there")
+    assert f"Not joined with baa of here: {why}" in page
+    assert first["warnings"][0].startswith("baa@there is reported by itself")
+
+
+def test_other_trainings_under_the_same_seed_are_not_joined(tmp_path: Path) -> None:
+    study = fabricate(tmp_path / "here", n_images=4)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    study["variants"]["no_baa"]["trials"][2]["trial"] = "0" * 16
+    write_yaml(tmp_path / "there" / "studies" / "baa.yaml", study)
+
+    _, second = load_studies([tmp_path / "here", tmp_path / "there"])
+
+    assert second.apart == (
+        "Not joined with baa of here: no_baa, seed 2, is another training there (other images, code or protocol).",
+    )
 
 
 @pytest.mark.parametrize("n", range(1, 12))

@@ -1,0 +1,69 @@
+"""One study found in several stores, two laboratories' say: joined where it is the same study, told apart where not."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .settings import flatten
+
+Spec = dict[str, Any]
+OF_NO_MATTER = {"question", "profile", "medbench", "claims", "spec", "variants"}  # of which only the settings count
+
+
+def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spec, tuple[str, ...]]]:
+    """Names, specs and warnings of the studies that these make: one where all are alike, whose trials are then all of
+    theirs; else those that differ get the name of their store, and each says in what it differs from the first.
+
+    Args:
+        name: of the study.
+        found: the stores that hold it, with what they say of it.
+    """
+    (first_store, first), *others = found
+    whole, apart = first, list[tuple[str, Spec, tuple[str, ...]]]()
+    for store, spec in others:
+        differences = _differences(whole, spec)
+        if not differences:
+            whole = _union(whole, spec)
+            continue
+        own = f"{name}@{store.resolve().name}"
+        taken = {each for each, *_ in apart}
+        own = own if own not in taken else f"{own}-{len(apart) + 1}"
+        listed = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
+        apart.append((own, spec, (f"Not joined with {name} of {first_store.resolve().name}: {listed}.",)))
+    told = tuple(f"{own} is reported by itself: its store's study is another one." for own, *_ in apart)
+    return [(name, whole, told), *apart]
+
+
+def _differences(a: Spec, b: Spec) -> list[str]:
+    """What keeps two studies of one name from being one, a phrase each."""
+    flat = [flatten({key: value for key, value in spec.items() if key not in OF_NO_MATTER}) for spec in (a, b)]
+    for variant in [each for each in a["variants"] if each in b["variants"]]:
+        for spec, into in zip((a, b), flat, strict=True):
+            into |= flatten(spec["variants"][variant].get("settings", {}), f"{variant}: ")
+    keys = dict.fromkeys([*flat[0], *flat[1]])
+    found = [
+        f"{key} {flat[1].get(key)} here, {flat[0].get(key)} there"
+        for key in keys
+        if flat[0].get(key) != flat[1].get(key)
+    ]
+    for variant, known in b["variants"].items():
+        known_there = {(t["seed"], t["fold"]): t["trial"] for t in a["variants"].get(variant, {"trials": ()})["trials"]}
+        found += [
+            f"{variant}, seed {trial['seed']}, is another training there (other images, code or protocol)"
+            for trial in known["trials"]
+            if known_there.get((trial["seed"], trial["fold"]), trial["trial"]) != trial["trial"]
+        ]
+    return found
+
+
+def _union(a: Spec, b: Spec) -> Spec:
+    """Every variant and every trial of two studies that are alike."""
+    variants = dict(a["variants"])
+    for variant, known in b["variants"].items():
+        if variant not in variants:
+            variants[variant] = known
+            continue
+        own = {(trial["seed"], trial["fold"]) for trial in variants[variant]["trials"]}
+        more = [trial for trial in known["trials"] if (trial["seed"], trial["fold"]) not in own]
+        variants[variant] = {**variants[variant], "trials": [*variants[variant]["trials"], *more]}
+    return {**a, "variants": variants}
