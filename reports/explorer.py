@@ -1,7 +1,5 @@
 """The searchable gallery: of as many test images as the page has room for, a thumbnail, contours and all scores."""
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from .gallery import contour_lines, places
+from .gallery import contour_lines, data_uri, places
 from .load import Study
 from .tables import KNOWN, measured
 
@@ -123,9 +121,7 @@ def _thumbnail(path: Path) -> str:
         pixels: NDArray[np.uint8] = np.asarray(stored.convert("RGB"))
     width, height = _fit(pixels.shape[1], pixels.shape[0])
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    buffer = io.BytesIO()
-    Image.fromarray(np.asarray(small)).save(buffer, "WEBP", quality=QUALITY, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri(np.asarray(small, dtype=np.uint8), QUALITY)
 
 
 def _first_path(folders: Sequence[Path], image: str, width: int, height: int) -> str:

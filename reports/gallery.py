@@ -1,6 +1,7 @@
 """The gallery: best, median and worst test images with the contours of the reference and of every variant."""
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from .load import Study
 from .tables import KNOWN
 
 N_EACH = 3
+QUALITY = 70  # of WebP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,8 @@ def _picture(
 ) -> Picture:
     photo = folder / f"{image}.jpg"
     with Image.open(photo) as stored:
-        width, height = stored.size
+        pixels: NDArray[np.uint8] = np.asarray(stored.convert("RGB"))
+    height, width = pixels.shape[:2]
     contours: dict[str, Contour] = {}
     order = sorted(study.trials, key=lambda each: (each.id != first, each.seed, -1 if each.fold is None else each.fold))
     for trial in order:
@@ -192,10 +195,17 @@ def _picture(
         score=score,
         width=width,
         height=height,
-        data="data:image/jpeg;base64," + base64.b64encode(photo.read_bytes()).decode(),
+        data=data_uri(pixels),
         reference=_contour_of(folder / f"{image}.png", width, height),
         contours=tuple(contours[variant] for variant in study.spec["variants"] if variant in contours),
     )
+
+
+def data_uri(pixels: NDArray[np.uint8], quality: int = QUALITY) -> str:
+    """An RGB image (h, w, 3) as WebP in a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _contour_of(path: Path, width: int, height: int) -> str:

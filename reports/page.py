@@ -19,7 +19,7 @@ from markupsafe import Markup
 from ..bench.failures import FAILURES
 from ..bench.records import file_digest, short_id, write_json, write_text
 from ..bench.stats import ALPHA, Ranks
-from . import figures, notes, prose, tables
+from . import figures, findings, notes, prose, tables
 from .agreement import agreement_table, by_tools
 from .calibration import Sums, calibration_table, reliability_sums
 from .comparisons import comparisons_table
@@ -80,6 +80,7 @@ def write_report(stores: Sequence[Path], out: Path, *, refresh: int | None = Non
             "disagreements": {variant: [_without_data(each) for each in found] for variant, found in apart.items()},
         }
         facts["ranking"] = _ranking(facts)
+        facts["under_artifacts"], facts["elsewhere"] = findings.under_artifacts(facts), findings.elsewhere(facts)
         anchor = anchor_of(study.name)
         drawn = _figures(study, scores, variants, comparisons, evidence, sums, ranks, anchor)
         found = explorer(study, scores, room)

@@ -1,0 +1,71 @@
+"""What the evaluations beyond the clean one say, in a sentence a variant: under artifacts, and on other sources."""
+
+from typing import Any
+
+from .notes import digits_of, heading, signed
+
+
+def under_artifacts(facts: dict[str, Any]) -> list[dict[str, str]]:
+    """For each variant: under which artifact it loses most, and by how much, and where it loses otherwise than the
+    baseline. Keys: variant, text."""
+    metric, baseline = heading(facts["primary"]), facts["baseline"]
+    digits = digits_of(facts["primary"])
+    found: list[dict[str, str]] = []
+    for variant in facts["settings"]:
+        rows = [row for row in facts["robustness"] if row["variant"] == variant]
+        if not rows:
+            continue
+        worst = max(rows, key=lambda row: row["drop"])
+        text = f"loses most under {_name(worst)}: {metric} lost {_spread(worst, 'drop', 'drop_ci', digits)}."
+        known = [row for row in rows if row["more_ci_low"] is not None]
+        if known:
+            less = [row for row in known if row["more_ci_high"] < 0]
+            more = [row for row in known if row["more_ci_low"] > 0]
+            text += _against(baseline, less, more, len(known), digits)
+        found.append({"variant": variant, "text": text})
+    return found
+
+
+def elsewhere(facts: dict[str, Any]) -> list[dict[str, str]]:
+    """For each variant with a home: what it loses on the source where it loses most. Keys: variant, text."""
+    metric = heading(facts["primary"])
+    digits = digits_of(facts["primary"])
+    found: list[dict[str, str]] = []
+    for variant in facts["settings"]:
+        rows = [row for row in facts["generalization"] if row["variant"] == variant and row["gap"] is not None]
+        if not rows:
+            continue
+        worst = max(rows, key=lambda row: row["gap"])
+        verb = "loses most on" if len(rows) > 1 else "on"
+        text = (
+            f"trained on {worst['trained_on']}, {verb} {worst['evaluation']}: against home, {metric} lost "
+            f"{_spread(worst, 'gap', 'gap_ci', digits)}"
+        )
+        shown = worst["gap_ci_low"] is not None and (worst["gap_ci_low"] > 0 or worst["gap_ci_high"] < 0)
+        if not shown:
+            text += "; that it loses or gains anything is not shown"
+        elif worst["gap"] < 0:
+            text += "; it scores better there, whose images may be easier"
+        found.append({"variant": variant, "text": text + "."})
+    return found
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['artifact']} {row['severity']}"
+
+
+def _spread(row: dict[str, Any], key: str, ends: str, digits: int) -> str:
+    if row[f"{ends}_low"] is None:
+        return f"{signed(row[key], digits)} (one seed: no interval)"
+    return f"{signed(row[key], digits)} [{signed(row[f'{ends}_low'], digits)}, {signed(row[f'{ends}_high'], digits)}]"
+
+
+def _against(baseline: str, less: list[dict[str, Any]], more: list[dict[str, Any]], n_known: int, digits: int) -> str:
+    if not less and not more:
+        return f" In none of {n_known} conditions is it seen to lose less or more than {baseline}."
+    parts: list[str] = []
+    for word, rows in (("less", less), ("more", more)):
+        named = [f"{_name(row)} ({signed(row['more_drop'], digits)})" for row in rows[:4]]
+        others = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
+        parts += [f"{word} under {', '.join(named)}{others}"] if rows else []
+    return f" Against {baseline} it loses {', and '.join(parts)}, of {n_known} conditions (intervals not corrected)."
