@@ -72,11 +72,12 @@ def answer(study: Study, row: dict[str, Any]) -> dict[str, str]:
         p = p_text(row["p_adjusted"])
         p = f"p {p}" if p.startswith("<") else f"p = {p}"
         rest = f"against {row['baseline']} ({over}, {p}, Holm): {row['claim']}."
-    label = study.spec["variants"][row["variant"]].get("description") or row["variant"]
+    description = (study.spec["variants"][row["variant"]].get("description") or "").strip()
+    label = description[:1].upper() + description[1:] or row["variant"]
     return {
         "evaluation": row["evaluation"],
         "variant": row["variant"],
-        "label": label.strip().rstrip("."),
+        "label": label.rstrip("."),
         "effect": effect,
         "rest": rest,
         "claim": row["claim"],
