@@ -22,7 +22,8 @@ from ..bench.stats import Ranks
 from .calibration import Sums
 from .tables import KNOWN, wording
 
-PALETTE = ("#2f6fb7", "#c8553d", "#2a8f6d", "#8a5cb8", "#b8860b", "#c2528b", "#3c8fa3", "#7a7f45")
+# Chosen so that readers with any of the three colour blindnesses can tell them apart; the test says how far.
+PALETTE = ("#0d3e73", "#b54327", "#319a78", "#8a5cb7", "#b48304", "#a63873", "#437c8d", "#797f44")
 INK, RULE, PAPER = "#010203", "#040506", "#070809"
 WIDTH = 9.5  # inches; the page scales it
 

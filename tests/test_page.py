@@ -18,7 +18,7 @@ from medbench.bench.records import write_yaml
 from medbench.bench.stats import compare, holm, summarize
 from medbench.reports import load
 from medbench.reports.explorer import Room, explorer
-from medbench.reports.figures import pareto
+from medbench.reports.figures import PALETTE, pareto
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
 from medbench.reports.published import published_rows
@@ -26,6 +26,7 @@ from medbench.reports.sparks import sparks
 from medbench.reports.tables import cells
 from medbench.reports.watching import watched
 
+from .conftest import ROOT
 from .fabricated_store import fabricate, trial_id
 from .test_report import OWN_SCRIPT, Links, scripts_in
 
@@ -194,6 +195,46 @@ def test_a_thumbnail_of_two_studies_is_in_the_page_once(store: Path) -> None:
 
     assert explorer(study, study.scores, room) == first
     assert len(room.thumbnails) == n == 12
+
+
+# Colours
+
+# Machado et al. (2009), "A physiologically-based model for simulation of color vision deficiency", full severity.
+SIGHTS = {
+    "normal": np.eye(3),
+    "protanopia": np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),
+    "deuteranopia": np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]),
+    "tritanopia": np.array([[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]]),
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def linear(colours: list[str]) -> np.ndarray:
+    values = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours]) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def cielab(values: np.ndarray) -> np.ndarray:
+    xyz = values.clip(0, 1) @ TO_XYZ.T / [0.9505, 1, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_variants_can_be_told_apart_whatever_the_sight(scheme: int) -> None:
+    style = (ROOT / "reports" / "page.css").read_text()
+    colours = re.findall(r"--c\d: (#[0-9a-f]{6})", style)[8 * scheme : 8 * scheme + 8]
+    paper = re.findall(r"--paper: (#[0-9a-f]+)", style)[scheme]
+
+    for matrix in SIGHTS.values():
+        seen = cielab(linear(colours) @ matrix.T)
+        apart = np.linalg.norm(seen[:, None] - seen[None], axis=2)
+        for n, least in ((3, 25), (4, 20), (8, 11)):
+            assert apart[:n, :n][np.triu_indices(n, 1)].min() > least
+    light = linear([*colours, paper]) @ TO_XYZ[1]
+    contrast = (np.maximum(light[:-1], light[-1]) + 0.05) / (np.minimum(light[:-1], light[-1]) + 0.05)
+    assert contrast.min() > 3  # what WCAG asks of graphics
+    assert scheme or tuple(colours) == PALETTE
 
 
 # The page around it
