@@ -262,6 +262,7 @@ def _record(
             for name, config in jobs[0].evaluations.items()
             if (artifact := config["source"].get("artifact"))
         },
+        "exclude_copies": study.exclude_copies,
         "claims": [each.model_dump() for each in study.claims],
         "variants": variants,
         "spec": yaml.safe_dump(study.model_dump(exclude_none=True, exclude={"profiles"}), sort_keys=False),

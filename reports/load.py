@@ -136,7 +136,7 @@ def _load_study(name: str, spec: dict[str, Any], apart: tuple[str, ...], files: 
         place = Path("trials", entry["trial"])
         folder = next(iter(files.sealed(place)), None)
         if folder is None:
-            missing.append(f"{where}: trial {entry['trial']} is not finished")
+            missing.append(f"{where}: trial {entry['trial']} {_why_missing(entry['trial'], files.stores)}")
             continue
         # An evaluation may have been made later and in another store than the training.
         places = {label: place / "evaluations" / key for label, key in entry["evaluations"].items()}
@@ -173,6 +173,11 @@ def _load_study(name: str, spec: dict[str, Any], apart: tuple[str, ...], files: 
         gallery=tuple(store / "gallery" for store in files.stores),
         annotations=_annotations(trials, files.stores),
     )
+
+
+def _why_missing(trial: str, stores: Sequence[Path]) -> str:
+    records = [path for store in stores if (path := store / "failed" / f"{trial}.json").is_file()]
+    return f"failed ({read_json(records[0])['error']})" if records else "is not finished"
 
 
 def _annotations(trials: Sequence[Trial], stores: Sequence[Path]) -> dict[str, dict[str, Any]]:

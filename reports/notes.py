@@ -136,6 +136,8 @@ def _gaps(study: Study, scores: pd.DataFrame) -> Iterator[str]:
         counts = {name: each.config.get("left_out") for name, each in trial.evaluations.items() if name != "clean"}
         left_out |= {name: n_images for name, n_images in counts.items() if n_images}
     yield from (f"Images left out of {what}: {n_images}." for what, n_images in left_out.items() if n_images)
+    if study.spec.get("exclude_copies") is False and (study.spec.get("dataset") or {}).get("name") != "synthetic":
+        yield "Nobody looked whether test images show the same pictures as training images (exclude_copies: true does)."
     copies = {name: n for name, n in study.spec.get("copies_left_out", {}).items() if name not in study.artifacts}
     if copies:
         listed = ", ".join(f"{n_images} of {name}" for name, n_images in copies.items())

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -19,6 +19,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@example(np.array([[0.0] * 5, [0, 0, 0, 0, 2]]), np.array([[0.0] * 5, [0, 1, 1, 3, 0]]))
 @given(TABLES, TABLES)
 def test_the_permutation_test_of_few_images_counts_every_pattern_of_signs(a, b) -> None:
     differences = a.mean(axis=0) - b.mean(axis=0)

@@ -304,6 +304,26 @@ def test_an_unfinished_trial_is_named_and_not_read(tmp_path: Path) -> None:
     assert {row["n_seeds"] for row in facts["variants"] if row["variant"] == "no_baa"} == {2}
 
 
+def test_a_failed_trial_is_named_with_its_reason(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_images=4)
+    trial = trial_id("no_baa", 2)
+    (tmp_path / "trials" / trial / "manifest.json").unlink()
+    write_json(tmp_path / "failed" / f"{trial}.json", {"trial": trial, "error": "the loss is nan in epoch 3"})
+
+    page, _ = write([tmp_path], tmp_path / "out")
+
+    assert f"no_baa, seed 2: trial {trial} failed (the loss is nan in epoch 3)" in page
+
+
+def test_copies_that_nobody_looked_for_are_warned_of(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_images=4)
+    write_yaml(tmp_path / "studies" / "baa.yaml", study | {"exclude_copies": False})
+
+    (study,) = load_studies([tmp_path])
+
+    assert any("exclude_copies: true" in warning for warning in warnings_of(study, study.scores))
+
+
 def test_an_unfinished_evaluation_is_named(tmp_path: Path) -> None:
     fabricate(tmp_path, n_seeds=1, n_images=3)
     trial = trial_id("no_baa", 0)

@@ -62,10 +62,17 @@ def fixed_model(a: ArrayLike, b: ArrayLike, *, rng: np.random.Generator, n_resam
     if of_images.size < 2 or not of_images.any():
         return FixedModel(wilcoxon_p=1.0, permutation_p=1.0, n_images=of_images.size)
     tests = cast(Any, stats)
+    observed, unit = abs(float(of_images.mean())), rounding_of(*checked_pair(a, b))
+
+    def size_of_mean(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        size: NDArray[np.float64] = np.abs((a - b).mean(axis=axis))
+        return np.where(size > observed - unit, np.maximum(size, observed), size)  # what rounding sets apart is equal
+
     permuted = tests.permutation_test(
         (of_images, np.zeros_like(of_images)),
-        _mean_difference,
+        size_of_mean,
         permutation_type="samples",
+        alternative="greater",
         vectorized=True,
         n_resamples=n_resamples,
         batch=max(1, BATCH // of_images.size),
@@ -103,10 +110,6 @@ def effects(a: ArrayLike, b: ArrayLike) -> Effects:
         rank_biserial=float((np.sign(differing) * ranks).sum() / ranks.sum()) if differing.size else None,
         improvement=float((1 + wins / (len(a) * b.size)) / 2),
     )
-
-
-def _mean_difference(a: NDArray[np.float64], b: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    return (a - b).mean(axis=axis)
 
 
 def _differences(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
