@@ -29,6 +29,9 @@ def main() -> None:
 def report(
     stores: Annotated[list[Path] | None, typer.Argument(help="Stores to read; `runs` where none is named.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")] = Path("report"),
+    all_images: Annotated[
+        bool, typer.Option("--all-images", help="Put images that the page has no room for into pictures/ beside it.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Write it anew whenever a trial or an evaluation is finished, until Ctrl-C.")
     ] = False,
@@ -39,10 +42,10 @@ def report(
 
     wanted = stores or [default_store()]
     if not watch:
-        console().print(f"the report is {write_report(wanted, out)}")
+        console().print(f"the report is {write_report(wanted, out, all_images=all_images)}")
         return
     try:
-        for index in watched(wanted, out):
+        for index in watched(wanted, out, all_images=all_images):
             console().print(f"{datetime.now():%H:%M:%S} the report is {index}; Ctrl-C ends")
     except KeyboardInterrupt as error:
         raise typer.Exit(130) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import MedbenchError
+from .errors import MedbenchError, first_line
 from .terminal import DataOption, JsonOption, console, default_store, progress_bar, told_in_one_line
 
 if TYPE_CHECKING:
@@ -162,13 +162,17 @@ def _tell_of(planned: "list[Job]", todo: "list[Job]", sets: "Sets", threads: int
     """What a dry run prints."""
     from .estimates import estimate
 
-    terminal = console()
-    with progress_bar("measuring a few batches and images") as show:
-        costs = estimate(planned, todo, sets, threads=threads, on_job=show)
+    terminal, costs = console(), None
+    try:
+        with progress_bar("measuring a few batches and images") as show:
+            costs = estimate(planned, todo, sets, threads=threads, on_job=show)
+    except Exception as error:  # a model of the user's own may fail in any way; the plan is still worth printing
+        terminal.print(f"no estimate: {first_line(error)}")
+    left = {job.id for job in todo}
     for job in planned:
-        left = f"to do, about {_duration(costs.seconds[job.id])}" if job.id in costs.seconds else "done"
-        terminal.print(f"{job.id}  {job.cell.label}: {left}")
-    if todo:
+        about = f", about {_duration(costs.seconds[job.id])}" if costs and job.id in left else ""
+        terminal.print(f"{job.id}  {job.cell.label}: {'to do' if job.id in left else 'done'}{about}")
+    if todo and costs:
         terminal.print(
             f"about {_duration(sum(costs.seconds.values()) / at_once)} on this machine, {at_once} at once; "
             f"{_megabytes(costs.stored)} in the store, {_megabytes(costs.cached)} of decoded images in the cache, "

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from .gallery import contour_lines, data_uri, places
+from ..bench.records import write_bytes
+from .gallery import contour_lines, data_uri, places, webp
 from .load import Study
 from .tables import KNOWN, measured
 
@@ -20,20 +22,27 @@ ROOM = 5_000_000  # bytes of the page for thumbnails and contours of all studies
 
 
 class Room:
-    """What is left of the page's bytes; a picture that several studies show is stored once."""
+    """What is left of the page's bytes; a picture that several studies show is stored once. Where there is a folder
+    `beside` the page, what finds no room goes there."""
 
-    def __init__(self, n_bytes: int = ROOM) -> None:
+    def __init__(self, n_bytes: int = ROOM, beside: Path | None = None) -> None:
         self.left = n_bytes
+        self.beside = beside
         self.thumbnails: dict[str, str] = {}
 
     def thumbnail(self, folder: Path, image: str) -> str | None:
-        """The key of a thumbnail (a data URI in `thumbnails`); None when there is no room for it."""
+        """The key of a thumbnail (in `thumbnails`, a data URI or a relative one); None when there is no room for it."""
         key = f"{folder.name}/{image}"
         if key not in self.thumbnails:
-            data = _thumbnail(folder / f"{image}.jpg")
-            if len(data) > self.left:
+            content = _thumbnail(folder / f"{image}.jpg")
+            data = data_uri(content)
+            if len(data) <= self.left:
+                self.left -= len(data)
+            elif self.beside:
+                write_bytes(self.beside / folder.name / f"{image}.webp", content)
+                data = "/".join(map(quote, (self.beside.name, folder.name, f"{image}.webp")))
+            else:
                 return None
-            self.left -= len(data)
             self.thumbnails[key] = data
         return key
 
@@ -116,12 +125,12 @@ def _fit(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _thumbnail(path: Path) -> str:
+def _thumbnail(path: Path) -> bytes:
     with Image.open(path) as stored:
         pixels: NDArray[np.uint8] = np.asarray(stored.convert("RGB"))
     width, height = _fit(pixels.shape[1], pixels.shape[0])
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return data_uri(np.asarray(small, dtype=np.uint8), QUALITY)
+    return webp(np.asarray(small, dtype=np.uint8), QUALITY)
 
 
 def _first_path(folders: Sequence[Path], image: str, width: int, height: int) -> str:

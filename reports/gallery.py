@@ -195,17 +195,22 @@ def _picture(
         score=score,
         width=width,
         height=height,
-        data=data_uri(pixels),
+        data=data_uri(webp(pixels)),
         reference=_contour_of(folder / f"{image}.png", width, height),
         contours=tuple(contours[variant] for variant in study.spec["variants"] if variant in contours),
     )
 
 
-def data_uri(pixels: NDArray[np.uint8], quality: int = QUALITY) -> str:
-    """An RGB image (h, w, 3) as WebP in a data URI."""
+def webp(pixels: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
+    """An RGB image (h, w, 3) as a WebP file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", quality=quality, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def data_uri(content: bytes) -> str:
+    """A WebP file as a data URI."""
+    return "data:image/webp;base64," + base64.b64encode(content).decode()
 
 
 def _contour_of(path: Path, width: int, height: int) -> str:

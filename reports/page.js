@@ -160,7 +160,7 @@ function explorer(root) {
       .filter((each) => each.value !== null)
       .sort((a, b) => (isDifference ? Math.abs(b.value) - Math.abs(a.value) : sign * (a.value - b.value)));
     limit = STEP;
-    const room = set.images.length < set.total ? ` The page has room for the ${set.images.length} hardest of ${set.total}.` : "";
+    const room = set.images.length < set.total ? ` The page has room for the ${set.images.length} hardest of ${set.total}; medbench report --all-images has all.` : "";
     status.textContent = `${found.length} of ${set.images.length} images.${room}`;
     draw();
   }

@@ -39,15 +39,16 @@ from .writing import main_metrics, write_tables
 HERE = Path(__file__).parent
 
 
-def write_report(stores: Sequence[Path], out: Path, *, refresh: int | None = None) -> Path:
+def write_report(stores: Sequence[Path], out: Path, *, all_images: bool = False, refresh: int | None = None) -> Path:
     """Writes the report of all studies in the stores into the folder `out` and returns the path of its index.html.
 
     Besides: report.json, the tables (`writing.write_tables`), and each figure as figures/<study>-<name>.svg. With
-    `refresh`, browsers load the page anew every so many seconds.
+    `all_images`, thumbnails that the page has no room for lie in pictures/. With `refresh`, browsers load the page anew
+    every so many seconds.
     Raises MedbenchError when a store holds no study.
     """
     contexts: list[dict[str, Any]] = []
-    room = Room()
+    room = Room(beside=out / "pictures" if all_images else None)
     for study in load_studies(stores):
         scores = study.scores
         cells = tables.cells(study, scores)
@@ -327,6 +328,7 @@ def _render(contexts: list[dict[str, Any]], room: Room, digest: str, refresh: in
         thumbnails=as_script(room.thumbnails) if room.thumbnails else "",
         digest=digest,
         refresh=refresh,
+        has_files=any(not each.startswith("data:") for each in room.thumbnails.values()),
         version=version("medbench"),
         known=tables.KNOWN,
         failures=FAILURES,

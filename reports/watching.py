@@ -11,7 +11,9 @@ LOOK_EVERY_S = 5.0
 PATTERNS = ("studies/*.yaml", f"trials/*/{MANIFEST}", f"trials/*/evaluations/*/{MANIFEST}", "trials/*/latency/*.json")
 
 
-def watched(stores: Sequence[Path], out: Path, *, look_every_s: float = LOOK_EVERY_S) -> Iterator[Path]:
+def watched(
+    stores: Sequence[Path], out: Path, *, all_images: bool = False, look_every_s: float = LOOK_EVERY_S
+) -> Iterator[Path]:
     """Writes the report whenever something was finished in the stores, and gives its index.html each time; without end.
 
     The page loads itself anew as often as it may have changed.
@@ -21,7 +23,7 @@ def watched(stores: Sequence[Path], out: Path, *, look_every_s: float = LOOK_EVE
         now = _finished(stores)
         if now != seen:
             seen = now
-            yield write_report(stores, out, refresh=max(round(2 * look_every_s), 1))
+            yield write_report(stores, out, all_images=all_images, refresh=max(round(2 * look_every_s), 1))
         else:
             time.sleep(look_every_s)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from medbench.bench.records import write_yaml
+from medbench.reports.explorer import Room
 from medbench.reports.page import write_report
 
 from .fabricated_store import fabricate
@@ -124,6 +125,25 @@ def test_where_two_variants_disagree_comes_first(page: Any) -> None:
     texts = "".join(gallery.locator(".card").all_inner_texts())
     apart = [abs(float(text.replace("−", "-"))) for text in re.findall(r"Dice (−?\d\.\d+)", texts)]
     assert apart == sorted(apart, reverse=True)
+
+
+def test_images_beside_the_page_are_shown(browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Room.__init__, "__defaults__", (3000, None))
+    fabricate(tmp_path / "store", n_images=40)
+    written = write_report([tmp_path / "store"], tmp_path / "out", all_images=True)
+    page = browser.new_page(viewport=WIDE)
+    complaints: list[str] = []
+    loaded: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("requestfinished", lambda request: loaded.append(request.url))
+    page.goto(written.as_uri())
+    page.locator("#baa-explorer .card").nth(23).scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+
+    assert complaints == []
+    assert len(list((tmp_path / "out" / "pictures").rglob("*.webp"))) > 20
+    assert len([url for url in loaded if url.endswith(".webp")]) > 10
+    page.close()
 
 
 def test_contours_are_switched_off_and_on(page: Any) -> None:

@@ -267,6 +267,19 @@ def test_a_process_that_is_killed_fails_alone(tmp_path: Path, monkeypatch: pytes
     assert [is_sealed(folder) for folder in (tmp_path / "runs" / "trials").iterdir()] == [True]
 
 
+def test_a_dry_run_of_a_model_that_breaks_still_prints_the_plan(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        STUDY.replace("{model: no_baa, options: {backbone: mobilenetv3_small_050}}", f"{{model: '{__name__}:Broken'}}")
+    )
+
+    result = medbench("run", path, "--store", tmp_path / "runs", "--dry-run")
+
+    assert result.exit_code == 0
+    assert "no estimate: this model is broken" in result.output
+    assert result.output.count("to do") >= 6
+
+
 def test_a_dry_run_names_every_trial_and_writes_none(study: Path, tmp_path: Path) -> None:
     result = medbench("run", study, "--store", tmp_path / "runs", "--dry-run")
 
