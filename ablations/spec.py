@@ -334,6 +334,9 @@ class Study(Spec):
             for key, known in (("variant", self.variants), ("metric", METRICS), ("evaluation", names)):
                 if getattr(each, key) not in known:
                     raise _at(f"claims.{index}.{key}", UnknownNameError(key, getattr(each, key), known))
+            for key in each.under:
+                if not key.startswith("options.") and key not in SETTINGS:
+                    raise _at(f"claims.{index}.under.{key}", UnknownNameError("setting", key, SETTINGS))
         trained = [name for name, variant in self.variants.items() if variant.model]
         for name, variant in self.variants.items():
             for member in variant.ensemble.members if variant.ensemble else ():
@@ -357,6 +360,7 @@ class Study(Spec):
         return self.variants[variant].encoder_weights or self.encoder_weights
 
 
+SETTINGS = {"dataset", "size", "model", "encoder_weights", *(f"training.{key}" for key in Training.model_fields)}
 _OF_ONE_SET = {"name", "folder", "images"}  # what describes one set and no other
 KEYS = {
     key

@@ -94,10 +94,13 @@ def run(
 
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: package.module:Class may lie beside the study
+    if executor == ExecutorName.LOCAL and (slurm or gpus or memory or cpus > 1):
+        raise MedbenchError("--cpus, --gpus, --memory and --slurm are for a cluster: add --executor ray or slurm")
     terminal = console()
     with TemporaryDirectory() as folder:
         path = str(study_of_report(from_report, study, Path(folder))) if from_report else study
         loaded = load_study(path, profile=profile, settings=settings or [])
+    terminal.print(f"{loaded.name}: {loaded.study.question}")
     cache = cache_folder()
     check_writable(cache, "set MEDBENCH_CACHE to a folder that can")
     if not dry_run:
@@ -114,7 +117,6 @@ def run(
     place = Place(_shared(store), sets.data and _shared(sets.data), _shared(cache), threads, workers)
     record = planned.record
     n_images = record["n_images"]
-    terminal.print(f"{record['study']}: {record['question']}")
     terminal.print(
         f"{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for validation, "
         f"{n_images['test']} for test; {len(todo)} to do, {place.threads} thread(s) each"

@@ -22,6 +22,7 @@ class View:
         self.last_line: dict[str, float] = {}
         self.dice: dict[str, str] = {}
         self.by_epochs: set[str] = set()
+        self.told: set[str] = set()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -42,7 +43,10 @@ class View:
         self.progress.stop()
 
     def reading(self, what: str, done: int, total: int) -> None:
-        """Images being decoded before the first trial."""
+        """Images being looked at or decoded before the first trial."""
+        if not self.console.is_terminal and what not in self.told:
+            self.told.add(what)
+            self.console.print(f"{what}; the cache remembers it")
         self._bar(what, what, done, total, "")
         if done == total:
             self._drop(what)

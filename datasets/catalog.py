@@ -46,7 +46,8 @@ DATASETS: dict[str, Dataset] = {
         licence="CC BY-NC 4.0",
         citation="Tschandl et al. 2018, doi:10.1038/sdata.2018.161; masks: Tschandl et al. 2020, Nature Medicine 26",
         folder="ham10000",
-        how="download images, segmentations and metadata from https://doi.org/10.7910/DVN/DBW86T and unpack them there",
+        how="download images, segmentations and metadata from https://doi.org/10.7910/DVN/DBW86T and unpack them "
+        "there; `medbench data fetch ham10000 --from FILE` takes each archive",
     ),
     "synthetic": Dataset(
         description="computed images with exact masks; any number, any size",

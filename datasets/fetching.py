@@ -9,7 +9,7 @@ from typing import Any
 import pooch
 import requests
 
-from ..bench.errors import MedbenchError, first_line
+from ..bench.errors import MedbenchError, UnknownNameError, first_line
 from ..bench.records import file_digest
 from .archives import unpack
 from .catalog import DATASETS
@@ -72,9 +72,9 @@ def fetch(name: str, data: Path, *, parts: list[str] | None = None, show: Show =
             there), or the bytes are not the publisher's.
     """
     if name not in DATASETS:
-        raise MedbenchError(f"unknown data set {name!r}; known: {', '.join(DATASETS)}")
+        raise UnknownNameError("data set", name, DATASETS)
     if name not in ARCHIVES:
-        raise MedbenchError(f"{name}: not to be had by a download alone; {DATASETS[name].how}. Then --from FILE")
+        raise MedbenchError(f"{name}: not to be had by a download alone; {DATASETS[name].how}")
     offered = sorted({archive.part for archive in ARCHIVES[name]})
     for part in parts or ():
         if part not in offered:
@@ -143,7 +143,8 @@ def _download(url: str, part: Path, show: Callable[[int, int], None]) -> None:
         except requests.RequestException as error:
             if isinstance(error, requests.HTTPError) and getattr(error.response, "status_code", 500) < 500:
                 raise MedbenchError(f"{url}: {first_line(error)}") from error
-            problem = first_line(error)
+            is_away = isinstance(error, requests.ConnectionError) and "NameResolution" in str(error)
+            problem = "no connection to it" if is_away else first_line(error)
         now = part.stat().st_size if part.is_file() else 0
         tries, wait = (1, WAIT_S) if now > have else (tries + 1, 2 * wait)
         if tries >= TRIES:

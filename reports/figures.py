@@ -26,6 +26,7 @@ from .tables import KNOWN, wording
 PALETTE = ("#0d3e73", "#b54327", "#319a78", "#8a5cb7", "#b48304", "#a63873", "#437c8d", "#797f44")
 INK, RULE, PAPER = "#010203", "#040506", "#070809"
 WIDTH = 9.5  # inches; the page scales it
+LIKE = 1.3  # costs within this factor of each other are drawn on an axis that is wider than they are apart
 
 STYLE: Any = {
     "axes.axisbelow": True,
@@ -143,12 +144,11 @@ def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) ->
         for axis, column in zip(axes, shown, strict=True):
             points = rows.dropna(subset=[column]).to_dict("records")
             front = pareto(points, column, metric)
-            line = sorted(
-                (row[column] / 1e6 if column == "parameters" else row[column], row[f"{metric}_mean"]) for row in front
-            )
+            unit = 1e6 if column == "parameters" else 1
+            line = sorted((row[column] / unit, row[f"{metric}_mean"]) for row in front)
             axis.plot(*zip(*line, strict=True), color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             for row in points:
-                x = row[column] / 1e6 if column == "parameters" else row[column]
+                x = row[column] / unit
                 mean, low, high = (row[f"{metric}_{part}"] for part in ("mean", "ci_low", "ci_high"))
                 bars = None if pd.isna(low) else [[mean - low], [high - mean]]
                 colour = colour_of(variants.index(row["variant"]))
@@ -161,6 +161,9 @@ def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) ->
                 )
             axis.set(xscale="log", xlabel=costs[column], ylabel=KNOWN[metric].label)
             axis.margins(x=0.4, y=0.15)
+            low, high = (end(row[column] for row in points) / unit for end in (min, max))
+            if high < LIKE * low:  # else a difference of nothing would span the panel
+                axis.set_xlim(low / LIKE, high * LIKE)
             axis.xaxis.set_major_locator(MaxNLocator(5))
             axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())

@@ -30,7 +30,7 @@ def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spe
         own = own if own not in taken else f"{own}-{len(apart) + 1}"
         listed = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
         apart.append((own, spec, (f"Not joined with {name} of {first_store.resolve().name}: {listed}.",)))
-    told = tuple(f"{own} is reported by itself: its store's study is another one." for own, *_ in apart)
+    told = tuple(f"{own} is reported by itself. {why}" for own, _, (why,) in apart)
     return [(name, whole, told), *apart]
 
 

@@ -161,7 +161,7 @@ function explorer(root) {
       .sort((a, b) => (isDifference ? Math.abs(b.value) - Math.abs(a.value) : sign * (a.value - b.value)));
     limit = STEP;
     const room = set.images.length < set.total ? ` The page has room for the ${set.images.length} hardest of ${set.total}; medbench report --all-images has all.` : "";
-    status.textContent = `${found.length} of ${set.images.length} images.${room}`;
+    status.textContent = `${found.length} of ${set.images.length} images; scores are means over trainings, contours of the first.${room}`;
     draw();
   }
 
@@ -189,7 +189,7 @@ function explorer(root) {
           { type: "button", class: "card", "aria-label": `${text}: compare`, onclick: () => open(place) },
           photograph(image, layers),
           make("span", {}, image.id),
-          make("span", { class: "note" }, `${metric.label} ${format(value, metric)} \u00b7 ${image.rank}. hardest`),
+          make("span", { class: "note" }, `${metric.label} ${format(value, metric)} \u00b7 hardest: ${image.rank} of ${data.evaluations[setField.value].total}`),
         );
       }),
     );
@@ -221,6 +221,7 @@ function explorer(root) {
     make("div", { class: "controls" }, leftLabel, rightLabel),
     stage,
     line,
+    make("p", { class: "note" }, "Scores: means over a variant's trainings. Contours: of its first."),
     numbers,
   );
   root.append(dialog);

@@ -230,6 +230,10 @@ def _environments(study: Study) -> dict[str, dict[str, Any]]:
         fields = flatten({key: value for key, value in environment.items() if key != "command"})
         entry = found.setdefault(short_id(fields), {"fields": fields, "of": []})
         entry["of"].append(what)
+    first = next(iter(found.values()))["fields"] if found else {}
+    for entry in found.values():
+        keys = dict.fromkeys([*first, *entry["fields"]])
+        entry["differs"] = [key for key in keys if first.get(key) != entry["fields"].get(key)]
     return {f"E{position}": entry for position, entry in enumerate(found.values(), start=1)}
 
 
@@ -314,6 +318,7 @@ def _render(contexts: list[dict[str, Any]], room: Room, digest: str, refresh: in
         "p": notes.p_text,
         "digits": notes.digits_of,
         "thousands": lambda value: "–" if value is None else f"{value:,.0f}".replace(",", "\N{THIN SPACE}"),
+        "rounded": lambda value: f"{value:.2f}" if isinstance(value, float) else str(value),
         "seconds": lambda value: "–" if value is None else f"{value:.1f}" if value < 10 else f"{value:.0f}",
         "setting": lambda value: (
             "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -56,6 +56,8 @@ def abstract(facts: dict[str, Any]) -> str:
     if not here:
         return "Nothing was scored yet."
     sentences = [f"We asked: {facts['question']}"]
+    if facts["dataset"].get("name") == "synthetic":
+        sentences.append("The images are synthetic, so what follows speaks of no photograph of skin.")
     own = next((row for row in here if row["variant"] == facts["baseline"]), here[0])
     level = f"reached a mean {heading(metric)} of {number(own[f'{metric}_mean'], digits)}"
     if own[f"{metric}_ci_low"] is not None:
@@ -80,11 +82,12 @@ def methods(facts: dict[str, Any]) -> str:
     data, sizes = facts["dataset"], facts["n_images"]
     settings = facts["settings"].get(facts["baseline"], {})
     seeds = sorted({trial["seed"] for trial in facts["trials"]})
-    name = data.get("name") or "our own images"
+    named = "synthetic images" if data.get("name") == "synthetic" else f"images of {data.get('name')}"
+    name = named if data.get("name") else "images of our own"
     split = SPLITS.get(str(data.get("split")), f"the split {data.get('split')}")
     shape = f"{data.get('size')}x{data.get('size')} pixels"
     text = [
-        f"Models were trained on {sizes.get('train')} images of {name} ({split}; {sizes.get('validation')} for "
+        f"Models were trained on {sizes.get('train')} {name} ({split}; {sizes.get('validation')} for "
         f"validation, {sizes.get('test')} for test), resized to {shape}"
         + (
             f", for {settings['training.epochs']} epochs at batch size {settings.get('training.batch_size')} with "

@@ -2,20 +2,19 @@
 
 from typing import Any
 
-import numpy as np
-
-from ..bench.stats import summarize
+from ..bench.stats import Summary, summarize
 from .load import Study
 from .settings import flatten
-from .tables import KNOWN, Cells
+from .tables import KNOWN, Cells, within_range
 
 
 def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
     """One row per claim that the study lists.
 
     A claim is reached when its value does not lie beyond our 95 % interval (crossed: for new seeds and new images) on
-    the good side, not reached when it does. It is not comparable where a setting that it was reported under differs
-    from the study's, or where we have no interval.
+    the good side, not reached when it does. It is not comparable where our images are synthetic, where a setting that
+    it was reported under differs from the study's, or where our interval is missing or so wide (on either side by more
+    than the claim's own spread and twice the study's margin) that any value would lie in it.
 
     Keys: variant, metric, evaluation, value, spread, source, note, ours, ci_low, ci_high, n_seeds, n_images, verdict,
     why, trials; None where there is no number.
@@ -29,22 +28,31 @@ def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
             rows.append({**row, "verdict": "not comparable", "why": "there is no score of ours yet"})
             continue
         found = summarize(cell.tables[claim["metric"]].to_numpy())
-        row |= {"ours": found.mean, "ci_low": found.ci_low, "ci_high": found.ci_high, "trials": cell.trials}
-        row |= {"n_seeds": found.n_seeds, "n_images": found.n_images}
-        apart = _apart(study, claim)
-        if found.ci_low is None or found.ci_high is None or np.isnan(found.ci_low):
-            apart.append("one seed gives no interval")
-        if apart:
-            rows.append({**row, "verdict": "not comparable", "why": "; ".join(apart)})
-            continue
-        higher = KNOWN[claim["metric"]].higher_is_better
-        is_beyond = claim["value"] > found.ci_high if higher else claim["value"] < found.ci_low
-        is_within = found.ci_low <= claim["value"] <= found.ci_high
-        why = "it lies within our interval" if is_within else f"our interval lies {'below' if higher else 'above'} it"
-        if not is_within and not is_beyond:
-            why = f"our interval lies {'above' if higher else 'below'} it"
-        rows.append({**row, "verdict": "not reached" if is_beyond else "reached", "why": why})
+        row |= {"ours": found.mean, "trials": cell.trials, "n_seeds": found.n_seeds, "n_images": found.n_images}
+        row["ci_low"], row["ci_high"] = within_range(found, claim["metric"])
+        rows.append({**row, **_verdict(study, claim, found)})
     return rows
+
+
+def _text(value: Any) -> str:
+    return "not set" if value is None else str(value)
+
+
+def _verdict(study: Study, claim: dict[str, Any], found: Summary) -> dict[str, str]:
+    apart = _apart(study, claim)
+    low, high, value = found.ci_low, found.ci_high, claim["value"]
+    if low is None or high is None:
+        return {"verdict": "not comparable", "why": "; ".join([*apart, "one seed gives no interval"])}
+    is_within, reach = low <= value <= high, (high - low) / 2
+    if is_within and reach > max(claim["spread"] or 0, 2 * (study.spec.get("margin") or 0)):
+        apart.append(f"our interval is too wide to tell (± {reach:.2g})")
+    if apart:
+        return {"verdict": "not comparable", "why": "; ".join(apart)}
+    is_beyond = value > high if KNOWN[claim["metric"]].higher_is_better else value < low
+    why = "it lies within our interval" if is_within else f"our interval lies {'below' if value > high else 'above'} it"
+    if not claim["under"]:
+        why += "; it does not say under which settings it was measured"
+    return {"verdict": "not reached" if is_beyond else "reached", "why": why}
 
 
 def _apart(study: Study, claim: dict[str, Any]) -> list[str]:
@@ -54,8 +62,9 @@ def _apart(study: Study, claim: dict[str, Any]) -> list[str]:
     members = (known.get("ensemble") or {}).get("members", [])
     for name in members[:1] or [claim["variant"]]:  # an ensemble is trained as its members are
         ours |= flatten(study.spec["variants"][name].get("settings", {}))
-    return [
-        f"{key.rpartition('.')[2]} {ours.get(key)} here, {value} there"
+    synthetic = ["our images are synthetic"] if ours["dataset"] == "synthetic" else []
+    return synthetic + [
+        f"{key.rpartition('.')[2]} {_text(ours.get(key))} here, {value} there"
         for key, value in claim.get("under", {}).items()
         if ours.get(key) != value
     ]

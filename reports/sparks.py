@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..bench.stats import summarize
-from .tables import Cells
+from .tables import Cells, within_range
 
 WIDTH, EDGE = 120, 5  # of the drawing, in its own units
 
@@ -17,10 +17,12 @@ def sparks(cells: Cells, evaluation: str, metric: str) -> dict[str, Any] | None:
     if not here:
         return None
     found = {
-        variant: (table.mean(axis="columns").to_numpy(), summarize(table.to_numpy())) for variant, table in here.items()
+        variant: (table.mean(axis="columns").to_numpy(), summary.mean, within_range(summary, metric))
+        for variant, table in here.items()
+        for summary in [summarize(table.to_numpy())]
     }
-    values = [*np.concatenate([means for means, _ in found.values()])]
-    values += [each for _, summary in found.values() for each in (summary.ci_low, summary.ci_high) if each is not None]
+    values = [*np.concatenate([means for means, *_ in found.values()])]
+    values += [each for *_, ends in found.values() for each in ends if each is not None]
     low, high = float(min(values)), float(max(values))
 
     def place(value: float) -> float:
@@ -28,14 +30,13 @@ def sparks(cells: Cells, evaluation: str, metric: str) -> dict[str, Any] | None:
         return round(EDGE + share * (WIDTH - 2 * EDGE), 1)
 
     rows: dict[str, Any] = {}
-    for variant, (means, summary) in found.items():
-        has_interval = summary.ci_low is not None and summary.ci_high is not None
+    for variant, (means, mean, (first, last)) in found.items():
+        text = f"mean {mean:.3f}, seeds {', '.join(f'{each:.3f}' for each in means)}"
         rows[variant] = {
-            "mean": place(summary.mean),
-            "low": place(summary.ci_low) if summary.ci_low is not None else None,
-            "high": place(summary.ci_high) if summary.ci_high is not None else None,
-            "seeds": [place(float(mean)) for mean in means],
-            "text": f"mean {summary.mean:.3f}, seeds {', '.join(f'{mean:.3f}' for mean in means)}"
-            + (f", 95 % CI {summary.ci_low:.3f} to {summary.ci_high:.3f}" if has_interval else ""),
+            "mean": place(mean),
+            "low": None if first is None else place(first),
+            "high": None if last is None else place(last),
+            "seeds": [place(float(each)) for each in means],
+            "text": text if first is None else f"{text}, 95 % CI {first:.3f} to {last:.3f}",
         }
     return {"low": low, "high": high, "rows": rows}

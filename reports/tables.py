@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
-from ..bench.stats import summarize
+from ..bench.stats import Summary, summarize
 from .load import Study
 from .settings import flatten
 
@@ -83,8 +83,7 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
             row[f"{metric}_mean"] = summary.mean
             row[f"{metric}_sd_seeds"] = summary.sd_seeds
             row[f"{metric}_sd_images"] = summary.sd_images
-            ends = np.array([summary.ci_low, summary.ci_high], dtype=np.float64)  # NaN where there is no interval
-            row[f"{metric}_ci_low"], row[f"{metric}_ci_high"] = ends.clip(0, np.inf if KNOWN[metric].unit else 1)
+            row[f"{metric}_ci_low"], row[f"{metric}_ci_high"] = within_range(summary, metric)
         shared: Any = cell.scores[cell.scores["image"].isin(list(cell.tables[study.spec["primary"]]))]
         matrices = [pooled({name: seed[name].to_numpy() for name in COUNTS}) for _, seed in shared.groupby("seed")]
         for metric in ("dice", "iou"):
@@ -96,6 +95,14 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
         row["trials"] = cell.trials
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def within_range(summary: Summary, metric: str) -> tuple[float | None, float | None]:
+    """The interval, cut where the metric's range ends."""
+    if summary.ci_low is None or summary.ci_high is None:
+        return None, None
+    top = np.inf if KNOWN[metric].unit else 1.0
+    return float(np.clip(summary.ci_low, 0, top)), float(np.clip(summary.ci_high, 0, top))
 
 
 def differing_settings(study: Study) -> dict[str, dict[str, Any]]:

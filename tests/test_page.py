@@ -79,18 +79,43 @@ def test_a_published_number_is_set_against_our_interval(store: Path) -> None:
     assert ours.ci_low is not None
     assert ours.ci_high is not None
     assert hd95.ci_low is not None
+    wide = (ours.ci_high - ours.ci_low) / 2
+    under = {"size": 128}
 
-    assert verdict(store, value=ours.mean) == ("reached", "it lies within our interval")
-    assert verdict(store, value=ours.ci_low - 0.01) == ("reached", "our interval lies above it")
-    assert verdict(store, value=ours.ci_high + 0.01) == ("not reached", "our interval lies below it")
-    assert verdict(store, metric="hd95", value=hd95.ci_low - 0.1) == ("not reached", "our interval lies above it")
+    def said(value: float, **changes: Any) -> tuple[str, str]:
+        return verdict(store, **{"value": value, "under": under, "spread": wide + 0.001} | changes)
+
+    assert said(ours.mean) == ("reached", "it lies within our interval")
+    assert said(ours.ci_low - 0.01) == ("reached", "our interval lies above it")
+    assert said(ours.ci_high + 0.01) == ("not reached", "our interval lies below it")
+    assert said(hd95.ci_low - 0.1, metric="hd95") == ("not reached", "our interval lies above it")
+    assert said(ours.mean, under={})[1].endswith("; it does not say under which settings it was measured")
+    assert said(ours.mean, spread=None)[0] == ("reached" if wide <= 0.02 else "not comparable")
+
+
+def test_an_interval_that_any_value_would_lie_in_says_nothing(store: Path) -> None:
+    (study,) = load_studies([store])
+    study.spec["claims"], study.spec["margin"] = [CLAIM | {"spread": 0.001, "value": 0.85}], 0.0
+    known = cells(study, study.scores)
+    table = known["clean", "medlitenet"].tables["dice"]
+    table.iloc[0] = 0.1
+
+    (row,) = published_rows(study, known)
+
+    assert row["verdict"] == "not comparable"
+    assert row["why"].startswith("our interval is too wide to tell (±")
+    assert (row["ci_low"], row["ci_high"]) == (0, 1)
 
 
 def test_what_was_measured_otherwise_is_not_comparable(store: Path) -> None:
-    assert verdict(store, under={"size": 256, "training.epochs": 12}) == ("not comparable", "size 128 here, 256 there")
-    assert verdict(store, under={"dataset": "ph2"})[1] == "dataset isic2018 here, ph2 there"
+    apart = {"size": 256, "training.epochs": 12}
+
+    assert verdict(store, value=0.1, under=apart) == ("not comparable", "size 128 here, 256 there")
+    assert verdict(store, value=0.1, under={"dataset": "ph2"})[1] == "dataset isic2018 here, ph2 there"
     assert verdict(store, evaluation="nowhere") == ("not comparable", "there is no score of ours yet")
-    assert verdict(store, variant="ensemble", under={"training.epochs": 300})[1] == "epochs 12 here, 300 there"
+    assert (
+        verdict(store, value=0.1, variant="ensemble", under={"training.epochs": 300})[1] == "epochs 12 here, 300 there"
+    )
 
 
 def test_with_one_seed_a_published_number_is_not_comparable(tmp_path: Path) -> None:
