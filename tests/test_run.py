@@ -267,6 +267,25 @@ def test_a_process_that_is_killed_fails_alone(tmp_path: Path, monkeypatch: pytes
     assert [is_sealed(folder) for folder in (tmp_path / "runs" / "trials").iterdir()] == [True]
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "baa", "--jobs", "0"], "error: Invalid value for '--jobs'"),
+        (["nosuch"], "error: No such command 'nosuch'"),
+        (["run", "baa", "--slurm", "partition=x"], "add --executor ray or slurm"),
+    ],
+)
+def test_every_mistake_is_one_line(tmp_path: Path, words: list[str], message: str) -> None:
+    command = [sys.executable, "-m", "medbench.bench", *words]
+
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
 def test_a_dry_run_of_a_model_that_breaks_still_prints_the_plan(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
