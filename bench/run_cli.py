@@ -114,7 +114,8 @@ def run(
             annotate(planned, Store(store), sets)
     jobs = min(jobs, len(todo) or jobs)
     threads = threads_for(jobs) if executor == ExecutorName.LOCAL else cpus
-    place = Place(_shared(store), sets.data and _shared(sets.data), _shared(cache), threads, workers)
+    # Absolute, so that processes elsewhere find them.
+    place = Place(store.absolute(), sets.data and sets.data.absolute(), cache.absolute(), threads, workers)
     record = planned.record
     n_images = record["n_images"]
     terminal.print(
@@ -137,11 +138,6 @@ def run(
         terminal.print(f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}")
         raise typer.Exit(1)
     terminal.print(f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}")
-
-
-def _shared(folder: Path) -> Path:
-    """As processes elsewhere can find it."""
-    return folder.absolute()
 
 
 def _executor(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..models.catalog import build_model
 from .errors import MedbenchError
+from .latency import clock_of
 from .provenance import device_name
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -89,7 +90,7 @@ def time_side_by_side(
         image = torch.rand(batch, 3, size, size, device=device, dtype=DTYPES[dtype])
         image = image.contiguous(memory_format=torch.channels_last)
         subjects = [each for name in names for each in _subjects(name, image)]
-        clock = _gpu_ms if on_gpu else _cpu_ms
+        clock = clock_of(device)
         for subject in subjects:
             _warm_up(subject, clock)
         turns = max(1, -(-passes // ROUNDS))
@@ -161,21 +162,6 @@ def _warm_up(subject: _Subject, clock: Callable[[Callable[[], None]], float]) ->
         if abs(now / before - 1) < STABLE:
             return
         before = now
-
-
-def _cpu_ms(forward: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    forward()
-    return (time.perf_counter() - started) * 1000
-
-
-def _gpu_ms(forward: Callable[[], None]) -> float:
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    forward()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end)
 
 
 def _row(subject: _Subject, subjects: Sequence[_Subject], shared: dict[str, Any]) -> dict[str, Any]:

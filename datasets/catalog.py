@@ -30,7 +30,7 @@ DATASETS: dict[str, Dataset] = {
         licence="per image: most CC-0, a part of validation and test CC BY-NC",
         citation="Codella et al. 2019, arXiv:1902.03368; Tschandl et al. 2018, doi:10.1038/sdata.2018.161",
         folder="isic2018",
-        how="`medbench data fetch isic2018` (13 GB), or unpack the Task 1 archives from "
+        how="`medbench data fetch isic2018`, or unpack the Task 1 archives from "
         "https://challenge.isic-archive.com/data/#2018 there",
     ),
     "ph2": Dataset(

@@ -80,14 +80,16 @@ def fetch(name: str, data: Path, *, parts: list[str] | None = None, show: Show =
         if part not in offered:
             raise MedbenchError(f"{name}: no part {part!r}; it has {', '.join(offered)}")
     root, new = data / name, list[Path]()
+    downloads = root / ".downloads"
     for archive in ARCHIVES[name]:
         if (parts and archive.part not in parts) or (root / archive.name.split(".")[0]).exists():
             continue
-        path = download(archive, root / ".downloads", show)
+        path = download(archive, downloads, show)
         new.append(
             unpack(path, root, lambda done, total, archive=archive: show(f"unpacking {archive.name}", done, total))
         )
         path.unlink()
+        downloads.rmdir()
     return new
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .settings import flatten
+from .settings import flatten, told
 
 Spec = dict[str, Any]
 OF_NO_MATTER = {"question", "profile", "medbench", "claims", "spec", "variants"}  # of which only the settings count
@@ -30,8 +30,8 @@ def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spe
         own = own if own not in taken else f"{own}-{len(apart) + 1}"
         listed = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
         apart.append((own, spec, (f"Not joined with {name} of {first_store.resolve().name}: {listed}.",)))
-    told = tuple(f"{own} is reported by itself. {why}" for own, _, (why,) in apart)
-    return [(name, whole, told), *apart]
+    said = tuple(f"{own} is reported by itself. {why}" for own, _, (why,) in apart)
+    return [(name, whole, said), *apart]
 
 
 def _differences(a: Spec, b: Spec) -> list[str]:
@@ -42,7 +42,7 @@ def _differences(a: Spec, b: Spec) -> list[str]:
             into |= flatten(spec["variants"][variant].get("settings", {}), f"{variant}: ")
     keys = dict.fromkeys([*flat[0], *flat[1]])
     found = [
-        f"{key} {flat[1].get(key)} here, {flat[0].get(key)} there"
+        f"{key} {told(flat[1].get(key))} here, {told(flat[0].get(key))} there"
         for key in keys
         if flat[0].get(key) != flat[1].get(key)
     ]

@@ -317,7 +317,6 @@ def _render(contexts: list[dict[str, Any]], room: Room, digest: str, refresh: in
         "signed": notes.signed,
         "p": notes.p_text,
         "digits": notes.digits_of,
-        "thousands": lambda value: "–" if value is None else f"{value:,.0f}".replace(",", "\N{THIN SPACE}"),
         "rounded": lambda value: f"{value:.2f}" if isinstance(value, float) else str(value),
         "seconds": lambda value: "–" if value is None else f"{value:.1f}" if value < 10 else f"{value:.0f}",
         "setting": lambda value: (

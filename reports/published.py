@@ -4,7 +4,7 @@ from typing import Any
 
 from ..bench.stats import Summary, summarize
 from .load import Study
-from .settings import flatten
+from .settings import flatten, told
 from .tables import KNOWN, Cells, within_range
 
 
@@ -34,10 +34,6 @@ def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
     return rows
 
 
-def _text(value: Any) -> str:
-    return "not set" if value is None else str(value)
-
-
 def _verdict(study: Study, claim: dict[str, Any], found: Summary) -> dict[str, str]:
     apart = _apart(study, claim)
     low, high, value = found.ci_low, found.ci_high, claim["value"]
@@ -64,7 +60,7 @@ def _apart(study: Study, claim: dict[str, Any]) -> list[str]:
         ours |= flatten(study.spec["variants"][name].get("settings", {}))
     synthetic = ["our images are synthetic"] if ours["dataset"] == "synthetic" else []
     return synthetic + [
-        f"{key.rpartition('.')[2]} {_text(ours.get(key))} here, {value} there"
+        f"{key.rpartition('.')[2]} {told(ours.get(key))} here, {value} there"
         for key, value in claim.get("under", {}).items()
         if ours.get(key) != value
     ]

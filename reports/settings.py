@@ -4,6 +4,11 @@ import json
 from typing import Any
 
 
+def told(value: Any) -> str:
+    """A setting in a sentence."""
+    return "not set" if value is None else str(value)
+
+
 def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one with dotted keys; lists stay whole, as JSON.
 

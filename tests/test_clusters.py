@@ -195,6 +195,19 @@ def test_settings_that_slurm_does_not_know_are_refused(tmp_path: Path, settings:
         on_slurm(Resources(), tmp_path, settings, cluster="local")
 
 
+def test_a_flag_of_slurm_has_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script that submitit would hand to sbatch, which is not here."""
+    slurm = pytest.importorskip("submitit.slurm.slurm")
+    monkeypatch.setattr(slurm.SlurmExecutor, "affinity", classmethod(lambda cls: 2))
+    scheduler: Any = on_slurm(Resources(cpus=3), tmp_path, ["exclusive=true", "time=90", "partition=gpu"]).scheduler
+
+    script = slurm._make_sbatch_string("true", tmp_path, **scheduler.executor._executor.parameters)
+
+    assert {"#SBATCH --exclusive", "#SBATCH --time=90", "#SBATCH --partition=gpu", "#SBATCH --cpus-per-task=3"} <= set(
+        script.splitlines()
+    )
+
+
 def test_slurm_is_refused_where_there_is_none(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "medbench.bench", "run", "baa", "--profile", "quick", "--executor", "slurm"]
     environment = {**os.environ, "PATH": "/nowhere"}

@@ -12,6 +12,7 @@ from medbench.bench.runner import decode, run_study
 from medbench.bench.sets import Sets
 
 from .test_interrupted import ignore, place
+from .test_run import medbench
 
 STUDY = """\
 question: How long?
@@ -65,3 +66,25 @@ def test_seconds_follow_epochs_sizes_images_and_members(tmp_path: Path, monkeypa
     assert [costs.seconds[job.id] for job in jobs[-2:]] == [2 * 0.5 * n_scored] * 2
     assert jobs[1].id not in costs.seconds
     assert costs.at_work == 4000
+
+
+def test_a_dry_run_of_a_model_that_breaks_still_prints_the_plan(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    model = "{model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}"
+    path.write_text(STUDY.replace(model, "{model: 'tests.test_run:Broken'}"))
+
+    result = medbench("run", path, "--store", tmp_path / "runs", "--dry-run")
+
+    assert result.exit_code == 0
+    assert "no estimate: this model is broken" in result.output
+    assert result.output.count("to do") >= 6
+
+
+def test_a_dry_run_names_every_trial_and_writes_none(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(STUDY)
+
+    result = medbench("run", tmp_path / "mine.yaml", "--store", tmp_path / "runs", "--dry-run")
+
+    assert result.exit_code == 0
+    assert result.output.count("to do, about ") == 6
+    assert not (tmp_path / "runs" / "trials").exists()

@@ -267,46 +267,6 @@ def test_a_process_that_is_killed_fails_alone(tmp_path: Path, monkeypatch: pytes
     assert [is_sealed(folder) for folder in (tmp_path / "runs" / "trials").iterdir()] == [True]
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["run", "baa", "--jobs", "0"], "error: Invalid value for '--jobs'"),
-        (["nosuch"], "error: No such command 'nosuch'"),
-        (["run", "baa", "--slurm", "partition=x"], "add --executor ray or slurm"),
-    ],
-)
-def test_every_mistake_is_one_line(tmp_path: Path, words: list[str], message: str) -> None:
-    command = [sys.executable, "-m", "medbench.bench", *words]
-
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stdout == ""
-
-
-def test_a_dry_run_of_a_model_that_breaks_still_prints_the_plan(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(
-        STUDY.replace("{model: no_baa, options: {backbone: mobilenetv3_small_050}}", f"{{model: '{__name__}:Broken'}}")
-    )
-
-    result = medbench("run", path, "--store", tmp_path / "runs", "--dry-run")
-
-    assert result.exit_code == 0
-    assert "no estimate: this model is broken" in result.output
-    assert result.output.count("to do") >= 6
-
-
-def test_a_dry_run_names_every_trial_and_writes_none(study: Path, tmp_path: Path) -> None:
-    result = medbench("run", study, "--store", tmp_path / "runs", "--dry-run")
-
-    assert result.exit_code == 0
-    assert result.output.count("to do, about ") == 6
-    assert not (tmp_path / "runs" / "trials").exists()
-
-
 def test_folds_test_every_image_once(study: Path, tmp_path: Path) -> None:
     settings = ["dataset.split=kfold:3", "seeds=1", "training.epochs=1"]
     words = [word for setting in settings for word in ("--set", setting)]

@@ -23,7 +23,7 @@ def on_ray(resources: Resources, address: str | None = None) -> Cluster:
         MedbenchError: Ray is not installed, no cluster answers, or no node has so much to give.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A task without GPUs must not hide those of a machine that has some from nothing: it sees what it asked for.
+    # A task that asked for no GPU sees none, and trains on the CPU.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     try:
         ray = importlib.import_module("ray")

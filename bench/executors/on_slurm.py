@@ -25,7 +25,8 @@ def on_slurm(
     Args:
         resources: what one trial asks for.
         logs: a folder of the shared store for what Slurm's jobs print.
-        settings: KEY=VALUE of submitit's options without their prefix: partition=gpu, time=240 (minutes), account=...
+        settings: KEY=VALUE of submitit's options without their prefix: partition=gpu, time=240 (minutes), and
+            exclusive=true for a flag without value.
         cluster: submitit's name of the scheduler; "local" runs jobs as processes of this machine.
 
     Raises:
@@ -50,7 +51,7 @@ def on_slurm(
         key, equals, value = setting.partition("=")
         if not equals:
             raise MedbenchError(f"--slurm {setting}: say KEY=VALUE, as in partition=gpu")
-        asked[f"slurm_{key}"] = int(value) if value.isdigit() else value
+        asked[f"slurm_{key}"] = True if value == "true" else int(value) if value.isdigit() else value
     try:
         executor.update_parameters(**asked)
     except (NameError, TypeError) as error:  # how submitit says that it does not know a name

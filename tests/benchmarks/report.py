@@ -1,11 +1,12 @@
-"""What `medbench report` takes for many trainings: seconds and peak memory, of reading the scores and of everything.
+"""What `medbench report` takes for many trainings: seconds and peak memory, of reading the scores and of everything;
+besides, `medbench status`.
 
 python tests/benchmarks/report.py [VARIANTS SEEDS IMAGES]
 
 By default 10 variants x 100 seeds, each scored on 1,000 images by the protocol's twelve metrics: 12 million values. The
 store is made up: scores are drawn, trials have the files that `medbench run` writes but no weights, and the gallery
-holds no picture. Reading and reporting run in a process of their own each, so that peaks are theirs; times hold the
-start of the interpreter and its imports.
+holds no picture. Status, reading and reporting run in a process of their own each, so that peaks are theirs; times hold
+the start of the interpreter and its imports.
 """
 
 import hashlib
@@ -27,6 +28,10 @@ from medbench.bench.records import MANIFEST, short_id, write_json, write_text, w
 
 SIDE = 256  # pixels
 BETWEEN_SEEDS, BETWEEN_IMAGES, BETWEEN_VARIANTS, REST = 0.003, 0.1, 0.03, 0.04  # deviations, as in calibration.py
+STATUS = (
+    "from medbench.bench.status import statuses; from medbench.bench.store import Store; "
+    "print(len(statuses(Store(Path(sys.argv[1])))[0].done), 'done')"
+)
 LOAD = "from medbench.reports import load; print(len(load(Path(sys.argv[1]))), 'rows')"
 REPORT = "from medbench.reports import write_report; print(write_report([Path(sys.argv[1])], Path(sys.argv[2])))"
 
@@ -39,6 +44,7 @@ def main() -> None:
         started = time.perf_counter()
         fabricate(store, n_variants, n_seeds, n_images)
         print(f"made up in {time.perf_counter() - started:.1f} s")
+        measure("status", STATUS, store)
         measure("load", LOAD, store)
         measure("report", REPORT, store, out)
 
