@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .cost_cli import deployment, export, latency, models
 from .data_cli import app as data_app
 from .errors import MedbenchError
 from .run_cli import run, status, verify
@@ -15,7 +16,7 @@ from .terminal import DataOption, JsonOption, console, default_store, print_tabl
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
-for command in (run, status, verify):
+for command in (run, status, verify, latency, export, deployment, models):
     app.command()(command)
 
 
@@ -199,86 +200,6 @@ def artifacts(
     else:
         path = write_painted(read_image(Path(what)), Path(what).stem, out, kind=kind, severity=severity, seed=seed)
     typer.echo(f"written: {path}")
-
-
-@app.command()
-@told_in_one_line
-def latency(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL...", help="As in a study; the first is the reference.")],
-    size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 256,
-    batch: Annotated[str, typer.Option(help="Images a pass, several with commas.")] = "1,16",
-    dtype: Annotated[str, typer.Option(help="fp32, fp16 (GPU), bf16; several with commas.")] = "fp32",
-    passes: Annotated[int, typer.Option(min=20, help="Timed passes of each model, at least.")] = 200,
-    threads: Annotated[int, typer.Option(min=1, help="Of a CPU.")] = 1,
-    as_json: JsonOption = False,
-) -> None:
-    """Time models side by side on this machine: median, spread, throughput, and each one's ratio to the first.
-
-    The models take turns, so that whatever slows the machine down slows all of them.
-    """
-    import torch
-
-    from .timing import conditions, time_side_by_side
-    from .training import best_device, prepare
-
-    batches = [int(each) for each in batch.split(",") if each.isdigit() and int(each)]
-    if len(batches) < len(batch.split(",")):
-        raise MedbenchError(f"--batch {batch}: numbers of images, separated by commas, as in 1,16")
-    prepare(0, threads)
-    device = best_device()
-    before = conditions(device)
-    with progress_bar("timing") as show:
-        rows = time_side_by_side(
-            names, size=size, batches=batches, dtypes=dtype.split(","), device=device, passes=passes, on_round=show
-        )
-    found = {"torch": torch.__version__, "before": before, "after": conditions(device), "rows": rows}
-    if as_json:
-        typer.echo(json.dumps(found, indent=1))
-        return
-    cells = [
-        (
-            row["model"],
-            row["runtime"].removeprefix("torch "),
-            f"{row['dtype']}, {row['batch']}",
-            f"{row['median_ms']:.2f}",
-            f"{row['p5_ms']:.2f} to {row['p95_ms']:.2f}",
-            f"{row['paused_ms']:.2f}",
-            f"{row['images_per_second']:.1f}",
-            "–" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}",
-            "1"
-            if row["ratio_low"] is None
-            else f"{row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]",
-        )
-        for row in rows
-    ]
-    header = ("model", "runtime", "type, batch", "ms", "p5 to p95", "paused", "images/s", "peak MB", "ratio")
-    print_table(header, cells, right=(3, 4, 5, 6, 7))
-    first = rows[0]
-    typer.echo(
-        f"{first['device']}, torch {torch.__version__}, {size}x{size}, channels last, random weights; {first['n']} "
-        f"passes each, interleaved; ratio to {names[0]} with its 95 % interval over rounds; paused: after 50 ms of rest"
-    )
-    for when in ("before", "after"):
-        if found[when]:
-            typer.echo(f"GPU {when}: {', '.join(f'{key} {value}' for key, value in found[when].items())}")
-
-
-@app.command()
-@told_in_one_line
-def models(as_json: JsonOption = False) -> None:
-    """List the models that medbench brings: parameters, multiply-accumulates at 256x256, and what each is for."""
-    from ..models.catalog import describe_models
-
-    rows = describe_models()
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    cells = [
-        (row["name"], f"{row['parameters'] / 1e6:.2f} M", f"{row['macs'] / 1e9:.2f} G", row["description"])
-        for row in rows
-    ]
-    print_table(("name", "parameters", "MACs at 256", "what it is"), cells, right=(1, 2))
-    typer.echo("Besides: smp:Architecture/encoder (segmentation-models-pytorch) and package.module:Class of your own.")
 
 
 @app.command()

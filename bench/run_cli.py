@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .errors import MedbenchError, first_line
-from .terminal import DataOption, JsonOption, console, default_store, progress_bar, told_in_one_line
+from .terminal import DataOption, JsonOption, StoreOption, console, default_store, progress_bar, told_in_one_line
 
 if TYPE_CHECKING:
     from .executors import Execute, Resources
     from .planning import Job
     from .sets import Sets
-
-StoreOption = Annotated[Path, typer.Option(envvar="MEDBENCH_STORE", help="The store of finished trials.")]
 
 
 class ExecutorName(StrEnum):
@@ -230,10 +228,11 @@ def verify(
 
     opened, terminal = Store(_existing(store)), console()
     if rerun:
+        trial = opened.trial_named(rerun)
         with View(terminal, 1) as view:
             place = Place(opened.root, data_folder(data), cache_folder(), threads_for(1), 0)
-            lines = again(opened, rerun, place, view)
-        terminal.print("\n".join(lines) or f"{rerun}: identical: history, weights and scores")
+            lines = again(opened, trial, place, view)
+        terminal.print("\n".join(lines) or f"{trial}: identical: history, weights and scores")
         raise typer.Exit(1 if lines else 0)
     n_damaged, n_folders = 0, len(finished_folders(opened))
     with progress_bar("reading") as show:

@@ -1,5 +1,6 @@
 """The store: the folder of finished trials and their evaluations. Train once, evaluate many times."""
 
+import glob
 import shutil
 import tempfile
 from collections.abc import Generator, Mapping
@@ -58,6 +59,20 @@ class Store:
     def latency(self, trial: str, machine: str) -> Path:
         """The timing table of a trial on a machine."""
         return self.trial(trial) / "latency" / f"{machine}.json"
+
+    def deployment(self, study: str, machine: str) -> Path:
+        """What a study's models cost and lose in other runtimes on a machine."""
+        return self.root / "deployment" / study / f"{machine}.json"
+
+    def trial_named(self, text: str) -> str:
+        """The id of the finished trial whose id begins so; MedbenchError where none does, or several do."""
+        found = [
+            path.name for path in (self.root / "trials").glob(f"{glob.escape(text)}*") if self.has_trial(path.name)
+        ]
+        if len(found) != 1:
+            several = f"{len(found)} trials begin so" if found else "no finished trial begins so"
+            raise MedbenchError(f"{self.root}: {several}: {text!r}; `medbench report` and trials/ show the ids")
+        return found[0]
 
     def gallery(self, digest: str) -> Path:
         """Small copies of the images of one test set."""

@@ -1,6 +1,7 @@
 """How commands speak: plain text, tables, a bar on standard error, and mistakes in one line."""
 
 import os
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
@@ -15,9 +16,11 @@ from rich.table import Table
 from .errors import MedbenchError
 
 P = ParamSpec("P")
+PIPED_WIDTH = 160  # a file has no edge to fold lines at
 DataOption = Annotated[
     Path | None, typer.Option(help="Folder with isic2018/, ph2/, ham10000/ and weights/; or set MEDBENCH_DATA.")
 ]
+StoreOption = Annotated[Path, typer.Option(envvar="MEDBENCH_STORE", help="The store of finished trials.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -73,4 +76,4 @@ def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]], right: tup
         table.add_column(title, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table, highlight=False)
+    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table, highlight=False)

@@ -62,15 +62,13 @@ def rerun(store: Store, trial: str, place: Place, listen: Listen) -> list[str]:
 
     Args:
         store: where the trial is.
-        trial: its id.
+        trial: the id of a finished one.
         place: where data and cache are, and the share of the machine; its store is not touched.
         listen: hears of the progress.
 
     Raises:
-        MedbenchError: there is no such trial, it is an ensemble, or its data are not to be had.
+        MedbenchError: it is an ensemble, or its data are not to be had.
     """
-    if not store.has_trial(trial):
-        raise MedbenchError(f"{store.root}: no finished trial {trial}")
     config = store.config(trial)
     if "ensemble" in config:
         members = ", ".join(config["ensemble"]["members"].values())

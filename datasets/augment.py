@@ -34,8 +34,7 @@ class Augmentation:
     def __init__(self, recipe: Mapping[str, Any], size: int) -> None:
         self._artifacts = recipe.get("artifacts")
         mirrored = cv2.BORDER_REFLECT_101
-        sigma = max(1.0, recipe["elastic_sigma"] * size)
-        smoothed_deviation = 1 / (2 * np.sqrt(3 * np.pi) * sigma)  # of uniform noise in [-1, 1] after the Gaussian
+        sigma, strength = elastic(recipe, size)
         self._compose = A.Compose(
             [
                 A.HorizontalFlip(p=recipe["flip"]),
@@ -49,7 +48,7 @@ class Augmentation:
                     border_mode=mirrored,
                 ),
                 A.ElasticTransform(
-                    alpha=recipe["elastic_shift"] * size / smoothed_deviation,
+                    alpha=strength,
                     noise_distribution="uniform",  # its Gaussian noise is scaled by its own largest value
                     sigma=sigma,
                     p=recipe["elastic"],
@@ -81,6 +80,14 @@ class Augmentation:
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         changed = self._compose(image=image, mask=mask)
         return changed["image"], changed["mask"]
+
+
+def elastic(recipe: Mapping[str, Any], size: int) -> tuple[float, float]:
+    """Of an elastic deformation of images of `size` pixels: sigma of the Gaussian that smooths uniform noise in [-1, 1]
+    and what to multiply by afterwards, so that displacements have the recipe's standard deviation; both in pixels."""
+    sigma = max(1.0, recipe["elastic_sigma"] * size)
+    smoothed_deviation = 1 / (2 * np.sqrt(3 * np.pi) * sigma)
+    return sigma, recipe["elastic_shift"] * size / smoothed_deviation
 
 
 def _painted(image: NDArray[np.uint8], kinds: Sequence[str], name: str) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from torch import nn
 
 from ..bench.errors import MedbenchError, UnknownNameError, first_line
 from ..bench.records import file_digest
-from .counting import count_macs, count_parameters
+from .counting import count_activation_bytes, count_macs, count_parameters, count_weight_bytes
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import MEMBERS, Ensemble
 from .medlitenet import MedLiteNet
@@ -161,15 +161,30 @@ def _build_own(name: str, options: dict[str, Any], encoder_weights: str) -> Buil
     return Built(_call(name, partial(build, **options)), code_digest=file_digest(Path(source)) if source else None)
 
 
-def describe_models() -> list[dict[str, Any]]:
-    """Name, parameters, MACs of one 256x256 image, and purpose of every model that medbench itself brings."""
-
-    def row(name: str, build: Callable[[], nn.Module], description: str) -> dict[str, Any]:
-        parameters = count_parameters(build())
-        return {"name": name, "parameters": parameters, "macs": count_macs(build), "description": description}
-
-    def ensemble() -> nn.Module:
+def untrained_model(name: str) -> nn.Module:
+    """The model of that name with random weights, `ensemble` included, whose members are those of `MEMBERS`."""
+    if name == "ensemble":
         return Ensemble([build_model(member).model for member in MEMBERS], [1.0] * len(MEMBERS))
+    return build_model(name).model
 
-    rows = [row(name, lambda name=name: build_model(name).model, each.description) for name, each in VARIANTS.items()]
-    return [*rows, row("ensemble", ensemble, f"weighted mean of {', '.join(MEMBERS)}")]
+
+def describe_models() -> list[dict[str, Any]]:
+    """Name, parameters, MACs and bytes of activations of one 256x256 image, bytes of the weights, and purpose of every
+    model that medbench itself brings."""
+    purposes = {name: each.description for name, each in VARIANTS.items()}
+    purposes["ensemble"] = f"weighted mean of {', '.join(MEMBERS)}"
+    return [
+        {"name": name, **cost(lambda name=name: untrained_model(name)), "description": purposes[name]}
+        for name in purposes
+    ]
+
+
+def cost(build: Callable[[], nn.Module], size: int = 256) -> dict[str, int]:
+    """Parameters, MACs, bytes of weights and of activations of one image of size x size pixels."""
+    model = build()
+    return {
+        "parameters": count_parameters(model),
+        "macs": count_macs(build, size),
+        "weight_bytes": count_weight_bytes(model),
+        "activation_bytes": count_activation_bytes(build, size),
+    }

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import timm
-import torch.nn.functional as F
 from segmentation_models_pytorch.base.modules import SCSEModule
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPP
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import Tensor, nn
 
-from .blocks import BoundaryAwareAttention, ConvBlock, LocalGlobalBlock
+from .blocks import BoundaryAwareAttention, ConvBlock, LocalGlobalBlock, UpsampleTwice
 
 STRIDE = 32
 
@@ -63,8 +62,8 @@ class MedLiteNet(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder: Any = timm.create_model(backbone, features_only=True, pretrained=False)
-        channels = self.encoder.feature_info.channels()
-        if self.encoder.feature_info.reduction()[-1] != STRIDE:
+        channels, strides = self.encoder.feature_info.channels(), self.encoder.feature_info.reduction()
+        if strides[-1] != STRIDE:
             raise ValueError(f"backbone {backbone!r} does not end at stride {STRIDE}; choose one that does")
         self.local_global = LocalGlobalBlock(
             channels[-1],
@@ -85,6 +84,9 @@ class MedLiteNet(nn.Module):
         self.decoder = nn.ModuleList(UnetDecoderBlock(inputs[i], skips[i], widths[i]) for i in range(len(skips)))
         self.edge = BoundaryAwareAttention(widths[-1]) if boundary_attention else nn.Identity()
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.to_input_size = (
+            UpsampleTwice() if strides[0] == 2 else nn.Upsample(scale_factor=strides[0], mode="bilinear")
+        )
 
     def forward(self, image_bchw: Tensor) -> Tensor:
         """Logits (B, 1, H, W) of images (B, 3, H, W); H and W multiples of 32, else ValueError."""
@@ -96,5 +98,4 @@ class MedLiteNet(nn.Module):
         x = self.scse(self.aspp(self.boundary(self.local_global(x))))
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             x = block(x, *skip.shape[-2:], skip_connection=skip)
-        logits = self.head(self.edge(x))
-        return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
+        return self.to_input_size(self.head(self.edge(x)))

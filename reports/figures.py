@@ -16,7 +16,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from ..bench.stats import Ranks
 from .calibration import Sums
@@ -26,6 +26,7 @@ from .tables import KNOWN, wording
 PALETTE = ("#0d3e73", "#b54327", "#319a78", "#8a5cb7", "#b48304", "#a63873", "#437c8d", "#797f44")
 INK, RULE, PAPER = "#010203", "#040506", "#070809"
 WIDTH = 9.5  # inches; the page scales it
+MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "o"}  # by number format; integers are hollow
 LIKE = 1.3  # costs within this factor of each other are drawn on an axis that is wider than they are apart
 
 STYLE: Any = {
@@ -127,17 +128,22 @@ def distribution(scores: pd.DataFrame, variants: Sequence[str], metric: str, nam
 
 
 def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str | None:
-    """The primary metric against parameters and, where timed, latency; bars are 95 % CI, filled points lie on the
-    Pareto front, which is dashed. None without any cost.
+    """The primary metric against parameters and, where measured, latency and energy; bars are 95 % CI, filled points
+    lie on the Pareto front, which is dashed. None without any cost.
 
     Args:
-        rows: one row a variant: variant, <metric>_mean, <metric>_ci_low, <metric>_ci_high, parameters, latency_ms.
+        rows: one row a variant: variant, <metric>_mean, <metric>_ci_low, <metric>_ci_high, parameters, latency_ms,
+            joules.
         variants: every variant of the study in order.
         metric: the primary metric.
         name: unique in the page.
     """
-    costs = {"parameters": "parameters (millions, log)", "latency_ms": "latency (ms an image, log)"}
-    shown = [column for column in costs if len(rows.dropna(subset=[column])) > 1]
+    costs = {
+        "parameters": "parameters (millions, log)",
+        "latency_ms": "latency (ms an image, log)",
+        "joules": "energy (J an image, log)",
+    }
+    shown = [column for column in costs if column in rows and len(rows.dropna(subset=[column])) > 1]
     if not shown:
         return None
     with _drawing(1, len(shown), 3.1) as (figure, axes):
@@ -248,6 +254,48 @@ def forest(rows: pd.DataFrame, variants: Sequence[str], metric: str, margin: flo
         axis.set_xlabel(f"difference in {KNOWN[metric].label} to the baseline ({wording(metric)})")
         axis.grid(visible=False, axis="y")
         return _svg(figure, name, f"Differences in {KNOWN[metric].label} to the baseline with 95 % CI")
+
+
+def latencies(rows: Sequence[dict[str, Any]], variants: Sequence[str], name: str) -> str:
+    """Time of an image by runtime and variant, the fastest runtime first: medians with whiskers from the 5th to the
+    95th percentile; in each line integers are hollow, and below floating point.
+
+    Args:
+        rows: of a machine's timings, at one batch size: model, runtime, dtype, batch, median_ms, p5_ms, p95_ms.
+        variants: every variant of the study in order, which fixes the colours.
+        name: unique in the page.
+    """
+    by_runtime: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["median_ms"]):
+        by_runtime.setdefault(row["runtime"], []).append(row)
+    dtypes = sorted({row["dtype"] for row in rows}, key=list(MARKERS).index)
+    n_lines = len(by_runtime) + sum(len({row["model"] for row in group}) for group in by_runtime.values())
+    with _drawing(1, 1, 0.75 + 0.29 * n_lines) as (figure, (axis,)):
+        ticks: dict[float, str] = {}
+        y = 0.0
+        for runtime, group in by_runtime.items():
+            axis.text(0.0, y, f"  {runtime}", transform=axis.get_yaxis_transform(), va="center", weight="bold")
+            for variant in [each for each in variants if any(row["model"] == each for row in group)]:
+                y += 1
+                ticks[y] = variant
+                colour = colour_of(variants.index(variant))
+                for row in [row for row in group if row["model"] == variant]:
+                    at = y + 0.3 * (dtypes.index(row["dtype"]) - (len(dtypes) - 1) / 2)
+                    low, x, high = (row[key] / row["batch"] for key in ("p5_ms", "median_ms", "p95_ms"))
+                    axis.plot([low, high], [at, at], color=colour, linewidth=1.2)
+                    face = PAPER if row["dtype"] == "int8" else colour
+                    axis.plot(x, at, MARKERS[row["dtype"]], color=colour, markerfacecolor=face, markersize=5)
+            y += 1
+        ends = [row[key] / row["batch"] for row in rows for key in ("p5_ms", "p95_ms")]
+        low, high = min(ends) / LIKE, max(ends) * LIKE
+        axis.set(xscale="log", xlim=(low, high), ylim=(y - 0.4, -0.7), yticks=list(ticks), yticklabels=ticks.values())
+        # Ticks close enough that the narrowest axis has one.
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 30 * low else (1, 1.5, 2, 3, 5, 7)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_xlabel("time of an image (ms, log)")
+        axis.grid(visible=False, axis="y")
+        return _svg(figure, name, "Time of an image by runtime and variant")
 
 
 def severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str:

@@ -74,6 +74,8 @@ class Study:
     """The stores' folders of test images and reference masks."""
     annotations: dict[str, dict[str, Any]]
     """By evaluation, what publishers tell of the test images: see `datasets.annotations`."""
+    deployment: tuple[Path, ...]
+    """Files of what its models cost and lose in other runtimes, one a machine and store: see `deployment`."""
 
     @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
@@ -124,10 +126,21 @@ def load_studies(stores: Sequence[Path]) -> list[Study]:
                 raise MedbenchError(f"{file}: not a resolved study; write it again with `medbench run`")
             specs.setdefault(file.stem, []).append((store, spec))
     files = Files(stores)
-    return [_load_study(*each, files) for name, found in sorted(specs.items()) for each in joined(name, found)]
+    return [
+        _load_study(*each, files, [path for store in stores for path in _deployment(store, name)])
+        for name, found in sorted(specs.items())
+        for each in joined(name, found)
+    ]
 
 
-def _load_study(name: str, spec: dict[str, Any], apart: tuple[str, ...], files: Files) -> Study:
+def _deployment(store: Path, name: str) -> list[Path]:
+    """The store's files of a study that goes by this name in the store."""
+    return sorted((store / "deployment" / name).glob("*.json"))
+
+
+def _load_study(
+    name: str, spec: dict[str, Any], apart: tuple[str, ...], files: Files, deployment: Sequence[Path]
+) -> Study:
     trials: list[Trial] = []
     missing: list[str] = []
     planned = [(variant, entry) for variant, known in spec["variants"].items() for entry in known["trials"]]
@@ -172,6 +185,7 @@ def _load_study(name: str, spec: dict[str, Any], apart: tuple[str, ...], files: 
         apart=apart,
         gallery=tuple(store / "gallery" for store in files.stores),
         annotations=_annotations(trials, files.stores),
+        deployment=tuple(deployment),
     )
 
 

@@ -23,6 +23,7 @@ from . import figures, findings, notes, prose, tables
 from .agreement import agreement_table, by_tools
 from .calibration import Sums, calibration_table, reliability_sums
 from .comparisons import comparisons_table
+from .deployment import Machine, energy, load_machines, sentences, single
 from .explorer import Room, explorer
 from .failures import failure_pictures, failures_table
 from .gallery import Picture, disagreements, pictures
@@ -64,7 +65,10 @@ def write_report(stores: Sequence[Path], out: Path, *, all_images: bool = False,
         }
         ranks = ranks_of(study, cells)
         shown, failed, apart = pictures(study, scores), failure_pictures(study, scores), disagreements(study, scores)
+        machines, left_out = load_machines(study)
         facts = _facts(study, scores, variants, comparisons)
+        facts["warnings"] += left_out
+        facts["deployment"] = [each | {"sentences": sentences(study, each)} for each in machines]
         facts |= {name: tables.records(table) for name, table in evidence.items()}
         relative = relative_robustness(evidence["robustness"])
         facts["relative_robustness"] = dict(zip(map(str, relative.index), tables.records(relative), strict=True))
@@ -83,7 +87,7 @@ def write_report(stores: Sequence[Path], out: Path, *, all_images: bool = False,
         facts["ranking"] = _ranking(facts)
         facts["under_artifacts"], facts["elsewhere"] = findings.under_artifacts(facts), findings.elsewhere(facts)
         anchor = anchor_of(study.name)
-        drawn = _figures(study, scores, variants, comparisons, evidence, sums, ranks, anchor)
+        drawn = _figures(study, scores, variants, comparisons, evidence, sums, ranks, machines, anchor)
         found = explorer(study, scores, room)
         contexts.append(
             {
@@ -102,10 +106,11 @@ def write_report(stores: Sequence[Path], out: Path, *, all_images: bool = False,
                     "Methods": prose.methods(facts),
                     "BibTeX": prose.bibtex(facts),
                 },
+                "energy_at": energy(machines)[0],
                 "contents": _contents(facts, drawn, bool(shown)),
             }
         )
-        write_tables(out / "tables", study, variants, comparisons, evidence, scores)
+        write_tables(out / "tables", study, variants, comparisons, evidence, scores, machines)
         for name, svg in drawn.items():
             write_text(out / "figures" / f"{study.name}-{name}.svg", figures.standalone(str(svg)))
     write_json(out / "report.json", {"studies": [context["facts"] for context in contexts]})
@@ -142,6 +147,7 @@ def _contents(facts: dict[str, Any], drawn: dict[str, Markup], has_pictures: boo
         "variants": ("Variants", True),
         "comparisons": ("Comparisons", True),
         "cost": ("Cost", "cost" in drawn),
+        "deployment": ("Deployment", facts["deployment"]),
         "training": ("Training", "curves" in drawn),
         "images": ("From image to image", "distribution" in drawn),
         "robustness": ("Robustness", facts["robustness"]),
@@ -245,9 +251,11 @@ def _figures(
     evidence: dict[str, pd.DataFrame],
     sums: Sums,
     ranks: Ranks | None,
+    machines: Sequence[Machine],
     anchor: str,
 ) -> dict[str, Markup]:
-    """The figures that the store has data for: curves, distribution, cost, severity, reliability, ranks, forest."""
+    """The figures that the store has data for: curves, distribution, cost, severity, reliability, ranks, forest, and
+    deployment-1, ... of each machine."""
     names, primary, first = list(study.spec["variants"]), study.spec["primary"], study.spec["evaluations"][0]
     drawn: dict[str, str | None] = {}
     histories = [t.history.assign(variant=t.variant, trial=t.id) for t in study.trials if t.history is not None]
@@ -260,7 +268,11 @@ def _figures(
         drawn["distribution"] = figures.distribution(images, names, primary, f"{anchor}-distribution")
     if len(variants):
         rows: Any = variants[variants["evaluation"] == first]
+        rows = rows.assign(joules=rows["variant"].map(energy(machines)[1]))
         drawn["cost"] = figures.cost(rows, names, primary, f"{anchor}-cost")
+    for position, machine in enumerate(machines, start=1):
+        key = f"deployment-{position}"
+        drawn[key] = figures.latencies(single(machine), names, f"{anchor}-{key}")
     if len(evidence["robustness"]):
         drawn["severity"] = figures.severity(evidence["robustness"], names, primary, f"{anchor}-severity")
     if sums:

@@ -8,7 +8,13 @@ from ..bench.records import MANIFEST
 from .page import write_report
 
 LOOK_EVERY_S = 5.0
-PATTERNS = ("studies/*.yaml", f"trials/*/{MANIFEST}", f"trials/*/evaluations/*/{MANIFEST}", "trials/*/latency/*.json")
+PATTERNS = (
+    "studies/*.yaml",
+    f"trials/*/{MANIFEST}",
+    f"trials/*/evaluations/*/{MANIFEST}",
+    "trials/*/latency/*.json",
+    "deployment/*/*.json",
+)
 
 
 def watched(

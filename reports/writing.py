@@ -1,6 +1,6 @@
 """The tables of a report as files: all numbers as CSV or parquet, an excerpt for print as LaTeX."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..bench.records import write_bytes, write_text
 from . import notes
+from .deployment import Machine, excerpt, scores_table, timings_table
 from .load import Study
 from .tables import records
 
@@ -22,15 +23,22 @@ def write_tables(
     comparisons: pd.DataFrame,
     evidence: Mapping[str, pd.DataFrame],
     scores: pd.DataFrame,
+    machines: Sequence[Machine],
 ) -> None:
     """Writes <study>-{variants,comparisons}.csv with every metric and an excerpt for print as LaTeX (.tex, booktabs),
-    <study>-per-image.parquet with every score, and of `evidence` what is not empty as <study>-<name>.csv."""
+    <study>-per-image.parquet with every score, and of `evidence` what is not empty as <study>-<name>.csv. Where the
+    study's models were measured on machines: <study>-deployment.csv with every timing and its excerpt, and
+    <study>-deployment-scores.csv."""
     stem = folder / study.name
     _write(variants, f"{stem}-variants", _variants_excerpt(variants, study.spec["primary"]))
     _write(comparisons, f"{stem}-comparisons", _comparisons_excerpt(comparisons, study.spec["primary"]))
     for name, table in evidence.items():
         if len(table):
             write_text(Path(f"{stem}-{name}.csv"), table.to_csv(index=False))
+    if machines:
+        _write(timings_table(study, machines), f"{stem}-deployment", excerpt(study, machines))
+        if len(changed := scores_table(study, machines)):
+            write_text(Path(f"{stem}-deployment-scores.csv"), changed.to_csv(index=False))
     write_bytes(Path(f"{stem}-per-image.parquet"), scores.to_parquet(index=False, compression="zstd"))
 
 

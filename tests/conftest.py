@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from medbench.bench.cli import app
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,3 +27,27 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("MEDBENCH_STORE", raising=False)
     monkeypatch.delenv("MEDBENCH_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of two small variants and their ensemble, trained for an epoch on synthetic images; only to be read."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "small.yaml").write_text(
+        """\
+question: What does it cost?
+baseline: one
+variants:
+  one: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}
+  two: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}
+  both: {ensemble: {members: [one, two], weighting: equal}}
+dataset: {name: synthetic, images: 40, size: 64}
+encoder_weights: none
+seeds: 1
+training: {epochs: 1, batch_size: 8}
+"""
+    )
+    words = ["run", folder / "small.yaml", "--store", folder / "runs"]
+    done = CliRunner().invoke(app, list(map(str, words)), env={"MEDBENCH_CACHE": str(folder / "cache")})
+    assert done.exit_code == 0, done.output
+    return folder / "runs"

@@ -167,3 +167,56 @@ def write_evaluation(
         (working / "masks").mkdir()
         for image, prediction in zip(images, predictions, strict=True):
             Image.fromarray(prediction).save(working / "masks" / f"{image}.png")
+
+
+def deployment_of(study: dict[str, Any], /, **changes: Any) -> dict[str, Any]:
+    """What `medbench deployment` writes of a study's variants, the n-th of which takes 1 + n/10 times as long as the
+    baseline; integers cost the baseline 0.003 Dice and the others nothing that shows."""
+    variants = {name: known["trials"][0] for name, known in study["variants"].items()}
+    models: list[dict[str, Any]] = []
+    latency: list[dict[str, Any]] = []
+    scores: list[dict[str, Any]] = []
+    for n, (variant, entry) in enumerate(variants.items()):
+        model = {"variant": variant, "trial": entry["trial"], "seed": entry["seed"], "parameters": 3_200_000 - n}
+        sizes = {"macs": 510_000_000, "activation_mb": 14.4, "weights_mb": 12.9, "onnx_mb": 13.1, "int8_mb": 3.4}
+        models.append(model | sizes)
+        for dtype, times in (("fp32", (8.0, 7.5, 3.9, 3.2)), ("int8", (None, None, 2.6, 1.9))):
+            for runtime, ms in zip(("torch eager", "torch compiled", "ONNX Runtime", "OpenVINO"), times, strict=True):
+                if ms is not None:
+                    latency.append(timing_of(variant, runtime, dtype, ms * (1 + n / 10), n, ms == min(times[2:])))
+        change = (-0.003, -0.0045, -0.0016) if n == 0 else (-0.0002, -0.0009, 0.0005)
+        where = {"variant": variant, "trial": entry["trial"], "dtype": "int8", "evaluation": "clean", "n_images": 12}
+        level: dict[str, Any] = {"dice": 0.905 + change[0], "reference_dice": 0.905}
+        level |= dict(zip(("difference", "ci_low", "ci_high"), change, strict=True))
+        level["worst"] = [{"image": f"ISIC_{i:07d}", "difference": -0.02 / (1 + i)} for i in range(10)]
+        scores += [where | {"runtime": runtime} | level for runtime in ("ONNX Runtime", "OpenVINO")]
+    return {
+        "study": study["study"],
+        "baseline": study["baseline"],
+        "machine": "a processor, 1 thread",
+        "size": 128,
+        "versions": {"torch": "2.8.0", "onnxruntime": "1.22.0", "openvino": None},
+        "energy": "this processor, or virtual machine, shows no RAPL counter",
+        "calibration_images": 100,
+        "models": models,
+        "latency": latency,
+        "scores": scores,
+    } | changes
+
+
+def timing_of(model: str, runtime: str, dtype: str, ms: float, n: int, is_fastest: bool) -> dict[str, Any]:
+    """A row of timings of the n-th model; the first is what the others are divided by."""
+    ratio = dict(zip(("ratio", "ratio_low", "ratio_high"), (1 + n / 10, 0.98 + n / 10, 1.02 + n / 10), strict=True))
+    ratio = ratio if n else {"ratio": 1.0, "ratio_low": None, "ratio_high": None}
+    best = {f"best_{key}": value if is_fastest else None for key, value in ratio.items()}
+    where = {"device": "a processor, 1 thread", "threads": 1, "dtype": dtype, "batch": 1, "size": 128}
+    times = {"n": 200, "warm_up": 20, "median_ms": ms, "p5_ms": 0.95 * ms, "p95_ms": 1.3 * ms, "paused_ms": 1.2 * ms}
+    rest = {"images_per_second": 1000 / ms, "peak_mb": None, "joules": None}
+    return {"model": model, "runtime": runtime} | where | times | rest | ratio | best
+
+
+def write_deployment(store: Path, study: dict[str, Any], name: str = "0a1b2c", /, **changes: Any) -> Path:
+    """Puts such a file into the store, with changes of its parts."""
+    path = store / "deployment" / study["study"] / f"{name}.json"
+    write_json(path, deployment_of(study, **changes))
+    return path

@@ -15,7 +15,7 @@ from medbench.bench.records import write_yaml
 from medbench.reports.explorer import Room
 from medbench.reports.page import write_report
 
-from .fabricated_store import fabricate
+from .fabricated_store import fabricate, write_deployment
 from .test_page import CLAIM
 
 sync_api: Any = pytest.importorskip("playwright.sync_api")
@@ -42,6 +42,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> str:
     store = tmp_path_factory.mktemp("store")
     study = fabricate(store, n_images=40)
     write_yaml(store / "studies" / "baa.yaml", study | {"claims": [CLAIM]})
+    write_deployment(store, study)
     fabricate(store, "another", n_images=40)
     return write_report([store], store / "out").as_uri()
 

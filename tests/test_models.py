@@ -12,9 +12,9 @@ from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPP
 from torch import Tensor, nn
 
 from medbench.bench.errors import MedbenchError
-from medbench.models.blocks import BoundaryAwareAttention, GlobalBranch, LocalGlobalBlock
+from medbench.models.blocks import BoundaryAwareAttention, GlobalBranch, LocalGlobalBlock, UpsampleTwice
 from medbench.models.catalog import VARIANTS, Built, build_model, describe_models, resolve_model
-from medbench.models.counting import count_macs, count_parameters
+from medbench.models.counting import count_activation_bytes, count_macs, count_parameters
 from medbench.models.ensemble import MEMBERS, Ensemble
 from medbench.models.medlitenet import MedLiteNet
 
@@ -210,6 +210,37 @@ def test_macs_include_attention() -> None:
     assert count_macs(Attention, size=8) == 2 * 64 * 64 * 3
 
 
+def test_activations_are_counted_while_something_refers_to_them() -> None:
+    class Chain(nn.Module):
+        def __init__(self, keeps: bool) -> None:
+            super().__init__()
+            self.first, self.second, self.third = (nn.Conv2d(a, b, 1) for a, b in ((3, 8), (8, 8), (8, 1)))
+            self.keeps = keeps
+
+        def forward(self, image: Tensor) -> Tensor:
+            wide = self.first(image)
+            x = self.second(wide)
+            if not self.keeps:
+                del wide
+            return self.third(x.relu_())
+
+    by_hand = {keeps: 4 * 32 * 32 * (3 + 8 + 8 + keeps) for keeps in (False, True)}  # the image, two maps, the logits
+
+    assert {keeps: count_activation_bytes(lambda keeps=keeps: Chain(keeps), 32) for keeps in by_hand} == by_hand
+
+
+def test_a_view_is_no_second_activation() -> None:
+    assert count_activation_bytes(lambda: nn.Flatten(), 32) == 4 * 32 * 32 * 3
+
+
+def test_upsampling_twice_is_bilinear_interpolation() -> None:
+    x = torch.randn(2, 1, 7, 5)
+
+    found = UpsampleTwice()(x)
+
+    torch.testing.assert_close(found, nn.functional.interpolate(x, scale_factor=2, mode="bilinear"))
+
+
 def test_an_ensemble_is_the_weighted_mean_of_probabilities() -> None:
     members = [Tiny(), Tiny()]
     image = torch.randn(2, 3, 8, 8)
@@ -341,3 +372,5 @@ def test_the_list_of_models_names_each_with_its_cost() -> None:
     assert rows["ensemble"]["parameters"] == sum(rows[name]["parameters"] for name in MEMBERS)
     assert rows["ensemble"]["macs"] == sum(rows[name]["macs"] for name in MEMBERS)
     assert rows["medlitenet"]["macs"] > rows["no_transformer"]["macs"] > 0
+    assert rows["medlitenet"]["weight_bytes"] > 4 * rows["medlitenet"]["parameters"]  # statistics of the norms besides
+    assert rows["ensemble"]["activation_bytes"] < 2 * rows["medlitenet"]["activation_bytes"]  # one member at a time

@@ -360,7 +360,8 @@ def test_models_and_data_are_listed_as_tables_and_as_json() -> None:
     models, sets = medbench("models", "--json"), medbench("data", "list", "--json")
 
     assert {row["name"] for row in json.loads(models.stdout)} >= {"medlitenet", "no_baa", "ensemble"}
-    assert set(json.loads(models.stdout)[0]) == {"name", "parameters", "macs", "description"}
+    costs = {"parameters", "macs", "weight_bytes", "activation_bytes"}
+    assert set(json.loads(models.stdout)[0]) == {"name", "description", *costs}
     assert {row["name"] for row in json.loads(sets.stdout)} == {"isic2018", "ph2", "ham10000", "synthetic"}
     assert "medlitenet" in medbench("models").stdout
     assert "synthetic" in medbench("data", "list").stdout

@@ -1,6 +1,7 @@
 """Latency side by side: what is measured, that turns are taken, and the ratio's interval."""
 
 import json
+import os
 import time
 from typing import Any
 
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 from medbench.bench import timing
 from medbench.bench.cli import app
 from medbench.bench.errors import MedbenchError
-from medbench.bench.timing import ratio_to, time_side_by_side
+from medbench.bench.runtimes import DTYPES, RUNTIMES, Runtime, Subject
+from medbench.bench.timing import pinned, ratio_to, time_side_by_side
+from medbench.models.catalog import build_model
 
 CPU = torch.device("cpu")
 
@@ -35,9 +38,9 @@ class Slow(Sleeper):
 
 
 def timed(passes: int = 40) -> list[dict[str, Any]]:
+    subjects = [Subject("quick", Sleeper(), 32), Subject("slow", Slow(), 32)]
     Sleeper.order.clear()
-    names = [f"{__name__}:Sleeper", f"{__name__}:Slow"]
-    return time_side_by_side(names, size=32, batches=[2], dtypes=["fp32"], device=CPU, passes=passes)
+    return time_side_by_side(subjects, batches=[2], dtypes=["fp32"], runtimes=["eager"], device=CPU, passes=passes)
 
 
 @pytest.fixture(autouse=True)
@@ -87,9 +90,63 @@ def test_the_interval_is_that_of_a_t_test_of_log_ratios() -> None:
     assert (found["ratio_low"], found["ratio_high"]) == pytest.approx((np.exp(expected.low), np.exp(expected.high)))
 
 
+def test_the_fastest_runtimes_of_both_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    def after(seconds: dict[str, float]) -> Any:
+        return lambda subject, image, dtype: lambda: time.sleep(seconds[subject.name])
+
+    for name, seconds in {"a": {"quick": 0.004, "slow": 0.002}, "b": {"quick": 0.001, "slow": 0.003}}.items():
+        monkeypatch.setitem(RUNTIMES, name, Runtime(name, ("cpu",), ("fp32",), after(seconds)))
+    subjects = [Subject("quick", Sleeper(), 32), Subject("slow", Slow(), 32)]
+
+    rows = time_side_by_side(subjects, batches=[1], dtypes=["fp32"], runtimes=["a", "b"], device=CPU, passes=40)
+
+    best = {row["model"]: row for row in rows if row["best_ratio"] is not None}
+    assert {name: row["runtime"] for name, row in best.items()} == {"quick": "b", "slow": "a"}
+    assert (best["quick"]["best_ratio"], best["quick"]["best_ratio_low"]) == (1, None)
+    assert 1.4 < best["slow"]["best_ratio"] < 2.2  # 2 to 1
+    assert best["slow"]["best_ratio_low"] < best["slow"]["best_ratio"] < best["slow"]["best_ratio_high"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "dtype"),
+    [("eager", "fp32"), ("compiled", "fp32"), ("onnxruntime", "fp32"), ("openvino", "fp32"), ("eager", "bf16")],
+)
+def test_every_runtime_runs_the_model_it_is_given(runtime: str, dtype: str) -> None:
+    subject = Subject("medlitenet", build_model("medlitenet").model, 64)
+    image = torch.rand(2, 3, 64, 64)
+
+    found = RUNTIMES[runtime].prepare(subject, image.to(DTYPES[dtype]), dtype)()
+
+    with torch.no_grad():
+        wanted = subject.plain(image)
+    tolerance = 1e-4 if dtype == "fp32" else 0.03
+    torch.testing.assert_close(torch.as_tensor(found).float(), wanted, rtol=0, atol=tolerance)
+    assert {each.dtype for each in subject.fused.parameters()} == {torch.float32}  # the next runtime finds it whole
+
+
+def test_energy_is_that_of_a_pass_over_its_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    watts = 40
+    monkeypatch.setattr(timing, "meter_of", lambda device: lambda: watts * time.perf_counter())
+    monkeypatch.setattr(timing, "METERED_S", 0.2)
+
+    quick, slow = timed()
+
+    for row in (quick, slow):
+        assert row["joules"] == pytest.approx(watts * row["median_ms"] / 1000 / 2, rel=0.3)  # two images a pass
+
+
+def test_a_process_is_pinned_and_let_go() -> None:
+    before = os.sched_getaffinity(0)
+
+    with pinned(1):
+        assert os.sched_getaffinity(0) == {max(before)}
+
+    assert os.sched_getaffinity(0) == before
+
+
 def test_half_precision_is_refused_on_a_cpu_with_the_reason() -> None:
     with pytest.raises(MedbenchError, match="torch emulates it"):
-        time_side_by_side(["medlitenet"], size=32, batches=[1], dtypes=["fp16"], device=CPU)
+        time_side_by_side([], batches=[1], dtypes=["fp16"], runtimes=["eager"], device=CPU)
 
 
 def test_the_command_prints_a_row_a_model_and_type() -> None:
@@ -112,7 +169,10 @@ def test_the_command_prints_a_row_a_model_and_type() -> None:
     [
         (["nosuch"], "unknown model"),
         (["medlitenet", "--batch", "1,x"], "--batch 1,x"),
-        (["medlitenet", "--dtype", "int8"], "known are fp32, fp16, bf16"),
+        (["medlitenet", "--dtype", "int4"], "unknown --dtype 'int4'"),
+        (["medlitenet", "--dtype", "int8"], "--dtype int8: needs --runtime onnxruntime or openvino"),
+        (["medlitenet", "--runtime", "tensorrt"], "unknown runtime 'tensorrt'"),
+        (["medlitenet", "--runtime", "graph"], "--runtime graph: not on a CPU"),
     ],
 )
 def test_mistakes_are_told_in_one_line(words: list[str], message: str) -> None:

@@ -1,0 +1,257 @@
+"""The commands `medbench latency`, `export`, `deployment` and `models`: what a model costs. Heavy imports wait inside
+the commands."""
+
+import json
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import MedbenchError
+from .terminal import (
+    DataOption,
+    JsonOption,
+    StoreOption,
+    console,
+    print_table,
+    progress_bar,
+    progress_bars,
+    told_in_one_line,
+)
+
+BatchOption = Annotated[str, typer.Option(help="Images a pass, several with commas.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Of a CPU; the process is kept on as many processors.")]
+RuntimeOption = Annotated[
+    str | None,
+    typer.Option(help="eager, compiled, graph (CUDA), onnxruntime, openvino (CPU); several with commas."),
+]
+
+
+class Format(StrEnum):
+    """What a model is exported to."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+
+
+@told_in_one_line
+def latency(
+    names: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="As in a study, or ensemble; the first is the reference.")
+    ],
+    size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 256,
+    batch: BatchOption = "1,16",
+    dtype: Annotated[
+        str, typer.Option(help="fp32, fp16 (GPU), bf16, int8 (onnxruntime, openvino); several with commas.")
+    ] = "fp32",
+    runtime: RuntimeOption = None,
+    passes: Annotated[int, typer.Option(min=20, help="Timed passes of each model, at least.")] = 200,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Time models side by side on this machine: median, spread, throughput, and each one's ratio to the first.
+
+    The models take turns, so that whatever slows the machine down slows all of them. Weights are random, which costs
+    what trained ones do; batch norms are folded into convolutions.
+    """
+    import torch
+
+    from ..models.catalog import cost, untrained_model
+    from .energy import conditions, meter_of
+    from .runtimes import Subject
+    from .timing import pinned, time_side_by_side
+    from .training import best_device, prepare
+
+    batches = _numbers("--batch", batch)
+    prepare(0, threads)
+    device = best_device()
+    runtimes = runtime.split(",") if runtime else ["eager", *(["graph"] if device.type == "cuda" else [])]
+    before = conditions(device)
+    with progress_bar("timing") as show, pinned(threads):
+        rows = time_side_by_side(
+            [Subject(name, untrained_model(name), size) for name in names],
+            batches=batches,
+            dtypes=dtype.split(","),
+            runtimes=runtimes,
+            device=device,
+            passes=passes,
+            on_round=show,
+        )
+    meter = meter_of(device)
+    found: dict[str, Any] = {
+        "torch": torch.__version__,
+        "before": before,
+        "after": conditions(device),
+        "energy": meter if isinstance(meter, str) else None,
+        "models": {name: cost(lambda name=name: untrained_model(name), size) for name in names},
+        "rows": rows,
+    }
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    _tell(found, size)
+
+
+def _tell(found: dict[str, Any], size: int) -> None:
+    rows, terminal = found["rows"], console()
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "model": lambda row: row["model"],
+        "runtime": lambda row: row["runtime"],
+        "type": lambda row: row["dtype"],
+        "batch": lambda row: str(row["batch"]),
+        "ms": lambda row: f"{row['median_ms']:.2f}",
+        "p5 to p95": lambda row: f"{row['p5_ms']:.2f} to {row['p95_ms']:.2f}",
+        "paused": lambda row: f"{row['paused_ms']:.2f}",
+        "images/s": lambda row: f"{row['images_per_second']:.1f}",
+        "peak MB": lambda row: f"{row['peak_mb']:.0f}",
+        "J/image": lambda row: f"{row['joules']:.3g}",
+        "ratio": lambda row: _ratio(row, "ratio"),
+    }
+    for title, key in (("peak MB", "peak_mb"), ("J/image", "joules")):
+        if rows[0][key] is None:
+            del columns[title]
+    cells = [tuple(cell(row) for cell in columns.values()) for row in rows]
+    print_table(tuple(columns), cells, right=tuple(range(3, len(columns) - 1)))
+    first = rows[0]
+    terminal.print(
+        f"{first['device']}, torch {found['torch']}, {size}x{size}, channels last, random weights; {first['n']} passes "
+        f"each, interleaved; ratio to {first['model']} in the same runtime, with its 95 % interval over rounds; "
+        "paused: after 50 ms of rest"
+    )
+    for row in rows:
+        if row["best_ratio"] is not None and row["model"] != first["model"]:
+            terminal.print(
+                f"fastest of each, {row['dtype']}, batch {row['batch']}: {row['model']} in {row['runtime']} takes "
+                f"{_ratio(row, 'best_ratio')} of {first['model']}"
+            )
+    for name, costs in found["models"].items():
+        terminal.print(
+            f"{name}: {costs['parameters'] / 1e6:.2f} M parameters, {costs['macs'] / 1e9:.2f} G MACs, "
+            f"{costs['weight_bytes'] / 1e6:.1f} MB of weights, {costs['activation_bytes'] / 1e6:.1f} MB of activations"
+        )
+    if found["energy"]:
+        terminal.print(f"energy is not measurable here: {found['energy']}")
+    for when in ("before", "after"):
+        if found[when]:
+            terminal.print(f"GPU {when}: {', '.join(f'{key} {value}' for key, value in found[when].items())}")
+
+
+def _ratio(row: dict[str, Any], key: str) -> str:
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    return f"{row[key]:g}" if low is None else f"{row[key]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+@told_in_one_line
+def export(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, how it begins, or its folder.")],
+    to: Annotated[Format, typer.Option(help="The file's format.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="In 8-bit integers (ONNX), their ranges taken from training images.")
+    ] = False,
+    store: StoreOption = Path("runs"),
+    data: DataOption = None,
+) -> None:
+    """Write a trained model as ONNX or TorchScript, checked against torch before it is written.
+
+    Its input is `image`, float32 (batch, 3, size, size), RGB from 0 to 1, then less the mean and over the deviation
+    that stand in an ONNX file's metadata; its output `logits`, (batch, 1, size, size), above 0 where the lesion is.
+    """
+    from .deployment import calibration_of
+    from .exporting import OPSET, to_int8, to_onnx, to_torchscript
+    from .provenance import package_version
+    from .records import write_bytes
+    from .sets import Sets, cache_folder, data_folder
+    from .store import Store
+    from .trials import trained_model
+
+    if int8 and to != Format.ONNX:
+        raise MedbenchError("--int8: only with --to onnx")
+    folder = Path(trial).absolute()
+    opened = Store(folder.parent.parent if folder.is_dir() else store)
+    id = opened.trial_named(folder.name if folder.is_dir() else trial)
+    config = opened.config(id)
+    model, size = trained_model(opened, id), config["size"]
+    if to == Format.TORCHSCRIPT:
+        content = to_torchscript(model, size)
+    else:
+        notes = {"trial": id, "medbench": package_version("medbench") or ""}
+        content = to_onnx(model, size, notes)
+        if int8:
+            source = config if "train" in config else opened.config(next(iter(config["ensemble"]["members"].values())))
+            sets = Sets(data_folder(data), cache_folder())
+            content = to_int8(content, calibration_of(sets.arrays(sets.of(source), size), source["train"]))
+    write_bytes(out, content)
+    opset = f", opset {OPSET}" if to == Format.ONNX else ""
+    same = "integers: `medbench deployment` measures what they lose" if int8 else "logits as torch's to 1e-4"
+    console().print(f"{out}: {len(content) / 1e6:.1f} MB{opset}, {size}x{size}, any batch; {same}")
+
+
+@told_in_one_line
+def deployment(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY]...", help="Studies of the store; all where none is named.")
+    ] = None,
+    batch: BatchOption = "1",
+    runtime: RuntimeOption = None,
+    threads: ThreadsOption = 1,
+    store: StoreOption = Path("runs"),
+    data: DataOption = None,
+) -> None:
+    """Measure what a study's trained models cost on this processor, in torch, ONNX Runtime and OpenVINO, in single
+    precision and in 8-bit integers, and what the integers lose on its test images; for the report.
+    """
+    from .deployment import RUNTIMES, measure_deployment
+    from .sets import Sets, cache_folder, data_folder
+    from .store import Store
+    from .timing import pinned
+    from .training import prepare
+
+    opened, batches = Store(store), _numbers("--batch", batch)
+    names = studies or sorted(path.stem for path in (store / "studies").glob("*.yaml"))
+    if not names:
+        raise MedbenchError(f"{store}: no studies/ there; name the store that `medbench run --store` wrote")
+    prepare(0, threads)
+    sets = Sets(data_folder(data), cache_folder())
+    for name in names:
+        with progress_bars() as show, pinned(threads):
+            path = measure_deployment(
+                opened, name, sets, batches=batches, runtimes=runtime.split(",") if runtime else RUNTIMES, on_step=show
+            )
+        console().print(f"{name}: {path}; `medbench report {store}` shows it")
+
+
+@told_in_one_line
+def models(as_json: JsonOption = False) -> None:
+    """List the models that medbench brings: parameters, multiply-accumulates and activations at 256x256, size of the
+    weights, and what each is for."""
+    from ..models.catalog import describe_models
+
+    rows = describe_models()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    cells = [
+        (
+            row["name"],
+            f"{row['parameters'] / 1e6:.2f} M",
+            f"{row['macs'] / 1e9:.2f} G",
+            f"{row['weight_bytes'] / 1e6:.1f} MB",
+            f"{row['activation_bytes'] / 1e6:.1f} MB",
+            row["description"],
+        )
+        for row in rows
+    ]
+    print_table(
+        ("name", "parameters", "MACs at 256", "weights", "activations", "what it is"), cells, right=(1, 2, 3, 4)
+    )
+    typer.echo("Besides: smp:Architecture/encoder (segmentation-models-pytorch) and package.module:Class of your own.")
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    numbers = [int(each) for each in text.split(",") if each.isdigit() and int(each)]
+    if len(numbers) < len(text.split(",")):
+        raise MedbenchError(f"{option} {text}: numbers of images, separated by commas, as in 1,16")
+    return numbers
