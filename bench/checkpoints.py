@@ -73,8 +73,9 @@ def restore_checkpoint(
     for index, parameter in enumerate(parameters):
         for key, value in _below(f"optimizer/{index}/", tensors).items():
             # Moments lie in memory as their parameter does: fused kernels run over both at once.
+            is_moment = value.shape == parameter.shape and value.ndim
             optimizer.state[parameter][key] = (
-                torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape and value.ndim else value
+                torch.empty_like(parameter).copy_(value) if is_moment else value.to(parameter.device)
             )
     scaler.load_state_dict(state["scaler"])
     torch.set_rng_state(tensors["random/cpu"])

@@ -6,6 +6,7 @@ Shapes: B = batch, H, W = height and width.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -101,6 +102,13 @@ def loader(
 
 def to_input(images_bhw3: Tensor, device: torch.device) -> Tensor:
     """Normalised float images (B, 3, H, W), channels last in memory, of uint8 images (B, H, W, 3)."""
-    mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1) * 255
-    deviation = torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1) * 255
+    mean, deviation = _normalisation(device)
     return (images_bhw3.to(device, non_blocking=True).permute(0, 3, 1, 2).float() - mean) / deviation
+
+
+@cache
+def _normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Kept, because a GPU would be waited for while they are copied to it."""
+    with torch.inference_mode(False):  # whoever asks first
+        mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1) * 255
+        return mean, torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1) * 255

@@ -46,7 +46,12 @@ def run(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as in training.epochs=20.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trials at once; they share the processor's cores.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Loader processes a trial; no result depends on it.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Loader processes a trial. On a GPU, 0 keeps images and augmentation there.")
+    ] = 0,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Let torch compile each model before it is trained.")
+    ] = False,
     from_report: Annotated[
         Path | None, typer.Option(help="A report.json: STUDY is one of those that it was made of, as it was resolved.")
     ] = None,
@@ -113,7 +118,7 @@ def run(
     jobs = min(jobs, len(todo) or jobs)
     threads = threads_for(jobs) if executor == ExecutorName.LOCAL else cpus
     # Absolute, so that processes elsewhere find them.
-    place = Place(store.absolute(), sets.data and sets.data.absolute(), cache.absolute(), threads, workers)
+    place = Place(store.absolute(), sets.data and sets.data.absolute(), cache.absolute(), threads, workers, compiled)
     record = planned.record
     n_images = record["n_images"]
     terminal.print(

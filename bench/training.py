@@ -10,7 +10,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,23 @@ from .checkpoints import Progress, restore_checkpoint, save_checkpoint
 from .errors import MedbenchError
 from .loading import STEP, Batches, loader, to_input
 from .losses import segmentation_loss
+from .on_device import OnDevice, fits
+from .stepping import Replayed, Step, cuda_graph
 
 EVALUATION_BATCH = 16
 GPU_SHOWS_EVERY = 20
+GPU_SAVES_EVERY_S = 15.0  # an epoch there may take less time than writing its checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training leaves: the chosen weights, one row an epoch, and the precision it was computed in."""
+    """What a training leaves: the chosen weights, one row an epoch, the precision it was computed in, and by which of
+    the ways that lead to equal results in distribution."""
 
     weights: dict[str, Tensor]
     history: list[dict[str, float]]
     precision: str
+    path: dict[str, str]
 
 
 def best_device() -> torch.device:
@@ -92,7 +97,9 @@ def learning_rate_share(step: int, steps: int, warmup: float, final: float) -> f
 
 def optimizer_for(model: nn.Module, training: Mapping[str, Any]) -> torch.optim.AdamW:
     """AdamW with one learning rate for `model.encoder`, where there is one, and one for the rest; biases and norms
-    do not decay."""
+    do not decay. On a GPU rates and counts of steps lie there, so that a step can be captured."""
+    device = next(model.parameters()).device
+    on_gpu = device.type == "cuda"
     encoder = {id(parameter) for parameter in getattr(model, "encoder", nn.Identity()).parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
@@ -101,11 +108,26 @@ def optimizer_for(model: nn.Module, training: Mapping[str, Any]) -> torch.optim.
         groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
         [
-            {"params": members, "lr": rate, "initial_lr": rate, "weight_decay": decay}
+            {
+                "params": members,
+                "lr": torch.tensor(rate, device=device) if on_gpu else rate,
+                "initial_lr": rate,
+                "weight_decay": decay,
+            }
             for (rate, decay), members in groups.items()
         ],
         fused=True,
+        capturable=on_gpu,
     )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Sets each group's rate to that share of its initial one."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(group["initial_lr"] * share)
+        else:
+            group["lr"] = group["initial_lr"] * share
 
 
 def train(
@@ -119,6 +141,7 @@ def train(
     seed: int,
     workers: int = 0,
     parts: int = 1,
+    compiled: bool = False,
     checkpoint: Path | None = None,
     on_resume: Callable[[int], None] = lambda _: None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
@@ -134,10 +157,12 @@ def train(
         training: the recipe, with the keys of ablations/defaults.yaml.
         size: the full input size; early epochs may be smaller.
         seed: of the order of images and their augmentation. Weights and dropout follow torch's seed (`prepare`).
-        workers: loader processes; no result depends on it.
+        workers: loader processes; on a CPU no result depends on it. On a GPU, 0 keeps the images there and augments
+            them there where it can: where they fit, and without artifacts.
         parts: pieces that each batch is computed in, to fit a small GPU; batch norm sees them apart.
-        checkpoint: a file for the state after each epoch. Where it holds one, training goes on from there and ends with
-            the same bytes (on a CPU) as if it had never stopped.
+        compiled: whether torch compiles the model first.
+        checkpoint: a file for the state after each epoch, or on a GPU after one in 15 seconds. Where it holds one,
+            training goes on from there and ends with the same bytes (on a CPU) as if it had never stopped.
         on_resume: called with the number of epochs that are done already.
         on_step: called with step, steps and loss.
         on_epoch: called with each row of the history.
@@ -152,7 +177,16 @@ def train(
     optimizer = optimizer_for(model, training)
     scaler = torch.amp.GradScaler(device.type, enabled=mixed)
     batches = Batches(train_ids, training["batch_size"], seed)
-    loading = loader(images, batches, training["augment"], workers=workers, pin=on_gpu)
+    stays = on_gpu and not workers and "artifacts" not in training["augment"] and fits(images, len(train_ids), device)
+    loading: Iterable[tuple[Tensor, Tensor]] = (
+        OnDevice(images, batches, training["augment"], device)
+        if stays
+        else loader(images, batches, training["augment"], workers=workers, pin=on_gpu)
+    )
+    forward: Any = torch.compile(model, dynamic=False) if compiled else model
+    take_step = Step(model, forward, optimizer, scaler, training, parts)
+    if on_gpu and parts == 1:
+        take_step = Replayed(take_step, cuda_graph)
     epochs, steps = training["epochs"], training["epochs"] * len(batches)
     warmup = training["warmup_epochs"] * len(batches)
     history: list[dict[str, float]] = []
@@ -160,6 +194,7 @@ def train(
     if checkpoint and (progress := restore_checkpoint(checkpoint, model, optimizer, scaler)):
         history, chosen = progress.history, progress.chosen
         on_resume(len(history))
+    saved = time.perf_counter()
     for epoch in range(len(history), epochs):
         batches.epoch = epoch
         batches.size = size_at(epoch, epochs, size, training["progressive_sizes"])
@@ -169,24 +204,8 @@ def train(
         for batch, (image, mask) in enumerate(loading):
             step = epoch * len(batches) + batch
             share = learning_rate_share(step, steps, warmup, training["final_learning_rate"])
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * share
-            optimizer.zero_grad(set_to_none=True)
-            of_parts: list[Tensor] = []
-            for image_part, mask_part in zip(image.chunk(parts), mask.chunk(parts), strict=True):
-                target = mask_part.to(device, non_blocking=True).unsqueeze(1)
-                with torch.autocast(device.type, torch.float16, enabled=mixed):
-                    logits = model(to_input(image_part, device))
-                loss = segmentation_loss(
-                    logits, target, bce_weight=training["bce_weight"], dice_weight=training["dice_weight"]
-                ) * (len(image_part) / len(image))
-                scaler.scale(loss).backward()
-                of_parts.append(loss.detach())
-            scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(model.parameters(), training["clip_norm"])
-            scaler.step(optimizer)
-            scaler.update()
-            losses.append(torch.stack(of_parts).sum())
+            set_learning_rate(optimizer, share)
+            losses.append(take_step(image.to(device, non_blocking=True), mask.to(device, non_blocking=True)))
             if not on_gpu or step % GPU_SHOWS_EVERY == 0:  # reading a loss waits for the GPU
                 on_step(step + 1, steps, float(losses[-1]))
         train_loss = float(torch.stack(losses).mean())
@@ -198,7 +217,7 @@ def train(
             {
                 "epoch": epoch + 1,
                 "size": batches.size,
-                "learning_rate": max(group["lr"] for group in optimizer.param_groups),
+                "learning_rate": max(float(group["lr"]) for group in optimizer.param_groups),
                 "train_loss": train_loss,
                 "validation_loss": loss,
                 "validation_dice": dice,
@@ -209,32 +228,42 @@ def train(
         best = max(row["validation_dice"] for row in history)
         if epoch + 1 == epochs if training["checkpoint"] == "last" else dice == best:
             chosen = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-        if checkpoint:
+        if checkpoint and (not on_gpu or epoch + 1 == epochs or time.perf_counter() - saved > GPU_SAVES_EVERY_S):
             save_checkpoint(checkpoint, model, optimizer, scaler, Progress(history, chosen))
+            saved = time.perf_counter()
         on_epoch(history[-1])
-    return Trained(chosen, history, "fp16" if mixed else "fp32")
+    path = {"images": "on the device" if stays else "loaded", "model": "compiled" if compiled else "eager"}
+    path["steps"] = "eager"
+    if isinstance(take_step, Replayed):
+        path["steps"] = f"eager: {take_step.failed}" if take_step.failed else "CUDA graph"
+    return Trained(chosen, history, "fp16" if mixed else "fp32", path)
 
 
 def predict(model: nn.Module, images: NDArray[np.uint8]) -> Tensor:
     """Logits (N, 1, size, size) on the CPU of uint8 images (N, size, size, 3), in single precision."""
-    device = next(model.parameters()).device
-    model.eval()
-    with torch.inference_mode():
-        parts = [
-            model(to_input(torch.from_numpy(np.array(images[start : start + EVALUATION_BATCH])), device)).float().cpu()
-            for start in range(0, len(images), EVALUATION_BATCH)
-        ]
-    return torch.cat(parts)
+    return _logits(model, images).cpu()
 
 
 def validate(model: nn.Module, images: Arrays, ids: Sequence[str], training: Mapping[str, Any]) -> tuple[float, float]:
     """Mean loss and mean per-image Dice at the input size; two empty masks score 1."""
     rows = [images.row[image] for image in sorted(ids)]
-    logits = predict(model, images.images[rows])
-    target = torch.from_numpy(np.array(images.masks[rows])).unsqueeze(1)
+    logits = _logits(model, images.images[rows])
+    target = torch.from_numpy(np.array(images.masks[rows])).to(logits.device).unsqueeze(1)
     loss = segmentation_loss(logits, target, bce_weight=training["bce_weight"], dice_weight=training["dice_weight"])
     found, wanted = logits > 0, target > 0
     overlap = (found & wanted).sum(dim=(1, 2, 3)).double()
     total = (found.sum(dim=(1, 2, 3)) + wanted.sum(dim=(1, 2, 3))).double()
     dice = torch.where(total > 0, 2 * overlap / total.clamp(min=1), 1.0)
     return float(loss), float(dice.mean())
+
+
+def _logits(model: nn.Module, images: NDArray[np.uint8]) -> Tensor:
+    """In single precision, on the model's device."""
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        parts = [
+            model(to_input(torch.from_numpy(np.array(images[start : start + EVALUATION_BATCH])), device)).float()
+            for start in range(0, len(images), EVALUATION_BATCH)
+        ]
+    return torch.cat(parts)

@@ -35,6 +35,7 @@ class Place:
     cache: Path
     threads: int
     workers: int
+    compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
                     seed=config["seed"],
                     workers=place.workers,
                     parts=parts,
+                    compiled=place.compiled,
                     checkpoint=store.checkpoint(job.id),
                     on_resume=lambda done: tell("resumed", epochs=config["training"]["epochs"], done=done),
                     on_step=lambda step, steps, loss: tell("step", step=step, steps=steps, loss=loss),
@@ -158,7 +160,7 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
     with sealed_folder(store.trial(job.id)) as folder:
         write_yaml(folder / "config.yaml", config)
         made = environment(device, trained.precision, config)
-        made |= {"not_deterministic": operations} | ({"batch_parts": parts} if parts > 1 else {})
+        made |= {"path": trained.path, "not_deterministic": operations} | ({"batch_parts": parts} if parts > 1 else {})
         write_json(folder / "environment.json", made)
         pd.DataFrame(trained.history).to_parquet(folder / "history.parquet", index=False)
         save_weights(folder / "weights.safetensors", trained.weights)
