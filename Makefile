@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Our folder `datasets` has a name that others use: keep the working directory off the import path.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test browser-test docs lint format benchmarks clean
+.PHONY: help demo test browser-test gpu-check docs lint format benchmarks clean
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -23,6 +23,9 @@ test: $(BIN)/.installed ## install, run all tests, a process a core
 browser-test: $(BIN)/.installed ## install Chromium (Debian's) where there is none, and test the report in it
 	command -v chromium >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium; }
 	$(BIN)/pytest -q tests/test_browser.py
+
+gpu-check: $(BIN)/.installed ## on a machine with a GPU: its tests, latencies, training throughput, into gpu-check.json
+	$(BIN)/python tests/gpu_check.py
 
 lint: $(BIN)/.installed ## format, lint and types, checked
 	$(BIN)/ruff format --check .

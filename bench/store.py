@@ -124,6 +124,11 @@ class Store:
         except BusyError:
             return True
 
+    def others_at_work(self, trial: str) -> bool:
+        """Whether any trial but this one is being worked on."""
+        locks = (path.stem for path in (self.root / "running").glob("*.lock"))
+        return any(self.is_claimed(name) for name in locks if name != trial)
+
     def clear_leftovers(self, trial: str) -> None:
         """Removes what killed processes left half written of a trial; call it with the trial claimed."""
         own = f".{trial}.*.tmp"

@@ -20,7 +20,7 @@ from .planning import Job
 from .provenance import environment, machine_id, noting_nondeterminism
 from .records import damage, is_sealed, read_json, sealed_folder, write_json, write_yaml
 from .sets import Sets
-from .store import Store, save_weights
+from .store import BusyError, Store, save_weights
 from .training import best_device, prepare, train
 
 KEPT_OF_ARTIFACTS, KEPT_OF_FAILURES = 8, 3
@@ -56,7 +56,7 @@ def run_job(job: Job, place: Place, listen: Listen) -> None:
     """Does what is missing of a job, and nothing that is there.
 
     Raises:
-        BusyError: another process is at this trial.
+        BusyError: another process is at this trial, or others leave it no memory; it goes on when it is tried again.
     """
     store = Store(place.store)
     with store.claimed(job.id):
@@ -152,6 +152,8 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
                 )
             break
         except torch.OutOfMemoryError:
+            if store.others_at_work(job.id):  # in parts it would be another training than alone
+                raise BusyError("the GPU's memory is full, other trials are at work") from None
             if config["training"]["batch_size"] < 4 * parts:  # batch norm wants two images
                 raise
             parts *= 2

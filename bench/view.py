@@ -79,7 +79,7 @@ class View:
         elif event.kind == "untracked":
             self._line(event, f"tracking ended, training goes on: {values['error']}")
         elif event.kind == "busy":
-            self._line(event, "another run is at it; waiting for it", seldom=True)
+            self._line(event, f"{values['why']}; waiting", seldom=True)
         elif event.kind == "evaluated":
             scores = f"dice {values['dice']:.4f}, iou {values['iou']:.4f} over {values['images']} images"
             self._line(event, f"{values['evaluation']}: {scores}")

@@ -1,41 +1,137 @@
-"""What only a GPU can show: mixed precision trains, and latency is timed in FP16."""
+"""What only a GPU can show: captured steps train as eager ones do, mixed precision learns, latency and energy are those
+of the GPU. `make gpu-check` runs them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from medbench.ablations.loading import load_study
+from medbench.bench import training
+from medbench.bench.energy import conditions, meter_of
 from medbench.bench.latency import time_model
-from medbench.bench.training import prepare, train
-from medbench.datasets.cache import load_arrays
+from medbench.bench.runtimes import Subject
+from medbench.bench.stepping import Replayed, Step, cuda_graph
+from medbench.bench.timing import time_side_by_side
+from medbench.bench.training import Trained, optimizer_for, prepare, set_learning_rate, train
+from medbench.datasets.cache import Arrays, load_arrays
 from medbench.datasets.inspection import inspect
 from medbench.datasets.synthetic import SyntheticSet
 from medbench.models.catalog import build_model
+from medbench.models.counting import count_activation_bytes
+
+from .test_stepping import batch
+from .test_training import QUIET
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
     pytest.mark.filterwarnings("ignore:.*deterministic"),
 ]
+GPU = torch.device("cuda")
 
 
-def test_mixed_precision_learns(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Arrays:
     images = SyntheticSet(images=80, size=64)
-    arrays = load_arrays(images, images.ids, 64, tmp_path, inspect(images).digests)
-    training = load_study("baa", profile="quick").study.training.model_dump()
+    return load_arrays(images, images.ids, 64, tmp_path_factory.mktemp("cache"), inspect(images).digests)
+
+
+def trained(arrays: Arrays, checkpoint: Path | None = None, **options: Any) -> Trained:
+    recipe = load_study("baa", profile="quick").study.training.model_dump(exclude_none=True)
+    recipe |= {key: options.pop(key) for key in ("epochs", "augment", "precision") if key in options}
     prepare(0, 1)
-    model = build_model("medlitenet").model.to("cuda")
-
-    trained = train(model, arrays, images.ids[:64], images.ids[64:], training, size=64, seed=0, workers=2)
-
-    assert trained.precision == "fp16"
-    assert trained.history[-1]["train_loss"] < 0.7 * trained.history[0]["train_loss"]
-    assert all(torch.isfinite(each).all() for each in trained.weights.values())
+    ids = sorted(arrays.row)
+    model = build_model("medlitenet").model.to(GPU)
+    return train(model, arrays, ids[:64], ids[64:], recipe, size=64, seed=0, checkpoint=checkpoint, **options)
 
 
-def test_latency_is_timed_in_half_precision() -> None:
-    rows = time_model(build_model("medlitenet").model, "medlitenet", size=256, device=torch.device("cuda"))
+def test_mixed_precision_learns_as_a_graph_on_images_that_stay(arrays: Arrays) -> None:
+    done = trained(arrays)
+
+    assert done.precision == "fp16"
+    assert done.path == {"images": "on the device", "model": "eager", "steps": "CUDA graph"}
+    assert done.history[-1]["train_loss"] < 0.7 * done.history[0]["train_loss"]
+    assert all(torch.isfinite(each).all() for each in done.weights.values())
+
+
+@pytest.mark.parametrize("options", [{"workers": 2}, {"compiled": True}])
+def test_the_other_paths_learn_too(arrays: Arrays, options: dict[str, Any]) -> None:
+    done = trained(arrays, **options)
+
+    assert done.path["images"] == ("loaded" if "workers" in options else "on the device")
+    assert done.path["model"] == ("compiled" if "compiled" in options else "eager")
+    assert done.history[-1]["train_loss"] < 0.7 * done.history[0]["train_loss"]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_captured_steps_follow_the_eager_ones(mixed: bool) -> None:
+    def losses(captured: bool) -> list[float]:
+        prepare(0, 1)
+        model = build_model("medlitenet").model.to(GPU).train()
+        recipe = load_study("baa").study.training.model_dump(exclude_none=True)
+        optimizer = optimizer_for(model, recipe)
+        step = Step(model, model, optimizer, torch.amp.GradScaler("cuda", enabled=mixed), recipe, 1)
+        run = Replayed(step, cuda_graph) if captured else step
+        found: list[Tensor] = []
+        for number in range(12):
+            set_learning_rate(optimizer, 1 / (1 + number))
+            found.append(run(*(each.to(GPU) for each in batch(number, 64 if number < 6 else 96))))
+        assert not captured or run.failed is None  # pyright: ignore[reportAttributeAccessIssue]
+        return [float(each) for each in found]
+
+    assert losses(True) == pytest.approx(losses(False), rel=0.02)
+
+
+def test_validation_agrees_between_gpu_and_cpu_after_the_same_steps(arrays: Arrays) -> None:
+    done = trained(arrays, epochs=1, augment=QUIET, precision="full", workers=1)
+
+    model = build_model("medlitenet").model
+    model.load_state_dict(done.weights)
+    ids = sorted(arrays.row)[64:]
+    recipe = load_study("baa").study.training.model_dump()
+    loss, dice = training.validate(model, arrays, ids, recipe)
+    assert (loss, dice) == pytest.approx(
+        (done.history[-1]["validation_loss"], done.history[-1]["validation_dice"]), abs=2e-3
+    )
+
+
+def test_a_training_goes_on_from_its_checkpoint(
+    arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(row: dict[str, float]) -> None:
+        if row["epoch"] == 2:
+            raise Stopped
+
+    monkeypatch.setattr(training, "GPU_SAVES_EVERY_S", 0.0)
+    whole, resumed = trained(arrays, epochs=4), list[int]()
+    with pytest.raises(Stopped):
+        trained(arrays, tmp_path / "state", epochs=4, on_epoch=stop)
+
+    done = trained(arrays, tmp_path / "state", epochs=4, on_resume=resumed.append)
+
+    assert resumed == [2]
+    assert done.path["steps"] == "CUDA graph"
+    assert done.history[-1]["train_loss"] == pytest.approx(whole.history[-1]["train_loss"], rel=0.05)
+
+
+def test_latency_is_timed_in_half_precision_and_under_the_meter() -> None:
+    rows = time_model(build_model("medlitenet").model, "medlitenet", size=256, device=GPU)
 
     assert [row["dtype"] for row in rows] == ["fp16", "fp16"]
     assert all(0 < row["p5_ms"] <= row["median_ms"] <= row["p95_ms"] for row in rows)
+
+    subject = Subject("medlitenet", build_model("medlitenet").model, 256)
+    [eager, graph] = time_side_by_side(
+        [subject], batches=[1], dtypes=["fp16"], runtimes=["eager", "graph"], device=GPU, passes=40
+    )
+    assert graph["median_ms"] < eager["median_ms"]
+    assert graph["peak_mb"] > count_activation_bytes(lambda: build_model("medlitenet").model) / 2e6
+    if not isinstance(meter_of(GPU), str):
+        assert eager["joules"] > 0
+        assert conditions(GPU)

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from medbench.ablations.loading import load_study
 from medbench.bench.cli import app
+from medbench.bench.executors.guard import BUSY, guarded
 from medbench.bench.executors.local import Local
 from medbench.bench.planning import Job, plan
 from medbench.bench.records import file_digest, is_sealed
@@ -266,6 +267,21 @@ def test_out_of_memory_the_batch_is_computed_in_parts(tmp_path: Path) -> None:
     assert [event.values["parts"] for event in events if event.kind == "smaller"] == [2, 4]
     environment = json.loads((Store(tmp_path / "runs").trial(job.id) / "environment.json").read_text())
     assert environment["batch_parts"] == 4
+
+
+def test_a_trial_that_others_leave_no_memory_waits_for_them_and_stays_whole(tmp_path: Path) -> None:
+    model = "{model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}"
+    [job] = planned(tmp_path, epochs=1, text=STUDY.replace(model, "{model: tests.test_interrupted:Greedy}"))
+    store, events = Store(tmp_path / "runs"), list[Event]()
+
+    with store.claimed("another"):
+        code = guarded(run_job, job, place(tmp_path), events.append)
+
+    assert code == BUSY
+    assert [event.kind for event in events][-1] == "busy"
+    assert "smaller" not in {event.kind for event in events}
+    assert "memory is full" in events[-1].values["why"]
+    assert not store.failure(job.id).exists()
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ def guarded(work: Work, job: Job, place: Place, listen: Listen) -> int:
     listen = _Logged(store.log(job.id), listen)
     try:
         work(job, place, listen)
-    except BusyError:
-        listen(Event("busy", job.id, job.cell.label))
+    except BusyError as error:
+        listen(Event("busy", job.id, job.cell.label, {"why": str(error)}))
         return BUSY
     except Exception as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
