@@ -50,6 +50,8 @@ benchmarks: .venv/rliable/.installed ## measure medbench against named peers in 
 	$(BIN)/python tests/benchmarks/bootstrap.py .venv/rliable/bin/python
 	$(BIN)/python tests/benchmarks/calibration.py
 	$(BIN)/python tests/benchmarks/training.py
+	$(BIN)/python tests/benchmarks/latency.py
+	$(BIN)/python tests/benchmarks/ensemble.py
 	$(BIN)/python tests/benchmarks/painting.py
 	$(BIN)/python tests/benchmarks/overhead.py
 	$(BIN)/python tests/benchmarks/report.py

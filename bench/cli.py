@@ -7,16 +7,26 @@ from typing import Annotated
 
 import typer
 
-from .cost_cli import deployment, export, latency, models
+from .cost_cli import deployment, latency, models
 from .data_cli import app as data_app
 from .errors import MedbenchError
 from .run_cli import run, status, verify
-from .terminal import DataOption, JsonOption, console, default_store, print_table, progress_bar, told_in_one_line
+from .terminal import (
+    DataOption,
+    JsonOption,
+    StoreOption,
+    console,
+    default_store,
+    print_table,
+    progress_bar,
+    told_in_one_line,
+)
+from .use_cli import export, predict
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
-for command in (run, status, verify, latency, export, deployment, models):
+for command in (run, status, verify, predict, export, latency, deployment, models):
     app.command()(command)
 
 
@@ -200,6 +210,26 @@ def artifacts(
     else:
         path = write_painted(read_image(Path(what)), Path(what).stem, out, kind=kind, severity=severity, seed=seed)
     typer.echo(f"written: {path}")
+
+
+@app.command()
+@told_in_one_line
+def doctor(store: StoreOption = Path("runs"), data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Say what this machine can do and what is missing; exit 1 where something is wrong that every run needs."""
+    from dataclasses import asdict
+
+    from .doctor import examine
+    from .sets import cache_folder, data_folder
+
+    found = examine(store, cache_folder(), data_folder(data))
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=1))
+    else:
+        for each in found:
+            remedy = f" ({each.remedy})" if each.remedy and each.state != "ok" else ""
+            console().print(f"{each.state:8}{each.what}: {each.found}{remedy}")
+    if any(each.state == "wrong" for each in found):
+        raise typer.Exit(1)
 
 
 @app.command()

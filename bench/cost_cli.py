@@ -1,9 +1,8 @@
-"""The commands `medbench latency`, `export`, `deployment` and `models`: what a model costs. Heavy imports wait inside
-the commands."""
+"""The commands `medbench latency`, `deployment` and `models`: what a model costs. Heavy imports wait inside the
+commands."""
 
 import json
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,13 +26,6 @@ RuntimeOption = Annotated[
     str | None,
     typer.Option(help="eager, compiled, graph (CUDA), onnxruntime, openvino (CPU); several with commas."),
 ]
-
-
-class Format(StrEnum):
-    """What a model is exported to."""
-
-    ONNX = "onnx"
-    TORCHSCRIPT = "torchscript"
 
 
 @told_in_one_line
@@ -117,8 +109,8 @@ def _tell(found: dict[str, Any], size: int) -> None:
     first = rows[0]
     terminal.print(
         f"{first['device']}, torch {found['torch']}, {size}x{size}, channels last, random weights; {first['n']} passes "
-        f"each, interleaved; ratio to {first['model']} in the same runtime, with its 95 % interval over rounds; "
-        "paused: after 50 ms of rest"
+        f"each, interleaved, of five instances; ratio to {first['model']} in the same runtime, with its 95 % interval "
+        "over instances; paused: after 50 ms of rest"
     )
     for row in rows:
         if row["best_ratio"] is not None and row["model"] != first["model"]:
@@ -141,52 +133,6 @@ def _tell(found: dict[str, Any], size: int) -> None:
 def _ratio(row: dict[str, Any], key: str) -> str:
     low, high = row[f"{key}_low"], row[f"{key}_high"]
     return f"{row[key]:g}" if low is None else f"{row[key]:.3f} [{low:.3f}, {high:.3f}]"
-
-
-@told_in_one_line
-def export(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, how it begins, or its folder.")],
-    to: Annotated[Format, typer.Option(help="The file's format.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
-    int8: Annotated[
-        bool, typer.Option("--int8", help="In 8-bit integers (ONNX), their ranges taken from training images.")
-    ] = False,
-    store: StoreOption = Path("runs"),
-    data: DataOption = None,
-) -> None:
-    """Write a trained model as ONNX or TorchScript, checked against torch before it is written.
-
-    Its input is `image`, float32 (batch, 3, size, size), RGB from 0 to 1, then less the mean and over the deviation
-    that stand in an ONNX file's metadata; its output `logits`, (batch, 1, size, size), above 0 where the lesion is.
-    """
-    from .deployment import calibration_of
-    from .exporting import OPSET, to_int8, to_onnx, to_torchscript
-    from .provenance import package_version
-    from .records import write_bytes
-    from .sets import Sets, cache_folder, data_folder
-    from .store import Store
-    from .trials import trained_model
-
-    if int8 and to != Format.ONNX:
-        raise MedbenchError("--int8: only with --to onnx")
-    folder = Path(trial).absolute()
-    opened = Store(folder.parent.parent if folder.is_dir() else store)
-    id = opened.trial_named(folder.name if folder.is_dir() else trial)
-    config = opened.config(id)
-    model, size = trained_model(opened, id), config["size"]
-    if to == Format.TORCHSCRIPT:
-        content = to_torchscript(model, size)
-    else:
-        notes = {"trial": id, "medbench": package_version("medbench") or ""}
-        content = to_onnx(model, size, notes)
-        if int8:
-            source = config if "train" in config else opened.config(next(iter(config["ensemble"]["members"].values())))
-            sets = Sets(data_folder(data), cache_folder())
-            content = to_int8(content, calibration_of(sets.arrays(sets.of(source), size), source["train"]))
-    write_bytes(out, content)
-    opset = f", opset {OPSET}" if to == Format.ONNX else ""
-    same = "integers: `medbench deployment` measures what they lose" if int8 else "logits as torch's to 1e-4"
-    console().print(f"{out}: {len(content) / 1e6:.1f} MB{opset}, {size}x{size}, any batch; {same}")
 
 
 @told_in_one_line

@@ -18,6 +18,7 @@ from .training import best_device, prepare, size_at, train
 from .trials import KEPT_OF_ARTIFACTS
 
 BATCHES, IMAGES = 2, 6  # that are measured
+GPU_BATCHES = 8  # there the first few only lead to the graph that the others replay
 COPIES = 4  # of the weights in a checkpoint: the last, the chosen, and two moments
 
 
@@ -102,7 +103,8 @@ class _Meter:
         training = {**config["training"], "epochs": 2, "warmup_epochs": 0, "progressive_sizes": {0.0: 1.0}}
         key = short_id([config["model"], config["options"], config["size"], training])
         if key not in self.known:
-            n = min(BATCHES * training["batch_size"], len(config["train"]))
+            batches = GPU_BATCHES if best_device().type == "cuda" else BATCHES
+            n = min(batches * training["batch_size"], len(config["train"]))
             prepare(0, self.threads)
             ids, images = config["train"][:n], self._arrays(config, config["train"][:n], config["size"])
             model = build_model(config["model"], config["options"]).model.to(best_device())

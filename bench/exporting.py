@@ -54,7 +54,7 @@ def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None)
     Raises:
         MedbenchError: torch cannot export the model, or the file computes something else than the model.
     """
-    with _quietly(), _telling_of("ONNX"):
+    with quietly(), _telling_of("ONNX"):
         program = torch.onnx.export(
             model,
             (torch.rand(2, 3, size, size),),
@@ -78,7 +78,7 @@ def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None)
 
 def to_torchscript(model: nn.Module, size: int) -> bytes:
     """A TorchScript file of the same inputs and outputs, traced; MedbenchError where it computes something else."""
-    with _quietly(), _telling_of("TorchScript"), torch.inference_mode():
+    with quietly(), _telling_of("TorchScript"), torch.inference_mode():
         traced: Any = torch.jit.trace(model, torch.rand(2, 3, size, size))  # pyright: ignore[reportUnknownMemberType]
         buffer = io.BytesIO()
         torch.jit.save(traced, buffer)
@@ -106,7 +106,7 @@ def to_int8(onnx_model: bytes, calibration: Sequence[NDArray[np.float32]]) -> by
             image = next(self.images, None)
             return None if image is None else {INPUT: image}
 
-    with tempfile.TemporaryDirectory() as folder, _quietly():
+    with tempfile.TemporaryDirectory() as folder, quietly():
         given, prepared, made = (Path(folder) / name for name in ("given.onnx", "prepared.onnx", "int8.onnx"))
         given.write_bytes(onnx_model)
         quant_pre_process(given, prepared)
@@ -172,8 +172,8 @@ def _telling_of(what: str) -> Generator[None]:
 
 
 @contextmanager
-def _quietly() -> Generator[None]:
-    """Exporters warn of their own inner affairs."""
+def quietly() -> Generator[None]:
+    """Without the warnings that exporters and compilers give of their own inner affairs."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

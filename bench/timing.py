@@ -18,29 +18,53 @@ from .latency import clock_of
 from .provenance import device_name
 from .runtimes import DTYPES, RUNTIMES, Run, Subject
 
-ROUNDS = 20  # in each, every model has its turn
+INSTANCES = 5  # of each model: the same weights loaded twice differ by a few percent, by where in memory they lie
+ROUNDS = 4  # of each instance; in each, every model has its turn
 PASSES = 200  # at least, of each model
 WINDOW, STABLE, LONGEST_WARM_UP_S = 10, 0.03, 20.0
-PAUSE_S, PAUSED_PASSES = 0.05, 20
+PAUSE_S, PAUSED_PASSES = 0.05, 4  # of each instance
 METERED_S = 2.0  # counters move in steps of milliseconds
 
 
 @dataclass(slots=True)
 class _Timed:
-    """A model in a runtime, and what was measured of it."""
+    """A model in a runtime, and what was measured of its instances."""
 
-    name: str
+    subject: Subject
     runtime: str
-    run: Run
-    peak_bytes: int | None
+    run: Run = field(default=lambda: None)
+    peak_bytes: int | None = None
     warm_up: int = 0
-    rounds: list[NDArray[np.float64]] = field(default_factory=list[NDArray[np.float64]])
+    instances: list[list[NDArray[np.float64]]] = field(default_factory=list[list[NDArray[np.float64]]])
+    """For each instance the times of each round, in milliseconds."""
     paused: list[float] = field(default_factory=list[float])
     joules: float | None = None
 
     @property
-    def median(self) -> float:
-        return float(np.median(np.concatenate(self.rounds)))
+    def name(self) -> str:
+        return self.subject.name
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        return np.concatenate([times for rounds in self.instances for times in rounds])
+
+    def prepare(self, batch: int, dtype: str, device: torch.device) -> None:
+        """Makes another instance."""
+        size = self.subject.size
+        image = torch.rand(batch, 3, size, size, device=device, dtype=DTYPES[dtype])
+        image = image.contiguous(memory_format=torch.channels_last)
+        before = 0
+        if device.type == "cuda":
+            self.run = lambda: None  # lets go of the memory of the one before
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+        self.run = RUNTIMES[self.runtime].prepare(self.subject, image, dtype)
+        self.run()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+            self.peak_bytes = torch.cuda.max_memory_allocated() - before
+        self.instances.append([])
 
 
 def time_side_by_side(
@@ -55,10 +79,11 @@ def time_side_by_side(
 ) -> list[dict[str, Any]]:
     """One row a model, runtime, data type and batch size.
 
-    Each model is warmed up until the median of ten passes no longer moves, then all take turns, a few passes at a time,
-    at least `passes` in all; then once more with a pause before every pass, as requests come in life; then, where there
-    is a meter, for two seconds under it. On a GPU passes are timed by events, on a CPU by the clock, on torch's number
-    of threads. Nothing but the model is timed.
+    Five instances of each model are made one after the other. Each is warmed up, the first until the median of ten
+    passes no longer moves; then all models take turns, a few passes at a time, at least `passes` in all; then once more
+    with a pause before every pass, as requests come in life; then, where there is a meter, for two seconds under it. On
+    a GPU passes are timed by events, on a CPU by the clock, on torch's number of threads. Nothing but the model is
+    timed.
 
     Args:
         subjects: the models; the first is what the others are divided by.
@@ -73,7 +98,7 @@ def time_side_by_side(
         rows with model, runtime, device, threads, dtype, batch, size, n, warm_up (passes), median_ms, p5_ms, p95_ms
         (of a pass), images_per_second, paused_ms (median after a pause), peak_mb (GPU: of preparing the model and a
         pass; else None), joules (an image; None without a meter), ratio (to the first model in the same runtime,
-        geometric mean over rounds), ratio_low, ratio_high (95 %, t over rounds; None of the first model itself), and
+        geometric mean), ratio_low, ratio_high (95 %, t over instances; None of the first model itself), and
         best_ratio, best_ratio_low, best_ratio_high, the same between the fastest runtimes of both (None in the rows of
         slower runtimes).
 
@@ -87,18 +112,22 @@ def time_side_by_side(
     clock, meter, rows = clock_of(device), meter_of(device), list[dict[str, Any]]()
     settings = [(dtype, batch) for dtype in dtypes for batch in batches]
     for done, (dtype, batch) in enumerate(settings):
-        every = [_prepared(subject, runtime, batch, dtype, device) for subject in subjects for runtime in chosen[dtype]]
-        for each in every:
-            _warm_up(each, clock)
-        turns = max(1, -(-passes // ROUNDS))
-        for turn in range(ROUNDS):
-            for each in every[turn % len(every) :] + every[: turn % len(every)]:
-                each.rounds.append(np.array([clock(each.run) for _ in range(turns)]))
-            on_round(done * ROUNDS + turn + 1, len(settings) * ROUNDS)
-        for _ in range(PAUSED_PASSES):
+        every = [_Timed(subject, runtime) for subject in subjects for runtime in chosen[dtype]]
+        turns, n_rounds = max(1, -(-passes // (INSTANCES * ROUNDS))), INSTANCES * ROUNDS
+        for instance in range(INSTANCES):
             for each in every:
-                time.sleep(PAUSE_S)
-                each.paused.append(clock(each.run))
+                each.prepare(batch, dtype, device)
+            for each in every:
+                _warm_up(each, clock, until_stable=instance == 0)
+            for turn in range(ROUNDS):
+                start = (instance * ROUNDS + turn) % len(every)
+                for each in every[start:] + every[:start]:
+                    each.instances[-1].append(np.array([clock(each.run) for _ in range(turns)]))
+                on_round(done * n_rounds + instance * ROUNDS + turn + 1, len(settings) * n_rounds)
+            for _ in range(PAUSED_PASSES):
+                for each in every:
+                    time.sleep(PAUSE_S)
+                    each.paused.append(clock(each.run))
         if not isinstance(meter, str):
             for each in every:
                 each.joules = _joules(each.run, meter, device) / batch
@@ -143,31 +172,14 @@ def _serving(dtype: str, runtimes: Sequence[str], device: torch.device) -> list[
     return found
 
 
-def _prepared(subject: Subject, runtime: str, batch: int, dtype: str, device: torch.device) -> _Timed:
-    image = torch.rand(batch, 3, subject.size, subject.size, device=device, dtype=DTYPES[dtype])
-    image = image.contiguous(memory_format=torch.channels_last)
-    known = RUNTIMES[runtime]
-    peak, before = None, 0
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-    run = known.prepare(subject, image, dtype)
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        peak = torch.cuda.max_memory_allocated() - before
-    return _Timed(subject.name, known.label, run, peak)
-
-
-def _warm_up(timed: _Timed, clock: Callable[[Run], float]) -> None:
-    """Until the median of a window is that of the window before."""
+def _warm_up(timed: _Timed, clock: Callable[[Run], float], *, until_stable: bool) -> None:
+    """Until the median of a window is that of the window before, or for one window."""
     until = time.perf_counter() + LONGEST_WARM_UP_S
     before = np.inf
     while time.perf_counter() < until:
         now = float(np.median([clock(timed.run) for _ in range(WINDOW)]))
         timed.warm_up += WINDOW
-        if abs(now / before - 1) < STABLE:
+        if not until_stable or abs(now / before - 1) < STABLE:
             return
         before = now
 
@@ -184,21 +196,23 @@ def _joules(run: Run, meter: Joules, device: torch.device) -> float:
 
 
 def _rows(every: Sequence[_Timed], shared: dict[str, Any]) -> list[dict[str, Any]]:
-    fastest = {each.name: min((o for o in every if o.name == each.name), key=lambda o: o.median) for each in every}
-    best = ratio_to([], None) | {"ratio": None}
-    rows: list[dict[str, Any]] = []
     first = every[0].name
+    fastest = {
+        name: min((each for each in every if each.name == name), key=lambda each: np.median(each.times))
+        for name in {each.name for each in every}
+    }
+    no_ratio = {"ratio": None, "ratio_low": None, "ratio_high": None}
+    rows: list[dict[str, Any]] = []
     for each in every:
-        times = np.concatenate(each.rounds)
-        p5, median, p95 = np.percentile(times, (5, 50, 95))
+        p5, median, p95 = np.percentile(each.times, (5, 50, 95))
         reference = next(other for other in every if other.runtime == each.runtime)
-        to_best = ratio_to(each.rounds, fastest[first].rounds if each.name != first else None)
+        to_best = ratio_to(each.instances, fastest[first].instances if each.name != first else None)
         rows.append(
             {
                 "model": each.name,
-                "runtime": each.runtime,
+                "runtime": RUNTIMES[each.runtime].label,
                 **shared,
-                "n": len(times),
+                "n": len(each.times),
                 "warm_up": each.warm_up,
                 "median_ms": float(median),
                 "p5_ms": float(p5),
@@ -207,24 +221,35 @@ def _rows(every: Sequence[_Timed], shared: dict[str, Any]) -> list[dict[str, Any
                 "paused_ms": float(np.median(each.paused)),
                 "peak_mb": None if each.peak_bytes is None else each.peak_bytes / 1e6,
                 "joules": each.joules,
-                **ratio_to(each.rounds, reference.rounds if reference is not each else None),
-                **{f"best_{key}": value for key, value in (to_best if fastest[each.name] is each else best).items()},
+                **ratio_to(each.instances, reference.instances if reference is not each else None),
+                **{f"best_{key}": v for key, v in (to_best if fastest[each.name] is each else no_ratio).items()},
             }
         )
     return rows
 
 
-def ratio_to(
-    rounds: Sequence[NDArray[np.float64]], reference: Sequence[NDArray[np.float64]] | None
-) -> dict[str, float | None]:
-    """The ratio of two models' medians, round by round, and its 95 % interval; 1 and None for the reference itself.
+Instances = Sequence[Sequence[NDArray[np.float64]]]
 
-    Rounds are paired: what slowed the machine down in one slowed both. Drift within the run is in the interval, another
-    machine or another day is not.
+
+def ratio_to(instances: Instances, reference: Instances | None) -> dict[str, float | None]:
+    """The ratio of two models' medians, and its 95 % interval; 1 and None for the reference itself.
+
+    Rounds are paired, for what slowed the machine down in one slowed both: an instance's ratio is the geometric mean
+    over its rounds. The interval is that of t over instances, since rounds of one pair of instances repeat what sets
+    these two apart by chance. Drift within the run is in it, another machine or another day is not.
+
+    Args:
+        instances: for each instance the times of each round.
+        reference: the same of the reference.
     """
     if reference is None:
         return {"ratio": 1.0, "ratio_low": None, "ratio_high": None}
-    logs = np.log([np.median(a) / np.median(b) for a, b in zip(rounds, reference, strict=True)])
+    logs = np.array(
+        [
+            np.mean([np.log(np.median(a) / np.median(b)) for a, b in zip(ours, theirs, strict=True)])
+            for ours, theirs in zip(instances, reference, strict=True)
+        ]
+    )
     mean, n = float(logs.mean()), len(logs)
     half = float(cast(Any, stats).t.ppf(0.975, n - 1) * logs.std(ddof=1) / np.sqrt(n))
     return {

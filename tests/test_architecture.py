@@ -24,7 +24,7 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 def layer_of(package: str, module: str) -> str:
     if package != "bench":
         return package
-    if module in ("cli", "cost_cli", "data_cli", "run_cli", "terminal", "__main__"):
+    if module in ("cli", "cost_cli", "data_cli", "run_cli", "use_cli", "terminal", "__main__"):
         return "cli"
     return "ground" if module in GROUND or module == "__init__" else "bench"
 

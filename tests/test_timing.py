@@ -64,30 +64,65 @@ def test_the_ratio_is_that_of_the_models() -> None:
 def test_models_take_turns() -> None:
     timed(passes=20)
 
-    timed_order = Sleeper.order[-(20 + 20 + 2 * timing.PAUSED_PASSES) :][:40]
-    assert timed_order[:6] == ["Sleeper", "Slow", "Slow", "Sleeper", "Sleeper", "Slow"]  # who begins changes
-    assert timed_order.count("Slow") == 20
+    warmed_up = 10  # each of the last instance, then the rounds, then passes after a pause
+    last = Sleeper.order[-2 * (timing.ROUNDS + timing.PAUSED_PASSES) :]
+    assert last[:8] == ["Sleeper", "Slow", "Slow", "Sleeper"] * 2  # who begins changes
+    assert last[8:] == ["Sleeper", "Slow"] * timing.PAUSED_PASSES
+    before = Sleeper.order[: -len(last)][-2 * warmed_up :]
+    assert before == ["Sleeper"] * warmed_up + ["Slow"] * warmed_up
+
+
+def test_every_instance_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def prepare(subject: Subject, image: torch.Tensor, dtype: str) -> Any:
+        made.append(subject.name)
+        return lambda: None
+
+    monkeypatch.setitem(RUNTIMES, "a", Runtime("a", ("cpu",), ("fp32",), prepare))
+    subjects = [Subject("quick", Sleeper(), 32), Subject("slow", Slow(), 32)]
+
+    time_side_by_side(subjects, batches=[1], dtypes=["fp32"], runtimes=["a"], device=CPU, passes=20)
+
+    assert made == ["quick", "slow"] * timing.INSTANCES
 
 
 def test_a_drift_that_hits_both_is_not_in_the_ratio() -> None:
-    drift = np.linspace(1, 4, 20)
-    a = [np.full(10, 2.0 * each) for each in drift]
-    b = [np.full(10, 1.0 * each) for each in drift]
+    drift = np.linspace(1, 4, 20).reshape(5, 4)
+    a = [[np.full(10, 2.0 * each) for each in rounds] for rounds in drift]
+    b = [[np.full(10, 1.0 * each) for each in rounds] for rounds in drift]
 
     found = ratio_to(a, b)
 
     assert found == pytest.approx({"ratio": 2, "ratio_low": 2, "ratio_high": 2})
 
 
-def test_the_interval_is_that_of_a_t_test_of_log_ratios() -> None:
+def test_the_interval_is_that_of_a_t_test_of_the_instances_log_ratios() -> None:
     rng = np.random.default_rng(0)
-    a, b = (list(rng.lognormal(0, 0.1, (20, 9))) for _ in range(2))
-    logs = np.log([np.median(x) / np.median(y) for x, y in zip(a, b, strict=True)])
+    a, b = ([list(rounds) for rounds in rng.lognormal(0, 0.1, (5, 4, 9))] for _ in range(2))
+    logs = np.log(np.median(a, axis=2) / np.median(b, axis=2)).mean(axis=1)
 
     found = ratio_to(a, b)
 
     expected = stats.ttest_1samp(logs, 0).confidence_interval(0.95)
     assert (found["ratio_low"], found["ratio_high"]) == pytest.approx((np.exp(expected.low), np.exp(expected.high)))
+
+
+def test_what_sets_two_instances_apart_by_chance_is_in_the_interval() -> None:
+    """Of one model, loaded twice again and again: each time one of the two lies better in memory, in all its rounds."""
+    rng = np.random.default_rng(1)
+    missed = 0
+    for _ in range(200):
+        a, b = (
+            [[np.full(3, speed) * rng.normal(1, 0.002, 3) for _ in range(4)] for speed in rng.normal(1, 0.02, 5)]
+            for _ in range(2)
+        )
+        found = ratio_to(a, b)
+        assert found["ratio_low"] is not None
+        assert found["ratio_high"] is not None
+        missed += not found["ratio_low"] <= 1 <= found["ratio_high"]
+
+    assert 2 <= missed <= 20  # 5 % of 200
 
 
 def test_the_fastest_runtimes_of_both_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,71 @@
+"""Images of anybody's, segmented by a trained model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from torch import nn
+
+from ..datasets.cache import squeeze
+from ..datasets.reading import read_image
+from .errors import MedbenchError
+from .evaluation import resized
+from .records import write_bytes
+from .training import EVALUATION_BATCH, predict
+
+ENDINGS = {".bmp", ".jpeg", ".jpg", ".png"}
+
+
+def find_images(paths: Sequence[Path]) -> dict[str, Path]:
+    """Image files by their stems, of files and of folders, whose subfolders are left alone.
+
+    Raises:
+        MedbenchError: a path is not there, a folder holds no image, or two images have one stem.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.is_dir():
+            files = sorted(each for each in path.iterdir() if each.suffix.lower() in ENDINGS)
+            if not files:
+                raise MedbenchError(f"{path}: holds no image ({', '.join(sorted(ENDINGS))})")
+        elif path.is_file():
+            files = [path]
+        else:
+            raise MedbenchError(f"{path}: no such file or folder")
+        for file in files:
+            if found.setdefault(file.stem, file) != file:
+                raise MedbenchError(f"{file}: its mask would have the name of that of {found[file.stem]}; rename one")
+    return found
+
+
+def predict_images(
+    model: nn.Module,
+    images: Mapping[str, Path],
+    size: int,
+    out: Path,
+    *,
+    on_image: Callable[[int, int], None] = lambda *_: None,
+) -> int:
+    """Writes <stem>.png for each image: 255 where the model sees lesion, else 0, at the image's own size, as
+    evaluations score it; gives the number of masks without a single pixel of lesion.
+
+    Args:
+        model: images (B, 3, size, size) to logits (B, 1, size, size), on any device.
+        images: files by stem.
+        size: pixels a side of the model's input.
+        out: a folder, made if need be.
+        on_image: called with the numbers of images done and to do.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    stems, n_empty = list(images), 0
+    for start in range(0, len(stems), EVALUATION_BATCH):
+        batch = stems[start : start + EVALUATION_BATCH]
+        pixels = [read_image(images[stem]) for stem in batch]
+        logits = predict(model, np.stack([squeeze(each, size) for each in pixels]))
+        for done, (stem, image, each) in enumerate(zip(batch, pixels, logits, strict=True), start=start + 1):
+            mask = (resized(each, *image.shape[:2]) > 0).numpy()
+            n_empty += not mask.any()
+            write_bytes(out / f"{stem}.png", cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
+            on_image(done, len(stems))
+    return n_empty

@@ -1,0 +1,97 @@
+"""The commands `medbench predict` and `export`: a trained model put to use. Heavy imports wait inside the commands."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import MedbenchError
+from .terminal import DataOption, StoreOption, console, progress_bar, told_in_one_line
+
+if TYPE_CHECKING:
+    from .store import Store
+
+TrialArgument = Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, how it begins, or its folder.")]
+
+
+class Format(StrEnum):
+    """What a model is exported to."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+
+
+@told_in_one_line
+def predict(
+    trial: TrialArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the masks, <stem>.png each.")],
+    store: StoreOption = Path("runs"),
+) -> None:
+    """Segment images with a trained model: a mask an image, at the image's own size, white where the lesion is.
+
+    Exactly what evaluations score: `medbench score` compares the masks with references.
+    """
+    from .predicting import find_images, predict_images
+    from .training import best_device
+    from .trials import trained_model
+
+    opened, id = _found(trial, store)
+    found = find_images(images)
+    model = trained_model(opened, id).to(best_device())
+    with progress_bar("segmenting") as show:
+        n_empty = predict_images(model, found, opened.config(id)["size"], out, on_image=show)
+    console().print(f"{len(found)} masks are in {out}; {n_empty} of them are empty")
+
+
+@told_in_one_line
+def export(
+    trial: TrialArgument,
+    to: Annotated[Format, typer.Option(help="The file's format.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="In 8-bit integers (ONNX), their ranges taken from training images.")
+    ] = False,
+    store: StoreOption = Path("runs"),
+    data: DataOption = None,
+) -> None:
+    """Write a trained model as ONNX or TorchScript, checked against torch before it is written.
+
+    Its input is `image`, float32 (batch, 3, size, size), RGB from 0 to 1, then less the mean and over the deviation
+    that stand in an ONNX file's metadata; its output `logits`, (batch, 1, size, size), above 0 where the lesion is.
+    """
+    from .deployment import calibration_of
+    from .exporting import OPSET, to_int8, to_onnx, to_torchscript
+    from .provenance import package_version
+    from .records import write_bytes
+    from .sets import Sets, cache_folder, data_folder
+    from .trials import trained_model
+
+    if int8 and to != Format.ONNX:
+        raise MedbenchError("--int8: only with --to onnx")
+    opened, id = _found(trial, store)
+    config = opened.config(id)
+    model, size = trained_model(opened, id), config["size"]
+    if to == Format.TORCHSCRIPT:
+        content = to_torchscript(model, size)
+    else:
+        notes = {"trial": id, "medbench": package_version("medbench") or ""}
+        content = to_onnx(model, size, notes)
+        if int8:
+            source = config if "train" in config else opened.config(next(iter(config["ensemble"]["members"].values())))
+            sets = Sets(data_folder(data), cache_folder())
+            content = to_int8(content, calibration_of(sets.arrays(sets.of(source), size), source["train"]))
+    write_bytes(out, content)
+    opset = f", opset {OPSET}" if to == Format.ONNX else ""
+    same = "integers: `medbench deployment` measures what they lose" if int8 else "logits as torch's to 1e-4"
+    console().print(f"{out}: {len(content) / 1e6:.1f} MB{opset}, {size}x{size}, any batch; {same}")
+
+
+def _found(trial: str, store: Path) -> "tuple[Store, str]":
+    """The store and the id of a trial that is named by either."""
+    from .store import Store
+
+    folder = Path(trial).absolute()
+    opened = Store(folder.parent.parent if folder.is_dir() else store)
+    return opened, opened.trial_named(folder.name if folder.is_dir() else trial)
