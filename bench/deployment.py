@@ -68,14 +68,12 @@ def measure_deployment(
     trials = {name: trial for name in _baseline_first(record) if (trial := _first_finished(store, record, name))}
     if not trials:
         raise MedbenchError(f"{store.root}: no trial of {study} is finished; `medbench run` goes on with it")
-    size = store.config(next(iter(trials.values()))["trial"])["size"]
-    trials = {name: trial for name, trial in trials.items() if store.config(trial["trial"])["size"] == size}
     models = {name: trained_model(store, trial["trial"]) for name, trial in trials.items()}
     subjects: dict[str, Subject] = {}
     for done, (name, model) in enumerate(models.items()):
         on_step("exporting", done, len(models))
-        calibration = _calibration(store, trials[name]["trial"], sets)
-        subjects[name] = Subject(name, model, size, calibration)
+        trial = trials[name]["trial"]
+        subjects[name] = Subject(name, model, store.config(trial)["size"], _calibration(store, trial, sets))
         _ = subjects[name].int8
     latency = time_side_by_side(
         list(subjects.values()),
@@ -102,7 +100,6 @@ def measure_deployment(
             "study": study,
             "baseline": record["baseline"],
             "machine": device_name(CPU),
-            "size": size,
             "versions": {package: package_version(package) for package in PACKAGES},
             "energy": meter if isinstance(meter, str) else None,
             "calibration_images": CALIBRATION_IMAGES,

@@ -110,10 +110,11 @@ def _graph(subject: Subject, image: Tensor, dtype: str) -> Run:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         logits = run()
+    kept = graph, logits, run  # with its weights, which a graph does not hold
 
     def replay() -> Tensor:
-        graph.replay()
-        return logits
+        kept[0].replay()
+        return kept[1]
 
     return replay
 

@@ -1,7 +1,6 @@
 """One step of training, and its replay as a CUDA graph, which spares the CPU the launching of a thousand kernels."""
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -79,6 +78,7 @@ class Replayed:
         self.step = step
         self.capture = capture
         self.failed: str | None = None
+        self._stream = torch.cuda.Stream() if step.device.type == "cuda" else None  # where warm-up belongs
         self._seen = 0
         self._inputs: tuple[Tensor, Tensor] | None = None
         self._replay: Callable[[], Tensor] | None = None
@@ -95,8 +95,13 @@ class Replayed:
         self._seen += 1
         if self._replay is not None:
             return self._replay().clone()
-        with _aside(self.step.device):
+        if self.failed is not None or self._stream is None:
             return self.step(*self._inputs)
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            loss = self.step(*self._inputs)
+        torch.cuda.current_stream().wait_stream(self._stream)
+        return loss
 
     def _captured(self, image: Tensor, mask: Tensor) -> Callable[[], Tensor] | None:
         try:
@@ -120,16 +125,3 @@ def cuda_graph(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
         return result
 
     return replay
-
-
-@contextmanager
-def _aside(device: torch.device) -> Generator[None]:
-    """On a stream of its own, where what comes before a capture belongs."""
-    if device.type != "cuda":
-        yield
-        return
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        yield
-    torch.cuda.current_stream().wait_stream(stream)

@@ -23,7 +23,7 @@ ROUNDS = 4  # of each instance; in each, every model has its turn
 PASSES = 200  # at least, of each model
 WINDOW, STABLE, LONGEST_WARM_UP_S = 10, 0.03, 20.0
 PAUSE_S, PAUSED_PASSES = 0.05, 4  # of each instance
-METERED_S = 2.0  # counters move in steps of milliseconds
+METERED_S = 1.0  # counters move in steps of milliseconds
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ def time_side_by_side(
 
     Five instances of each model are made one after the other. Each is warmed up, the first until the median of ten
     passes no longer moves; then all models take turns, a few passes at a time, at least `passes` in all; then once more
-    with a pause before every pass, as requests come in life; then, where there is a meter, for two seconds under it. On
+    with a pause before every pass, as requests come in life; then, where there is a meter, for a second under it. On
     a GPU passes are timed by events, on a CPU by the clock, on torch's number of threads. Nothing but the model is
     timed.
 
@@ -132,7 +132,7 @@ def time_side_by_side(
             for each in every:
                 each.joules = _joules(each.run, meter, device) / batch
         shared = {"device": device_name(device), "threads": torch.get_num_threads(), "dtype": dtype}
-        shared |= {"batch": batch, "size": subjects[0].size}
+        shared |= {"batch": batch}
         rows += _rows(every, shared)
     return rows
 
@@ -157,7 +157,8 @@ def _serving(dtype: str, runtimes: Sequence[str], device: torch.device) -> list[
         if name not in RUNTIMES:
             raise UnknownNameError("runtime", name, RUNTIMES)
         if device.type not in RUNTIMES[name].devices:
-            raise MedbenchError(f"--runtime {name}: not on a {device.type.upper()}")
+            where = "a GPU, which is used where there is one; CUDA_VISIBLE_DEVICES= (empty) hides it"
+            raise MedbenchError(f"--runtime {name}: not on {where if device.type == 'cuda' else 'a CPU'}")
     if dtype not in DTYPES:
         raise UnknownNameError("--dtype", dtype, DTYPES)
     if dtype == "fp16" and device.type != "cuda":
@@ -185,7 +186,7 @@ def _warm_up(timed: _Timed, clock: Callable[[Run], float], *, until_stable: bool
 
 
 def _joules(run: Run, meter: Joules, device: torch.device) -> float:
-    """Energy of a pass, the mean over two seconds of them."""
+    """Energy of a pass, the mean over a second of them."""
     n, started, before = 0, time.perf_counter(), meter()
     while time.perf_counter() < started + METERED_S:
         run()
@@ -212,6 +213,7 @@ def _rows(every: Sequence[_Timed], shared: dict[str, Any]) -> list[dict[str, Any
                 "model": each.name,
                 "runtime": RUNTIMES[each.runtime].label,
                 **shared,
+                "size": each.subject.size,
                 "n": len(each.times),
                 "warm_up": each.warm_up,
                 "median_ms": float(median),

@@ -91,7 +91,6 @@ class _Machine(_Part):
     study: Text
     baseline: Text
     machine: Text
-    size: Count
     versions: dict[Text, Text | None]
     energy: Annotated[str, Field(max_length=1000)] | None
     calibration_images: Count

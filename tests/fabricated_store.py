@@ -194,7 +194,6 @@ def deployment_of(study: dict[str, Any], /, **changes: Any) -> dict[str, Any]:
         "study": study["study"],
         "baseline": study["baseline"],
         "machine": "a processor, 1 thread",
-        "size": 128,
         "versions": {"torch": "2.8.0", "onnxruntime": "1.22.0", "openvino": None},
         "energy": "this processor, or virtual machine, shows no RAPL counter",
         "calibration_images": 100,

@@ -365,7 +365,7 @@ def test_hostile_names_are_text(copy: Path, spec: dict[str, Any]) -> None:
         ({"latency": [timing_of("stranger", "OpenVINO", "fp32", 3, 0, True)]}, "'stranger' was timed and is none of"),
         ({"latency": [timing_of("medlitenet", "OpenVINO", "fp32", -3, 0, True)]}, "latency.0.median_ms: "),
         ({"latency": [timing_of("medlitenet", "OpenVINO", "int2", 3, 0, True)]}, "latency.0.dtype: "),
-        ({"size": "128"}, "size: Input should be a valid integer"),
+        ({"calibration_images": "9"}, "calibration_images: Input should be a valid integer"),
         ({"machine": "bell\x07"}, "machine: String should match"),
         ({"machine": "x" * 1000}, "machine: String should have at most 200 characters"),
         ({"baseline": None}, "baseline: Input should be a valid string"),

@@ -194,7 +194,7 @@ def main() -> None:
                 prepare(0, asked.threads)
                 torch.use_deterministic_algorithms(name != "lightning", warn_only=True)  # each as it comes
                 speeds[name].append(way()[-1])
-        together = {count: packed(arrays, asked.size, 6, count) for count in asked.packed}
+        together = {count: packed(arrays, asked.size, 4, count) for count in asked.packed}
     where = torch.cuda.get_device_name() if on_gpu else f"CPU, {asked.threads} threads"
     print(f"torch {torch.__version__}, lightning {lightning.__version__}, {where}, {asked.size} pixels, batch {BATCH}")
     found: dict[str, Any] = {"device": where, "size": asked.size, "batch": BATCH, "images_per_second": {}, "ratio": {}}
