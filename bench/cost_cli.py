@@ -22,6 +22,7 @@ from .terminal import (
 
 BatchOption = Annotated[str, typer.Option(help="Images a pass, several with commas.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Of a CPU; the process is kept on as many processors.")]
+PassesOption = Annotated[int, typer.Option(min=20, help="Timed passes of each model, at least.")]
 RuntimeOption = Annotated[
     str | None,
     typer.Option(help="eager, compiled, graph (CUDA), onnxruntime, openvino (CPU); several with commas."),
@@ -39,7 +40,7 @@ def latency(
         str, typer.Option(help="fp32, fp16 (GPU), bf16, int8 (onnxruntime, openvino); several with commas.")
     ] = "fp32",
     runtime: RuntimeOption = None,
-    passes: Annotated[int, typer.Option(min=20, help="Timed passes of each model, at least.")] = 200,
+    passes: PassesOption = 200,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,23 +72,18 @@ def latency(
             passes=passes,
             on_round=show,
         )
-    meter = meter_of(device)
-    found: dict[str, Any] = {
-        "torch": torch.__version__,
-        "before": before,
-        "after": conditions(device),
-        "energy": meter if isinstance(meter, str) else None,
-        "models": {name: cost(lambda name=name: untrained_model(name), size) for name in names},
-        "rows": rows,
-    }
+    meter, after = meter_of(device), conditions(device)
+    costs = {name: cost(lambda name=name: untrained_model(name), size) for name in names}
+    where = {"torch": torch.__version__, "gpu_before": before, "gpu_after": after}
+    where["no_energy"] = meter if isinstance(meter, str) else None
+    rows = [row | costs[row["model"]] | where for row in rows]
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
-        return
-    _tell(found, size)
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        _tell(rows)
 
 
-def _tell(found: dict[str, Any], size: int) -> None:
-    rows, terminal = found["rows"], console()
+def _tell(rows: list[dict[str, Any]]) -> None:
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "model": lambda row: row["model"],
         "runtime": lambda row: row["runtime"],
@@ -106,11 +102,11 @@ def _tell(found: dict[str, Any], size: int) -> None:
             del columns[title]
     cells = [tuple(cell(row) for cell in columns.values()) for row in rows]
     print_table(tuple(columns), cells, right=tuple(range(3, len(columns) - 1)))
-    first = rows[0]
+    first, terminal = rows[0], console()
     terminal.print(
-        f"{first['device']}, torch {found['torch']}, {size}x{size}, channels last, random weights; {first['n']} passes "
-        f"each, interleaved, of five instances; ratio to {first['model']} in the same runtime, with its 95 % interval "
-        "over instances; paused: after 50 ms of rest"
+        f"{first['device']}, torch {first['torch']}, {first['size']}x{first['size']}, channels last, random weights; "
+        f"{first['n']} passes each, interleaved, of five instances; ratio to {first['model']} in the same runtime, "
+        "with its 95 % interval over instances; paused: after 50 ms of rest"
     )
     for row in rows:
         if row["best_ratio"] is not None and row["model"] != first["model"]:
@@ -118,16 +114,17 @@ def _tell(found: dict[str, Any], size: int) -> None:
                 f"fastest of each, {row['dtype']}, batch {row['batch']}: {row['model']} in {row['runtime']} takes "
                 f"{_ratio(row, 'best_ratio')} of {first['model']}"
             )
-    for name, costs in found["models"].items():
+    for name, row in {row["model"]: row for row in rows}.items():
         terminal.print(
-            f"{name}: {costs['parameters'] / 1e6:.2f} M parameters, {costs['macs'] / 1e9:.2f} G MACs, "
-            f"{costs['weight_bytes'] / 1e6:.1f} MB of weights, {costs['activation_bytes'] / 1e6:.1f} MB of activations"
+            f"{name}: {row['parameters'] / 1e6:.2f} M parameters, {row['macs'] / 1e9:.2f} G MACs, "
+            f"{row['weight_bytes'] / 1e6:.1f} MB of weights, {row['activation_bytes'] / 1e6:.1f} MB of activations"
         )
-    if found["energy"]:
-        terminal.print(f"energy is not measurable here: {found['energy']}")
+    if first["no_energy"]:
+        terminal.print(f"energy is not measurable here: {first['no_energy']}")
     for when in ("before", "after"):
-        if found[when]:
-            terminal.print(f"GPU {when}: {', '.join(f'{key} {value}' for key, value in found[when].items())}")
+        if first[f"gpu_{when}"]:
+            told = ", ".join(f"{key} {value}" for key, value in first[f"gpu_{when}"].items())
+            terminal.print(f"GPU {when}: {told}")
 
 
 def _ratio(row: dict[str, Any], key: str) -> str:
@@ -142,6 +139,7 @@ def deployment(
     ] = None,
     batch: BatchOption = "1",
     runtime: RuntimeOption = None,
+    passes: PassesOption = 200,
     threads: ThreadsOption = 1,
     store: StoreOption = Path("runs"),
     data: DataOption = None,
@@ -149,7 +147,7 @@ def deployment(
     """Measure what a study's trained models cost on this processor, in torch, ONNX Runtime and OpenVINO, in single
     precision and in 8-bit integers, and what the integers lose on its test images; for the report.
     """
-    from .deployment import RUNTIMES, measure_deployment
+    from .deployment import DEFAULT_RUNTIMES, measure_deployment
     from .sets import Sets, cache_folder, data_folder
     from .store import Store
     from .timing import pinned
@@ -164,7 +162,13 @@ def deployment(
     for name in names:
         with progress_bars() as show, pinned(threads):
             path = measure_deployment(
-                opened, name, sets, batches=batches, runtimes=runtime.split(",") if runtime else RUNTIMES, on_step=show
+                opened,
+                name,
+                sets,
+                batches=batches,
+                runtimes=runtime.split(",") if runtime else DEFAULT_RUNTIMES,
+                passes=passes,
+                on_step=show,
             )
         console().print(f"{name}: {path}; `medbench report {store}` shows it")
 

@@ -20,16 +20,16 @@ from .exporting import onnxruntime_session, openvino_session
 from .loading import to_input
 from .provenance import device_name, machine_id, package_version
 from .records import read_yaml, write_json
-from .runtimes import Subject
+from .runtimes import RUNTIMES, Subject
 from .sets import Sets
 from .store import Store
-from .timing import time_side_by_side
+from .timing import PASSES, time_side_by_side
 from .trials import trained_model
 
 CPU = torch.device("cpu")
 CALIBRATION_IMAGES = 100
-RUNTIMES = ("eager", "compiled", "onnxruntime", "openvino")
-INT8_RUNTIMES = {"ONNX Runtime": onnxruntime_session, "OpenVINO": openvino_session}
+DEFAULT_RUNTIMES = ("eager", "compiled", "onnxruntime", "openvino")
+INTEGER_SESSIONS = {"onnxruntime": onnxruntime_session, "openvino": openvino_session}
 WORST = 10
 PACKAGES = ("torch", "onnx", "onnxruntime", "openvino")
 
@@ -40,14 +40,16 @@ def measure_deployment(
     sets: Sets,
     *,
     batches: Sequence[int] = (1,),
-    runtimes: Sequence[str] = RUNTIMES,
+    runtimes: Sequence[str] = DEFAULT_RUNTIMES,
+    passes: int = PASSES,
     on_step: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Path:
     """Exports one finished trial of each variant, its first seed's, times all of them side by side on this processor,
     scores the integer models on the study's own test images, and keeps it in the store; gives the file.
 
-    Ranges for the integers come from 100 training images. A loss of Dice is that of these checkpoints: the mean over
-    images of the paired difference to the scores that torch's model has in the store, with its 95 % t interval.
+    Ranges for the integers come from 100 training images, or as many as there are. A loss of Dice is that of these
+    checkpoints: the mean over images of the paired difference to the scores that torch's model has in the store, with
+    its 95 % t interval.
 
     Args:
         store: where the trials are; `deployment/<study>/<machine>.json` is written there.
@@ -55,6 +57,7 @@ def measure_deployment(
         sets: where the images come from.
         batches: images a pass to be timed.
         runtimes: as in `medbench latency`.
+        passes: timed ones of each model, at least.
         on_step: called with what is being done, how much of it and of how much.
 
     Raises:
@@ -69,6 +72,7 @@ def measure_deployment(
     if not trials:
         raise MedbenchError(f"{store.root}: no trial of {study} is finished; `medbench run` goes on with it")
     models = {name: trained_model(store, trial["trial"]) for name, trial in trials.items()}
+    sessions = {name: session for name, session in INTEGER_SESSIONS.items() if name in runtimes}
     subjects: dict[str, Subject] = {}
     for done, (name, model) in enumerate(models.items()):
         on_step("exporting", done, len(models))
@@ -78,19 +82,20 @@ def measure_deployment(
     latency = time_side_by_side(
         list(subjects.values()),
         batches=batches,
-        dtypes=("fp32", "int8"),
+        dtypes=("fp32", "int8") if sessions else ("fp32",),
         runtimes=runtimes,
         device=CPU,
+        passes=passes,
         on_round=lambda done, total: on_step("timing", done, total),
     )
     scores: list[dict[str, Any]] = []
     for name, trial in trials.items():
-        for runtime, session in INT8_RUNTIMES.items():
+        for runtime, session in sessions.items():
             told = f"scoring {name} in integers, {runtime}"
             run = session(subjects[name].int8, threads=torch.get_num_threads())
             found = _loss(store, trial, evaluation, sets, run, lambda i, n, told=told: on_step(told, i, n))
             if found:
-                shared = {"variant": name, "trial": trial["trial"], "runtime": runtime, "dtype": "int8"}
+                shared = {"variant": name, "trial": trial["trial"], "runtime": RUNTIMES[runtime].label, "dtype": "int8"}
                 scores.append(shared | {"evaluation": evaluation} | found)
     meter = meter_of(CPU)
     path = store.deployment(study, machine_id(CPU))
@@ -102,7 +107,7 @@ def measure_deployment(
             "machine": device_name(CPU),
             "versions": {package: package_version(package) for package in PACKAGES},
             "energy": meter if isinstance(meter, str) else None,
-            "calibration_images": CALIBRATION_IMAGES,
+            "calibration_images": max(len(subject.calibration) for subject in subjects.values()),
             "models": [_sizes(trial, models[name], subjects[name]) for name, trial in trials.items()],
             "latency": latency,
             "scores": scores,

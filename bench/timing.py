@@ -15,7 +15,7 @@ from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 from .energy import Joules, meter_of
 from .errors import MedbenchError, UnknownNameError
 from .latency import clock_of
-from .provenance import device_name
+from .provenance import device_name, n_cores
 from .runtimes import DTYPES, RUNTIMES, Run, Subject
 
 INSTANCES = 5  # of each model: the same weights loaded twice differ by a few percent, by where in memory they lie
@@ -140,7 +140,9 @@ def time_side_by_side(
 @contextmanager
 def pinned(threads: int) -> Generator[None]:
     """Keeps this process on as many processors as it has threads, where the system can; the last ones, since the
-    first answer the interrupts."""
+    first answer the interrupts. MedbenchError where it may not use so many."""
+    if threads > n_cores():
+        raise MedbenchError(f"--threads {threads}: this process may use {n_cores()} processor(s)")
     before = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else None
     if before:
         os.sched_setaffinity(0, sorted(before)[-threads:])

@@ -25,9 +25,9 @@ def found(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     store = tmp_path_factory.mktemp("deployed") / "runs"
     shutil.copytree(small_store, store)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(timing, "PASSES", 20)
+        patch.setattr(timing, "INSTANCES", 2)
         patch.setattr(timing, "PAUSE_S", 0.0)
-        done = deployment("small", "--store", store, "--runtime", "eager,onnxruntime")
+        done = deployment("small", "--store", store, "--runtime", "eager,onnxruntime", "--passes", 20)
     assert done.exit_code == 0, done.output
     [file] = (store / "deployment" / "small").iterdir()
     return read_json(file)
@@ -52,7 +52,7 @@ def test_sizes_are_those_of_the_files(found: dict[str, Any], small_store: Path) 
 
 def test_integers_are_scored_on_the_images_of_the_study(found: dict[str, Any], small_store: Path) -> None:
     assert {(each["variant"], each["runtime"]) for each in found["scores"]} == {
-        (name, runtime) for name in ("one", "two", "both") for runtime in ("ONNX Runtime", "OpenVINO")
+        (name, "ONNX Runtime") for name in ("one", "two", "both")
     }
     for each in found["scores"]:
         [scores] = (small_store / "trials" / each["trial"] / "evaluations").glob("*/scores.parquet")

@@ -26,9 +26,13 @@ from .test_fusing import lived
 SIZE = 64
 
 
+def light() -> nn.Module:
+    return lived(build_model("medlitenet", {"backbone": "mobilenetv3_small_050", "width": 32}).model)
+
+
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
-    return lived(build_model("medlitenet").model)
+    return light()
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +107,8 @@ def test_a_file_that_computes_something_else_is_not_written(
     model: nn.Module, write: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export, trace = torch.onnx.export, torch.jit.trace
-    other = lived(build_model("medlitenet").model)
+    other = light()
+    nn.init.constant_(other.get_submodule("head").bias, 1.0)  # pyright: ignore[reportArgumentType]
     monkeypatch.setattr(torch.onnx, "export", lambda model, *args, **kwargs: export(other, *args, **kwargs))
     monkeypatch.setattr(torch.jit, "trace", lambda model, *args: trace(other, *args))
 
@@ -143,10 +148,10 @@ def test_a_trial_is_exported_by_the_beginning_of_its_id_or_its_folder(
     store = Store(small_store)
     [id, *_] = sorted(path.name for path in (small_store / "trials").iterdir())
 
-    done = export(id[:6], "--to", to, "--store", small_store, "-o", tmp_path / "a")
-    again = export(small_store / "trials" / id, "--to", to, "-o", tmp_path / "b")
+    where = [small_store / "trials" / id] if to == "torchscript" else [id[:6], "--store", small_store]
+    done = export(*where, "--to", to, "-o", tmp_path / "a")
 
-    assert done.exit_code == again.exit_code == 0, done.output + again.output
+    assert done.exit_code == 0, done.output
     assert "any batch; logits as torch's to 1e-4" in done.stdout
     if to == "onnx":
         with torch.no_grad():
