@@ -14,6 +14,7 @@ NOT_IN_NUMBERS = {  # they show, check or fetch; no score comes out of them
     "filelock",
     "jinja2",
     "matplotlib",
+    "nvidia-ml-py",  # reads meters; trials have none
     "pooch",
     "pydantic",
     "pyyaml",
