@@ -24,7 +24,7 @@ BatchOption = Annotated[str, typer.Option(help="Images a pass, several with comm
 ThreadsOption = Annotated[int, typer.Option(min=1, help="Of a CPU; the process is kept on as many processors.")]
 PassesOption = Annotated[int, typer.Option(min=20, help="Timed passes of each model, at least.")]
 RuntimeOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(help="eager, compiled, graph (CUDA), onnxruntime, openvino (CPU); several with commas."),
 ]
 
@@ -60,7 +60,7 @@ def latency(
     batches = _numbers("--batch", batch)
     prepare(0, threads)
     device = best_device()
-    runtimes = runtime.split(",") if runtime else ["eager", *(["graph"] if device.type == "cuda" else [])]
+    runtimes = ",".join(runtime).split(",") if runtime else ["eager", *(["graph"] if device.type == "cuda" else [])]
     before = conditions(device)
     with progress_bar("timing") as show, pinned(threads):
         rows = time_side_by_side(
@@ -106,13 +106,19 @@ def _tell(rows: list[dict[str, Any]]) -> None:
     terminal.print(
         f"{first['device']}, torch {first['torch']}, {first['size']}x{first['size']}, channels last, random weights; "
         f"{first['n']} passes each, interleaved, of five instances; ratio to {first['model']} in the same runtime, "
-        "with its 95 % interval over instances; paused: after 50 ms of rest"
+        "the geometric mean of rounds' medians, with its 95 % interval over instances; paused: after 50 ms of rest"
     )
-    for row in rows:
-        if row["best_ratio"] is not None and row["model"] != first["model"]:
+    fastest = [row for row in rows if row["best_ratio"] is not None]
+    for row in fastest:
+        if row["model"] != first["model"]:
+            other = next(
+                each["runtime"]
+                for each in fastest
+                if (each["model"], each["dtype"], each["batch"]) == (first["model"], row["dtype"], row["batch"])
+            )
             terminal.print(
                 f"fastest of each, {row['dtype']}, batch {row['batch']}: {row['model']} in {row['runtime']} takes "
-                f"{_ratio(row, 'best_ratio')} of {first['model']}"
+                f"{_ratio(row, 'best_ratio')} of {first['model']} in {other}"
             )
     for name, row in {row["model"]: row for row in rows}.items():
         terminal.print(
@@ -146,6 +152,8 @@ def deployment(
 ) -> None:
     """Measure what a study's trained models cost on this processor, in torch, ONNX Runtime and OpenVINO, in single
     precision and in 8-bit integers, and what the integers lose on its test images; for the report.
+
+    It takes a few minutes a variant, and takes the place of what was measured of the study on this machine before.
     """
     from .deployment import DEFAULT_RUNTIMES, measure_deployment
     from .sets import Sets, cache_folder, data_folder
@@ -166,7 +174,7 @@ def deployment(
                 name,
                 sets,
                 batches=batches,
-                runtimes=runtime.split(",") if runtime else DEFAULT_RUNTIMES,
+                runtimes=",".join(runtime).split(",") if runtime else DEFAULT_RUNTIMES,
                 passes=passes,
                 on_step=show,
             )

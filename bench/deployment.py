@@ -71,6 +71,8 @@ def measure_deployment(
     trials = {name: trial for name in _baseline_first(record) if (trial := _first_finished(store, record, name))}
     if not trials:
         raise MedbenchError(f"{store.root}: no trial of {study} is finished; `medbench run` goes on with it")
+    for trial in trials.values():
+        store.check(trial["trial"])
     models = {name: trained_model(store, trial["trial"]) for name, trial in trials.items()}
     sessions = {name: session for name, session in INTEGER_SESSIONS.items() if name in runtimes}
     subjects: dict[str, Subject] = {}

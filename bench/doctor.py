@@ -88,7 +88,8 @@ def _disk(what: str, folder: Path, remedy: str) -> Finding:
     except MedbenchError as error:
         return Finding(what, "wrong", str(error))
     free = shutil.disk_usage(there).free
-    return Finding(what, "ok" if free > LEAST_FREE else "wrong", f"{folder}, {free / 1e9:.0f} GB free", "make room")
+    told = f"{folder}, {free / 1e9:.0f} GB free"
+    return Finding(what, "ok", told) if free > LEAST_FREE else Finding(what, "wrong", told, "make room")
 
 
 def _data(data: Path | None) -> list[Finding]:
@@ -103,7 +104,7 @@ def _data(data: Path | None) -> list[Finding]:
         try:
             found.append(Finding(name, "ok", f"{len(open_dataset(name, data=data))} images with masks"))
         except MedbenchError as error:
-            found.append(Finding(name, "missing", str(error).split(";")[0], known.how))
+            found.append(Finding(name, "missing", str(error).split(";")[0].removeprefix(f"{name}: "), known.how))
     weights = sorted(path.stem for path in (data / "weights").glob("*.safetensors"))
     none = "timm's hub is asked, or train with --set encoder_weights=none"
     found.append(

@@ -23,6 +23,7 @@ from .loading import DEVIATION, MEAN
 
 OPSET = 20
 TOLERANCE = 1e-4  # of logits, relative to the largest where that is above 1
+HOW_TO = "RGB, upright, squeezed to a square by averaging areas, from 0 to 1, less mean, over deviation"
 BATCHES = (1, 3)  # that an exported model is tried on
 INPUT, OUTPUT = "image", "logits"
 P = ParamSpec("P")
@@ -67,7 +68,7 @@ def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None)
         )
     assert program is not None
     proto = program.model_proto
-    facts = {"mean": repr(MEAN), "deviation": repr(DEVIATION), "range": "0 to 1 before normalisation, RGB"}
+    facts = {"mean": repr(MEAN), "deviation": repr(DEVIATION), "input": HOW_TO, "output": "logits, lesion above 0"}
     for key, value in {**facts, **(notes or {})}.items():
         proto.metadata_props.add(key=key, value=value)
     content = proto.SerializeToString()

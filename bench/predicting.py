@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from ..datasets.cache import squeeze
@@ -17,12 +18,15 @@ from .training import EVALUATION_BATCH, predict
 ENDINGS = {".bmp", ".jpeg", ".jpg", ".png"}
 
 
-def find_images(paths: Sequence[Path]) -> dict[str, Path]:
+def find_images(paths: Sequence[Path], out: Path) -> dict[str, Path]:
     """Image files by their stems, of files and of folders, whose subfolders are left alone.
 
     Raises:
-        MedbenchError: a path is not there, a folder holds no image, or two images have one stem.
+        MedbenchError: a path is not there, a folder holds no image, two images have one stem, or a mask in `out` would
+            take an image's place.
     """
+    if out.exists() and not out.is_dir():
+        raise MedbenchError(f"{out}: is a file; name a folder for the masks")
     found: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
@@ -36,6 +40,8 @@ def find_images(paths: Sequence[Path]) -> dict[str, Path]:
         for file in files:
             if found.setdefault(file.stem, file) != file:
                 raise MedbenchError(f"{file}: its mask would have the name of that of {found[file.stem]}; rename one")
+            if (out / f"{file.stem}.png").resolve() == file.resolve():
+                raise MedbenchError(f"{file}: its mask would take its place; name another folder with --out")
     return found
 
 
@@ -46,9 +52,10 @@ def predict_images(
     out: Path,
     *,
     on_image: Callable[[int, int], None] = lambda *_: None,
-) -> int:
+) -> tuple[int, list[str]]:
     """Writes <stem>.png for each image: 255 where the model sees lesion, else 0, at the image's own size, as
-    evaluations score it; gives the number of masks without a single pixel of lesion.
+    evaluations score it; gives the number of masks without a single pixel of lesion, and a line for each image that
+    cannot be read.
 
     Args:
         model: images (B, 3, size, size) to logits (B, 1, size, size), on any device.
@@ -58,14 +65,20 @@ def predict_images(
         on_image: called with the numbers of images done and to do.
     """
     out.mkdir(parents=True, exist_ok=True)
-    stems, n_empty = list(images), 0
+    stems, n_empty, problems = list(images), 0, list[str]()
     for start in range(0, len(stems), EVALUATION_BATCH):
         batch = stems[start : start + EVALUATION_BATCH]
-        pixels = [read_image(images[stem]) for stem in batch]
-        logits = predict(model, np.stack([squeeze(each, size) for each in pixels]))
-        for done, (stem, image, each) in enumerate(zip(batch, pixels, logits, strict=True), start=start + 1):
-            mask = (resized(each, *image.shape[:2]) > 0).numpy()
-            n_empty += not mask.any()
-            write_bytes(out / f"{stem}.png", cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
-            on_image(done, len(stems))
-    return n_empty
+        pixels: dict[str, NDArray[np.uint8]] = {}
+        for stem in batch:
+            try:
+                pixels[stem] = read_image(images[stem])
+            except MedbenchError as error:
+                problems.append(str(error))
+        if pixels:
+            logits = predict(model, np.stack([squeeze(each, size) for each in pixels.values()]))
+            for (stem, image), each in zip(pixels.items(), logits, strict=True):
+                mask = (resized(each, *image.shape[:2]) > 0).numpy()
+                n_empty += not mask.any()
+                write_bytes(out / f"{stem}.png", cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
+        on_image(start + len(batch), len(stems))
+    return n_empty, problems

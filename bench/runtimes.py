@@ -37,7 +37,10 @@ class Subject:
         self.name = name
         self.size = size
         self.plain = model.eval()
-        self.fused = fused(model, torch.rand(1, 3, size, size))
+        try:
+            self.fused = fused(model, torch.rand(1, 3, size, size))
+        except Exception as error:  # of a size that it does not take, say
+            raise MedbenchError(f"{name} does not run on an image of {size} pixels: {first_line(error)}") from error
         self.compiled: dict[tuple[torch.Size, str], Run] = {}
         self.calibration = calibration or list(np.random.default_rng(0).random((4, 1, 3, size, size), dtype=np.float32))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from .errors import MedbenchError
-from .records import is_sealed, read_json, read_yaml, short_id, write_bytes
+from .records import damage, is_sealed, read_json, read_yaml, short_id, write_bytes
 
 if TYPE_CHECKING:  # both take a second to import, and `medbench status` needs neither
     import pandas as pd
@@ -65,14 +65,28 @@ class Store:
         return self.root / "deployment" / study / f"{machine}.json"
 
     def trial_named(self, text: str) -> str:
-        """The id of the finished trial whose id begins so; MedbenchError where none does, or several do."""
-        found = [
-            path.name for path in (self.root / "trials").glob(f"{glob.escape(text)}*") if self.has_trial(path.name)
-        ]
-        if len(found) != 1:
-            several = f"{len(found)} trials begin so" if found else "no finished trial begins so"
-            raise MedbenchError(f"{self.root}: {several}: {text!r}; `medbench report` and trials/ show the ids")
+        """The id of the finished trial whose id begins so, all of whose files are as they were written.
+
+        Raises:
+            MedbenchError: there is no store, no trial or several begin so, or a file of the trial was altered since.
+        """
+        if not (self.root / "trials").is_dir():
+            raise MedbenchError(f"{self.root}: no trials/ there; name the store that `medbench run --store` wrote")
+        paths = sorted((self.root / "trials").glob(f"{glob.escape(text.lower())}*"))
+        found = [path.name for path in paths if self.has_trial(path.name)]
+        if len(found) > 1:
+            raise MedbenchError(f"{self.root}: several trials begin with {text!r}: {', '.join(found[:5])}")
+        if not found:
+            raise MedbenchError(
+                f"{self.root}: no finished trial begins with {text!r}; `medbench run --dry-run` and reports list them"
+            )
+        self.check(found[0])
         return found[0]
+
+    def check(self, trial: str) -> None:
+        """MedbenchError where a file of a finished trial is not what was written."""
+        if damaged := damage(self.trial(trial)):
+            raise MedbenchError(f"{damaged[0]}; `medbench verify --set-aside` and another run make the trial again")
 
     def gallery(self, digest: str) -> Path:
         """Small copies of the images of one test set."""

@@ -25,24 +25,30 @@ class Format(StrEnum):
 @told_in_one_line
 def predict(
     trial: TrialArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="JPEG, PNG or BMP files, or folders of them.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the masks, <stem>.png each.")],
     store: StoreOption = Path("runs"),
 ) -> None:
     """Segment images with a trained model: a mask an image, at the image's own size, white where the lesion is.
 
-    Exactly what evaluations score: `medbench score` compares the masks with references.
+    Exactly what evaluations score: `medbench score` compares the masks with references. Subfolders are left alone; exit
+    1 where an image could not be read.
     """
     from .predicting import find_images, predict_images
     from .training import best_device
     from .trials import trained_model
 
     opened, id = _found(trial, store)
-    found = find_images(images)
+    found = find_images(images, out)
     model = trained_model(opened, id).to(best_device())
     with progress_bar("segmenting") as show:
-        n_empty = predict_images(model, found, opened.config(id)["size"], out, on_image=show)
-    console().print(f"{len(found)} masks are in {out}; {n_empty} of them are empty")
+        n_empty, problems = predict_images(model, found, opened.config(id)["size"], out, on_image=show)
+    console().print(f"{len(found) - len(problems)} masks are in {out}; {n_empty} of them are empty")
+    if problems:
+        console(stderr=True).print("\n".join(problems))
+        raise typer.Exit(1)
 
 
 @told_in_one_line
@@ -70,6 +76,8 @@ def export(
 
     if int8 and to != Format.ONNX:
         raise MedbenchError("--int8: only with --to onnx")
+    if out.is_dir():
+        raise MedbenchError(f"{out}: is a folder; name the file to write")
     opened, id = _found(trial, store)
     config = opened.config(id)
     model, size = trained_model(opened, id), config["size"]
@@ -93,5 +101,6 @@ def _found(trial: str, store: Path) -> "tuple[Store, str]":
     from .store import Store
 
     folder = Path(trial).absolute()
-    opened = Store(folder.parent.parent if folder.is_dir() else store)
-    return opened, opened.trial_named(folder.name if folder.is_dir() else trial)
+    is_folder = folder.is_dir() and folder.parent.name == "trials"
+    opened = Store(folder.parent.parent if is_folder else store)
+    return opened, opened.trial_named(folder.name if is_folder else trial)

@@ -245,7 +245,7 @@ def _model(machine: Machine, variant: str, trial: str | None = None) -> dict[str
 
 def _loss(study: Study, score: dict[str, Any]) -> str:
     """What the integers cost this checkpoint in Dice, decided by the interval and by the study's margin."""
-    where = f"on these {score['n_images']} images of {score['evaluation']}"
+    where = f"in {score['runtime']} on these {score['n_images']} images of {score['evaluation']}"
     change, low, high = score["difference"], score["ci_low"], score["ci_high"]
     if low is None or high is None:
         return f"this checkpoint changes by {_signed(change)} Dice {where} (no interval)"

@@ -91,11 +91,12 @@ def shared_gpu() -> Generator[bool]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-o", "--out", type=Path, default=Path("gpu-check.json"))
+    parser.add_argument("-o", "--out", type=Path, help="gpu-check.json; with --small, gpu-check-small.json")
     parser.add_argument("--small", action="store_true")
     asked = parser.parse_args()
     if not asked.small and not torch.cuda.is_available():
-        sys.exit("no CUDA device here; --small tries the script itself")
+        sys.exit("no CUDA device here; `python tests/gpu_check.py --small` tries the script itself")
+    out: Path = asked.out or Path("gpu-check-small.json" if asked.small else "gpu-check.json")
     device = best_device()
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
@@ -115,7 +116,7 @@ def main() -> None:
             told["out"] = told["out"][-KEPT:]
         print(f"{name}: code {told['code']} after {told['seconds']} s", told["err"] if told["code"] else "", flush=True)
         found["parts"][name] = told
-        write_json(asked.out, found | {"after": conditions(device)})
+        write_json(out, found | {"after": conditions(device)})
 
     with tempfile.TemporaryDirectory() as folder:
         tests = [str(HERE / "test_gpu.py"), str(HERE / "test_batched.py")]
@@ -128,7 +129,7 @@ def main() -> None:
                 if started:
                     file = Path(folder) / "shared.json"
                     part("training under MPS", throughput(False, ["4", "8"], file), 80, file)
-    print(f"all is in {asked.out}")
+    print(f"all is in {out}")
     sys.exit(any(each["code"] for each in found["parts"].values()))
 
 

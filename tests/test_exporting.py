@@ -173,7 +173,7 @@ def test_integers_are_exported_with_ranges_of_training_images(small_store: Path,
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nosuch", "--to", "onnx"], "no finished trial begins so: 'nosuch'"),
+        (["nosuch", "--to", "onnx"], "no finished trial begins with 'nosuch'"),
         (["x", "--to", "torchscript", "--int8"], "--int8: only with --to onnx"),
     ],
 )

@@ -211,12 +211,16 @@ def test_the_command_prints_a_row_a_model_and_type() -> None:
         (["medlitenet", "--dtype", "int4"], "unknown --dtype 'int4'"),
         (["medlitenet", "--dtype", "int8"], "--dtype int8: needs --runtime onnxruntime or openvino"),
         (["medlitenet", "--runtime", "tensorrt"], "unknown runtime 'tensorrt'"),
+        (
+            ["medlitenet", "--size", "65"],
+            "does not run on an image of 65 pixels: 65x65 is no multiple of 32",
+        ),
         (["medlitenet", "--threads", "999"], "--threads 999: this process may use"),
         (["medlitenet", "--runtime", "graph"], "--runtime graph: not on a CPU"),
     ],
 )
 def test_mistakes_are_told_in_one_line(words: list[str], message: str) -> None:
-    done = CliRunner().invoke(app, ["latency", *words, "--size", "32"])
+    done = CliRunner().invoke(app, ["latency", "--size", "32", *words])
 
     assert done.exit_code == 2
     assert message in done.stderr
