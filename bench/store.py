@@ -65,11 +65,7 @@ class Store:
         return self.root / "deployment" / study / f"{machine}.json"
 
     def trial_named(self, text: str) -> str:
-        """The id of the finished trial whose id begins so, all of whose files are as they were written.
-
-        Raises:
-            MedbenchError: there is no store, no trial or several begin so, or a file of the trial was altered since.
-        """
+        """The id of the finished trial whose id begins so; MedbenchError where there is no store, or not one trial."""
         if not (self.root / "trials").is_dir():
             raise MedbenchError(f"{self.root}: no trials/ there; name the store that `medbench run --store` wrote")
         paths = sorted((self.root / "trials").glob(f"{glob.escape(text.lower())}*"))
@@ -80,7 +76,6 @@ class Store:
             raise MedbenchError(
                 f"{self.root}: no finished trial begins with {text!r}; `medbench run --dry-run` and reports list them"
             )
-        self.check(found[0])
         return found[0]
 
     def check(self, trial: str) -> None:

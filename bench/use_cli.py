@@ -97,10 +97,12 @@ def export(
 
 
 def _found(trial: str, store: Path) -> "tuple[Store, str]":
-    """The store and the id of a trial that is named by either."""
+    """The store and the id of a trial that is named by either, and whose files are as they were written."""
     from .store import Store
 
     folder = Path(trial).absolute()
     is_folder = folder.is_dir() and folder.parent.name == "trials"
     opened = Store(folder.parent.parent if is_folder else store)
-    return opened, opened.trial_named(folder.name if is_folder else trial)
+    id = opened.trial_named(folder.name if is_folder else trial)
+    opened.check(id)
+    return opened, id
