@@ -170,6 +170,15 @@ def test_integers_are_exported_with_ranges_of_training_images(small_store: Path,
     assert onnxruntime_session((tmp_path / "a.onnx").read_bytes(), threads=1)(images(2).numpy()).shape == (2, 1, 64, 64)
 
 
+def test_a_folder_is_no_file_to_write(small_store: Path, tmp_path: Path) -> None:
+    [id, *_] = sorted(path.name for path in (small_store / "trials").iterdir())
+
+    done = export(id, "--to", "onnx", "--store", small_store, "-o", tmp_path)
+
+    assert done.exit_code == 2
+    assert "is a folder; name the file to write" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

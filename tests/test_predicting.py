@@ -107,6 +107,16 @@ def test_mistakes_are_one_line_and_nothing_is_written(
     assert not read_image(tmp_path / "one" / "a.png").any()
 
 
+def test_a_file_is_no_folder_for_masks(small_store: Path, tmp_path: Path) -> None:
+    save(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "out").touch()
+
+    done = predict(trials_of(small_store)[0], tmp_path / "a.png", "--store", small_store, "-o", tmp_path / "out")
+
+    assert done.exit_code == 2
+    assert "is a file; name a folder for the masks" in done.stderr
+
+
 def test_an_image_that_cannot_be_read_is_told_and_the_others_are_segmented(small_store: Path, tmp_path: Path) -> None:
     save(tmp_path / "images" / "good.png", np.zeros((8, 8, 3), np.uint8))
     for name in ("bad.png", "worse.jpg"):
