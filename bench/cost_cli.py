@@ -51,7 +51,8 @@ def latency(
     """
     import torch
 
-    from ..models.catalog import cost, untrained_model
+    from ..models.catalog import untrained_model
+    from ..models.counting import cost
     from .energy import conditions, meter_of
     from .runtimes import Subject
     from .timing import pinned, time_side_by_side
@@ -153,7 +154,7 @@ def deployment(
     """Measure what a study's trained models cost on this processor, in torch, ONNX Runtime and OpenVINO, in single
     precision and in 8-bit integers, and what the integers lose on its test images; for the report.
 
-    It takes a few minutes a variant, and takes the place of what was measured of the study on this machine before.
+    It takes minutes, and takes the place of what was measured of the study on this machine before.
     """
     from .deployment import DEFAULT_RUNTIMES, measure_deployment
     from .sets import Sets, cache_folder, data_folder

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 from torch import Tensor, nn
 
-from ..datasets.cache import Arrays
-from ..models.catalog import cost
+from ..models.counting import cost
 from .energy import meter_of
 from .errors import MedbenchError
 from .evaluation import evaluate
@@ -79,7 +78,7 @@ def measure_deployment(
     for done, (name, model) in enumerate(models.items()):
         on_step("exporting", done, len(models))
         trial = trials[name]["trial"]
-        subjects[name] = Subject(name, model, store.config(trial)["size"], _calibration(store, trial, sets))
+        subjects[name] = Subject(name, model, store.config(trial)["size"], calibration_of(store, trial, sets))
         _ = subjects[name].int8
     latency = time_side_by_side(
         list(subjects.values()),
@@ -118,8 +117,13 @@ def measure_deployment(
     return path
 
 
-def calibration_of(images: Arrays, ids: Sequence[str]) -> list[NDArray[np.float32]]:
-    """Inputs (1, 3, size, size) of images spread evenly over the ids, as training normalises them."""
+def calibration_of(store: Store, trial: str, sets: Sets) -> list[NDArray[np.float32]]:
+    """Inputs (1, 3, size, size) of 100 images, or as many as there are, spread evenly over what a trial, or the first
+    member of an ensemble, was trained on."""
+    config = store.config(trial)
+    if "ensemble" in config:
+        config = store.config(next(iter(config["ensemble"]["members"].values())))
+    images, ids = sets.arrays(sets.of(config), config["size"]), config["train"]
     chosen = sorted(ids)[:: max(1, len(ids) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
     pixels = (torch.from_numpy(np.array(images.images[[images.row[id]]])) for id in chosen)
     return [np.ascontiguousarray(to_input(each, CPU).numpy()) for each in pixels]
@@ -160,13 +164,6 @@ def _baseline_first(record: Mapping[str, Any]) -> list[str]:
 
 def _first_finished(store: Store, record: Mapping[str, Any], variant: str) -> dict[str, Any] | None:
     return next((each for each in record["variants"][variant]["trials"] if store.has_trial(each["trial"])), None)
-
-
-def _calibration(store: Store, trial: str, sets: Sets) -> list[NDArray[np.float32]]:
-    config = store.config(trial)
-    if "ensemble" in config:
-        config = store.config(next(iter(config["ensemble"]["members"].values())))
-    return calibration_of(sets.arrays(sets.of(config), config["size"]), config["train"])
 
 
 def _loss(

@@ -17,7 +17,7 @@ from .training import best_device
 EXTRAS = {  # what a package that medbench does without is good for
     "deploy": (
         "medbench latency --runtime onnxruntime,openvino, export, deployment",
-        ("onnx", "onnxruntime", "openvino"),
+        ("onnx", "onnxruntime", "onnxscript", "openvino"),
     ),
     "ray": ("--executor ray", ("ray",)),
     "slurm": ("--executor slurm", ("submitit",)),

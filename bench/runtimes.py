@@ -76,7 +76,7 @@ def _eager(subject: Subject, image: Tensor, dtype: str) -> Run:
 
 
 def _compiled(subject: Subject, image: Tensor, dtype: str) -> Run:
-    """Compiled once: it takes a quarter of a minute."""
+    """Compiled once, because it takes long."""
     key = image.shape, dtype
     if key not in subject.compiled:
         subject.compiled[key] = _compile(subject, image)

@@ -1,4 +1,4 @@
-"""One step of training, and its replay as a CUDA graph, which spares the CPU the launching of a thousand kernels."""
+"""One step of training, and its replay as a CUDA graph, which spares the CPU the launching of every kernel."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,11 +45,11 @@ class Step:
         self.device = self.parameters[0].device
 
     def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
-        """The loss, detached, of images (B, H, W, 3) and masks (B, H, W) of 0 and 1, both uint8, on any device."""
+        """The loss, detached, of uint8 images (B, H, W, 3) and masks (B, H, W) of 0 and 1 on the model's device."""
         training, losses = self.training, list[Tensor]()
         self.optimizer.zero_grad(set_to_none=True)
         for image_part, mask_part in zip(image.chunk(self.parts), mask.chunk(self.parts), strict=True):
-            target = mask_part.to(self.device, non_blocking=True).unsqueeze(1)
+            target = mask_part.unsqueeze(1)
             with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
                 logits = self.forward(to_input(image_part, self.device))
             loss = segmentation_loss(

@@ -24,6 +24,7 @@ PASSES = 200  # at least, of each model
 WINDOW, STABLE, LONGEST_WARM_UP_S = 10, 0.03, 20.0
 PAUSE_S, PAUSED_PASSES = 0.05, 4  # of each instance
 METERED_S = 1.0  # counters move in steps of milliseconds
+Instances = Sequence[Sequence[NDArray[np.float64]]]
 
 
 @dataclass(slots=True)
@@ -131,9 +132,8 @@ def time_side_by_side(
         if not isinstance(meter, str):
             for each in every:
                 each.joules = _joules(each.run, meter, device) / batch
-        shared = {"device": device_name(device), "threads": torch.get_num_threads(), "dtype": dtype}
-        shared |= {"batch": batch}
-        rows += _rows(every, shared)
+        where = {"device": device_name(device), "threads": torch.get_num_threads()}
+        rows += _rows(every, where | {"dtype": dtype, "batch": batch})
     return rows
 
 
@@ -230,9 +230,6 @@ def _rows(every: Sequence[_Timed], shared: dict[str, Any]) -> list[dict[str, Any
             }
         )
     return rows
-
-
-Instances = Sequence[Sequence[NDArray[np.float64]]]
 
 
 def ratio_to(instances: Instances, reference: Instances | None) -> dict[str, float | None]:

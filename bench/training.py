@@ -177,7 +177,8 @@ def train(
     optimizer = optimizer_for(model, training)
     scaler = torch.amp.GradScaler(device.type, enabled=mixed)
     batches = Batches(train_ids, training["batch_size"], seed)
-    stays = on_gpu and not workers and "artifacts" not in training["augment"] and fits(images, len(train_ids), device)
+    painted = training["augment"].get("artifacts")
+    stays = on_gpu and not workers and not painted and fits(images, len(train_ids), device)
     loading: Iterable[tuple[Tensor, Tensor]] = (
         OnDevice(images, batches, training["augment"], device)
         if stays

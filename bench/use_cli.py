@@ -79,17 +79,14 @@ def export(
     if out.is_dir():
         raise MedbenchError(f"{out}: is a folder; name the file to write")
     opened, id = _found(trial, store)
-    config = opened.config(id)
-    model, size = trained_model(opened, id), config["size"]
+    model, size = trained_model(opened, id), opened.config(id)["size"]
     if to == Format.TORCHSCRIPT:
         content = to_torchscript(model, size)
     else:
         notes = {"trial": id, "medbench": package_version("medbench") or ""}
         content = to_onnx(model, size, notes)
         if int8:
-            source = config if "train" in config else opened.config(next(iter(config["ensemble"]["members"].values())))
-            sets = Sets(data_folder(data), cache_folder())
-            content = to_int8(content, calibration_of(sets.arrays(sets.of(source), size), source["train"]))
+            content = to_int8(content, calibration_of(opened, id, Sets(data_folder(data), cache_folder())))
     write_bytes(out, content)
     opset = f", opset {OPSET}" if to == Format.ONNX else ""
     same = "integers: `medbench deployment` measures what they lose" if int8 else "logits as torch's to 1e-4"

@@ -1,8 +1,8 @@
 """The random changes of augment.py for whole batches on a device: the same distribution, other draws.
 
 Each step does what albumentations does with the same parameters, down to its roundings. Plain torch, not kornia, whose
-CLAHE blends its tiles half a pixel off OpenCV's (9 grey levels apart at 32 pixels a side), whose Lab makes the CPU wait
-for the GPU at every call, and whose HSV leaves out the roundings in between.
+CLAHE blends its tiles half a pixel off OpenCV's, whose Lab makes the CPU wait for the GPU at every call, and whose HSV
+leaves out the roundings in between.
 
 Shapes: B = batch, N = those of its images that a step changes, H = W = size. Between steps, pixels are whole floats.
 """

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,8 @@ def fetch(name: str, data: Path, *, parts: list[str] | None = None, show: Show =
             unpack(path, root, lambda done, total, archive=archive: show(f"unpacking {archive.name}", done, total))
         )
         path.unlink()
-        downloads.rmdir()
+        with suppress(OSError):  # it may hold the beginning of another archive
+            downloads.rmdir()
     return new
 
 

@@ -117,8 +117,8 @@ class BoundaryAwareAttention(nn.Module):
 class UpsampleTwice(nn.Module):
     """Bilinear interpolation of one map to twice its height and width, as a convolution and a pixel shuffle.
 
-    Equal to `F.interpolate(scale_factor=2, mode="bilinear", align_corners=False)`, whose CPU kernels for one channel
-    cost more than the whole attention (OpenVINO: 0.9 of 19.6 ms).
+    Equal to `F.interpolate(scale_factor=2, mode="bilinear", align_corners=False)`, whose kernels for one channel are
+    slow in OpenVINO.
     """
 
     kernels: Tensor

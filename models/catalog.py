@@ -18,7 +18,7 @@ from torch import nn
 
 from ..bench.errors import MedbenchError, UnknownNameError, first_line
 from ..bench.records import file_digest
-from .counting import count_activation_bytes, count_macs, count_parameters, count_weight_bytes
+from .counting import cost
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import MEMBERS, Ensemble
 from .medlitenet import MedLiteNet
@@ -177,14 +177,3 @@ def describe_models() -> list[dict[str, Any]]:
         {"name": name, **cost(lambda name=name: untrained_model(name)), "description": purposes[name]}
         for name in purposes
     ]
-
-
-def cost(build: Callable[[], nn.Module], size: int = 256) -> dict[str, int]:
-    """Parameters, MACs, bytes of weights and of activations of one image of size x size pixels."""
-    model = build()
-    return {
-        "parameters": count_parameters(model),
-        "macs": count_macs(build, size),
-        "weight_bytes": count_weight_bytes(model),
-        "activation_bytes": count_activation_bytes(build, size),
-    }

@@ -45,6 +45,17 @@ def count_activation_bytes(build: Callable[[], nn.Module], size: int = 256) -> i
     return live.peak
 
 
+def cost(build: Callable[[], nn.Module], size: int = 256) -> dict[str, int]:
+    """parameters, macs, weight_bytes, and activation_bytes of one image of size x size pixels."""
+    model = build()
+    return {
+        "parameters": count_parameters(model),
+        "macs": count_macs(build, size),
+        "weight_bytes": count_weight_bytes(model),
+        "activation_bytes": count_activation_bytes(build, size),
+    }
+
+
 class _Live(TorchDispatchMode):
     """Follows every storage that is made while it is active."""
 

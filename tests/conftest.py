@@ -9,6 +9,14 @@ from typer.testing import CliRunner
 from medbench.bench.cli import app
 
 ROOT = Path(__file__).parent.parent
+SMALL_VARIANTS = """\
+variants:
+  one: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}
+  two: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}
+  both: {ensemble: {members: [one, two], weighting: equal}}
+dataset: {name: synthetic, images: 40, size: 64}
+encoder_weights: none
+"""
 
 
 @pytest.fixture(scope="session")
@@ -34,17 +42,11 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of two small variants and their ensemble, trained for an epoch on synthetic images; only to be read."""
     folder = tmp_path_factory.mktemp("small")
     (folder / "small.yaml").write_text(
-        """\
+        f"""\
 question: What does it cost?
 baseline: one
-variants:
-  one: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}
-  two: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}
-  both: {ensemble: {members: [one, two], weighting: equal}}
-dataset: {name: synthetic, images: 40, size: 64}
-encoder_weights: none
-seeds: 1
-training: {epochs: 1, batch_size: 8}
+{SMALL_VARIANTS}seeds: 1
+training: {{epochs: 1, batch_size: 8}}
 """
     )
     words = ["run", folder / "small.yaml", "--store", folder / "runs"]

@@ -114,7 +114,9 @@ def main() -> None:
             told["out"] = ""
         except (OSError, ValueError):
             told["out"] = told["out"][-KEPT:]
-        print(f"{name}: code {told['code']} after {told['seconds']} s", told["err"] if told["code"] else "", flush=True)
+        last = told["out"].strip().splitlines()[-1:]  # of tests, how many were skipped
+        print(f"{name}: code {told['code']} after {told['seconds']} s", *last, flush=True)
+        print(told["err"] if told["code"] else "", end="", flush=True)
         found["parts"][name] = told
         write_json(out, found | {"after": conditions(device)})
 

@@ -11,21 +11,16 @@ from medbench.bench.planning import plan
 from medbench.bench.runner import decode, run_study
 from medbench.bench.sets import Sets
 
+from .conftest import SMALL_VARIANTS
 from .test_interrupted import ignore, place
 from .test_run import medbench
 
-STUDY = """\
+STUDY = f"""\
 question: How long?
 baseline: one
-variants:
-  one: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}
-  two: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}
-  both: {ensemble: {members: [one, two], weighting: equal}}
-dataset: {name: synthetic, images: 40, size: 64}
-encoder_weights: none
-seeds: 2
-training: {epochs: 2, batch_size: 8, progressive_sizes: {0.0: 0.5, 0.5: 1.0}}
-evaluate: [clean, {artifact: hair, severity: 3}]
+{SMALL_VARIANTS}seeds: 2
+training: {{epochs: 2, batch_size: 8, progressive_sizes: {{0.0: 0.5, 0.5: 1.0}}}}
+evaluate: [clean, {{artifact: hair, severity: 3}}]
 """
 
 

@@ -202,6 +202,21 @@ def test_fetch_as_a_user_runs_it(server: Server, tmp_path: Path, monkeypatch: py
     ]
 
 
+def test_the_beginning_of_another_archive_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = [server.offer(name, content) for name, content in isic_archives(tmp_path).items()]
+    monkeypatch.setitem(fetching.ARCHIVES, "isic2018", offered)
+    begun = tmp_path / "data" / "isic2018" / ".downloads" / "another.zip.part"
+    begun.parent.mkdir(parents=True)
+    begun.write_bytes(b"PK")
+
+    done = CliRunner().invoke(app, ["data", "fetch", "isic2018", "--data", str(tmp_path / "data")])
+
+    assert done.exit_code == 0, done.output
+    assert begun.read_bytes() == b"PK"
+
+
 def test_an_archive_at_hand_is_checked_and_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "PH2Dataset" / "PH2 Dataset images" / "IMD001"
     for kind, ending in (("Dermoscopic_Image", ""), ("lesion", "_lesion")):
