@@ -21,7 +21,7 @@ cuts off has a boundary along the cut. Every boundary pixel counts alike. Other 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import hypot, isfinite
+from math import hypot, inf, isfinite
 from typing import Any, cast
 
 import cv2
@@ -46,6 +46,11 @@ class Metric:
     unit: str  # of distances: "px", to be read as "mm" where the data set has a spacing
     higher_is_better: bool
     description: str
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest that it can be."""
+        return (0.0, inf) if self.unit else (0.0, 1.0)
 
 
 METRICS: dict[str, Metric] = {

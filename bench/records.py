@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,14 @@ def canonical(value: Any) -> bytes:
 def short_id(value: Any) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of the canonical bytes of `value`."""
     return hashlib.sha256(canonical(value)).hexdigest()[:16]
+
+
+def same_trials(variants: Mapping[str, Any]) -> list[list[str]]:
+    """Of the variants in a study's record, the groups whose settings come to the very same trials."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for name, known in variants.items():
+        groups.setdefault(frozenset(entry["trial"] for entry in known["trials"]), []).append(name)
+    return [names for trials, names in groups.items() if trials and len(names) > 1]
 
 
 def file_digest(path: Path) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..bench.stats import summarize
+from ..bench.stats import paired_gap
 from .load import Study
-from .tables import Cells
+from .tables import KNOWN, Cells
 
 COMPARED = ("dice", "iou")  # what is known between people
 
@@ -37,13 +37,13 @@ def agreement_table(study: Study, cells: Cells) -> pd.DataFrame:
         rows.append({**shared, "who": "two people", "n_pairs": n_pairs, "mean": float(people.mean())})
         for variant, cell in tested.items():
             scores = np.asarray(cell.tables[metric].loc[:, images])
-            more = summarize(scores - people.to_numpy()[None])
+            more = paired_gap(scores, np.broadcast_to(people, scores.shape), bounds=KNOWN[metric].bounds)
             rows.append(
                 {
                     **shared,
                     "who": variant,
                     "mean": float(scores.mean()),
-                    "more": more.mean,
+                    "more": more.gap,
                     "more_ci_low": more.ci_low,
                     "more_ci_high": more.ci_high,
                     "trials": cell.trials,

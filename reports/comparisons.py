@@ -12,7 +12,8 @@ from .tables import KNOWN, Cell, Cells
 
 
 def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
-    """One row per evaluation, metric and variant other than the baseline, where both have scores.
+    """One row per evaluation, metric and variant other than the baseline, where both have scores; none of variants that
+    are the same training as one before them.
 
     Differences are variant - baseline, intervals 95 %. p values are adjusted by Holm over the variants of one
     evaluation and metric. Claims are made on the primary metric only, for the others are exploratory, and so is what
@@ -26,7 +27,7 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
         against = cells.get((evaluation, baseline))
         if against is None:
             continue
-        others = [v for v in study.spec["variants"] if v != baseline and (evaluation, v) in cells]
+        others = [v for v in study.distinct if v != baseline and (evaluation, v) in cells]
         for metric in against.tables:
             found = against_baseline(
                 {v: pair for v in others if (pair := _pair(cells[evaluation, v], against, metric)) is not None},
@@ -34,6 +35,7 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
                 metric=KNOWN[metric].label,
                 margin=(study.spec.get("margin") or 0.0) if metric == study.spec["primary"] else None,
                 higher_is_better=KNOWN[metric].higher_is_better,
+                bounds=KNOWN[metric].bounds,
             )
             rows += [
                 {

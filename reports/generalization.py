@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..bench.metrics import Metric
 from ..bench.stats import gap, summarize
 from .load import Study
 from .tables import KNOWN, Cells
@@ -19,7 +20,8 @@ def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
     both sets.
 
     Columns: study, variant, trained_on, evaluation, dataset, is_home, n_seeds, n_images, mean, ci_low, ci_high, gap,
-    gap_ci_low, gap_ci_high, gap_p, trials; None where there is no home, no second seed, or no gap to speak of.
+    gap_ci_low, gap_ci_high, gap_p, gap_too_few, trials; None where there is no home or no gap to speak of. Without an
+    interval gap_too_few says what there should be more of.
     """
     datasets, artifacts = study.spec.get("datasets", {}), study.artifacts
     tested = {evaluation: datasets[evaluation] for evaluation in datasets if evaluation not in artifacts}
@@ -34,7 +36,7 @@ def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
             if (cell := cells.get((evaluation, variant))) is None:
                 continue
             table = cell.tables[primary]
-            summary = summarize(table.to_numpy())
+            summary = summarize(table.to_numpy(), bounds=KNOWN[primary].bounds)
             row = {
                 "study": study.name,
                 "variant": variant,
@@ -49,14 +51,14 @@ def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
                 "ci_high": summary.ci_high,
             }
             at_home = None if home is None or evaluation == home else cells[home, variant].tables[primary]
-            rows.append({**row, **_gap(at_home, table, KNOWN[primary].higher_is_better), "trials": cell.trials})
+            rows.append({**row, **_gap(at_home, table, KNOWN[primary]), "trials": cell.trials})
     return pd.DataFrame(rows)
 
 
-def _gap(home: pd.DataFrame | None, away: pd.DataFrame, higher_is_better: bool) -> dict[str, float | None]:
-    names = ("gap", "gap_ci_low", "gap_ci_high", "gap_p")
+def _gap(home: pd.DataFrame | None, away: pd.DataFrame, metric: Metric) -> dict[str, Any]:
+    names = ("gap", "gap_ci_low", "gap_ci_high", "gap_p", "gap_too_few")
     if home is None or not len(seeds := home.index.intersection(away.index)):
         return dict.fromkeys(names)
-    sign = 1 if higher_is_better else -1
-    found = gap(sign * np.asarray(home.loc[seeds]), sign * np.asarray(away.loc[seeds]))
-    return dict(zip(names, (found.gap, found.ci_low, found.ci_high, found.p_value), strict=True))
+    pair = (home.loc[seeds], away.loc[seeds]) if metric.higher_is_better else (away.loc[seeds], home.loc[seeds])
+    found = gap(*map(np.asarray, pair), bounds=metric.bounds)
+    return dict(zip(names, (found.gap, found.ci_low, found.ci_high, found.p_value, found.too_few), strict=True))

@@ -7,7 +7,15 @@ from typing import Any
 from .settings import flatten, told
 
 Spec = dict[str, Any]
-OF_NO_MATTER = {"question", "profile", "medbench", "claims", "spec", "variants"}  # of which only the settings count
+OF_NO_MATTER = {
+    "question",
+    "profile",
+    "medbench",
+    "claims",
+    "same",
+    "spec",
+    "variants",
+}  # of which only the settings count
 
 
 def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spec, tuple[str, ...]]]:

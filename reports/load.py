@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS
-from ..bench.records import read_json, read_yaml
+from ..bench.records import read_json, read_yaml, same_trials
 from .files import Files, read_frame
 from .joining import joined
 
@@ -83,6 +83,20 @@ class Study:
         return self.spec.get("artifacts", {})
 
     @property
+    def same(self) -> list[list[str]]:
+        """Groups of variants that are one and the same training, by their planned trials."""
+        return same_trials(self.spec["variants"])
+
+    @property
+    def distinct(self) -> list[str]:
+        """The variants, each training once: of those that are the same, the baseline or else the first."""
+        repeated: set[str] = set()
+        for names in self.same:
+            kept = self.spec["baseline"] if self.spec["baseline"] in names else names[0]
+            repeated |= {*names} - {kept}
+        return [variant for variant in self.spec["variants"] if variant not in repeated]
+
+    @property
     def scores(self) -> pd.DataFrame:
         """Tidy scores, one row per trial, evaluation and image; empty, but with its columns, when nothing is done."""
         found = [(trial, name, each.scores) for trial in self.trials for name, each in trial.evaluations.items()]
@@ -103,9 +117,12 @@ class Study:
         return pd.concat([keys, scores[["image"]], scores.drop(columns=KEYS, errors="ignore")], axis="columns")
 
 
-def load(store: Path) -> pd.DataFrame:
-    """Every score in the store as one tidy frame: study, variant, seed, fold, trial, evaluation, image, metrics."""
-    return pd.concat([study.scores for study in load_studies([store])], ignore_index=True)
+def load(store: Path | str) -> pd.DataFrame:
+    """Every score in the store as one tidy frame: study, variant, seed, fold, trial, evaluation, image, metrics.
+
+    Raises MedbenchError when the store has no study. Without a finished evaluation the frame is empty.
+    """
+    return pd.concat([study.scores for study in load_studies([Path(store)])], ignore_index=True)
 
 
 def load_studies(stores: Sequence[Path]) -> list[Study]:
@@ -119,7 +136,8 @@ def load_studies(stores: Sequence[Path]) -> list[Study]:
     for store in stores:
         found = sorted((store / "studies").glob("*.yaml"))
         if not found:
-            raise MedbenchError(f"{store}: no studies/*.yaml there; name the store that `medbench run --store` wrote")
+            what = "no studies/*.yaml there" if store.is_dir() else "there is no such folder"
+            raise MedbenchError(f"{store.absolute()}: {what}; name the store that `medbench run --store` wrote")
         for file in found:
             spec = read_yaml(file)
             if not isinstance(spec, dict) or not {"baseline", "primary", "evaluations", "variants"} <= spec.keys():

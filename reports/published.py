@@ -5,7 +5,7 @@ from typing import Any
 from ..bench.stats import Summary, summarize
 from .load import Study
 from .settings import flatten, told
-from .tables import KNOWN, Cells, within_range
+from .tables import KNOWN, Cells
 
 
 def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
@@ -13,8 +13,8 @@ def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
 
     A claim is reached when its value does not lie beyond our 95 % interval (crossed: for new seeds and new images) on
     the good side, not reached when it does. It is not comparable where our images are synthetic, where a setting that
-    it was reported under differs from the study's, or where our interval is missing or so wide (on either side by more
-    than the claim's own spread and twice the study's margin) that any value would lie in it.
+    it was reported under differs from the study's, or where our interval is missing or so wide (half of it more than
+    the claim's own spread and twice the study's margin) that any value would lie in it.
 
     Keys: variant, metric, evaluation, value, spread, source, note, ours, ci_low, ci_high, n_seeds, n_images, verdict,
     why, trials; None where there is no number.
@@ -27,9 +27,9 @@ def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
         if cell is None or claim["metric"] not in cell.tables:
             rows.append({**row, "verdict": "not comparable", "why": "there is no score of ours yet"})
             continue
-        found = summarize(cell.tables[claim["metric"]].to_numpy())
+        found = summarize(cell.tables[claim["metric"]].to_numpy(), bounds=KNOWN[claim["metric"]].bounds)
         row |= {"ours": found.mean, "trials": cell.trials, "n_seeds": found.n_seeds, "n_images": found.n_images}
-        row["ci_low"], row["ci_high"] = within_range(found, claim["metric"])
+        row["ci_low"], row["ci_high"] = found.ci_low, found.ci_high
         rows.append({**row, **_verdict(study, claim, found)})
     return rows
 
@@ -38,10 +38,10 @@ def _verdict(study: Study, claim: dict[str, Any], found: Summary) -> dict[str, s
     apart = _apart(study, claim)
     low, high, value = found.ci_low, found.ci_high, claim["value"]
     if low is None or high is None:
-        return {"verdict": "not comparable", "why": "; ".join([*apart, "one seed gives no interval"])}
-    is_within, reach = low <= value <= high, (high - low) / 2
-    if is_within and reach > max(claim["spread"] or 0, 2 * (study.spec.get("margin") or 0)):
-        apart.append(f"our interval is too wide to tell (± {reach:.2g})")
+        return {"verdict": "not comparable", "why": "; ".join([*apart, f"no interval with {found.too_few}"])}
+    is_within, width = low <= value <= high, high - low
+    if is_within and width / 2 > max(claim["spread"] or 0, 2 * (study.spec.get("margin") or 0)):
+        apart.append(f"our interval is too wide to tell: {width:.2g}")
     if apart:
         return {"verdict": "not comparable", "why": "; ".join(apart)}
     is_beyond = value > high if KNOWN[claim["metric"]].higher_is_better else value < low

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bench.stats import Ranks, compare, holm, rank_stability
+from ..bench.stats import Comparison, Ranks, compare, holm_over, rank_stability
 from .load import Study
 from .tables import KNOWN, Cells
 
@@ -15,30 +15,30 @@ RESAMPLES = 2000
 def pairwise_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
     """Every pair of variants on the first evaluation, in the primary metric; none where there are but two.
 
-    Keys: a, b, difference (a - b), ci_low, ci_high (95 %, crossed), p_value, p_adjusted (Holm over all pairs); None
-    with one seed.
+    Variants that are the same training count once. Keys: a, b, difference (a - b), ci_low, ci_high (95 %, crossed),
+    p_value, p_adjusted (Holm over all pairs); None where nothing can be decided.
     """
+    bounds = KNOWN[study.spec["primary"]].bounds
     tables = _tables(study, cells)
     if len(tables) < 3:
         return []
-    rows: list[dict[str, Any]] = []
+    found: dict[tuple[str, str], Comparison] = {}
     for a, b in combinations(tables, 2):
         images = tables[a].columns.intersection(tables[b].columns)
-        if images.empty:
-            continue
-        found = compare(tables[a][images].to_numpy(), tables[b][images].to_numpy())
-        rows.append(
-            {
-                "a": a,
-                "b": b,
-                "difference": found.difference,
-                "ci_low": found.ci_low,
-                "ci_high": found.ci_high,
-                "p_value": found.p_value,
-            }
-        )
-    adjusted = holm([row["p_value"] for row in rows])
-    return [{**row, "p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
+        if not images.empty:
+            found[a, b] = compare(tables[a][images].to_numpy(), tables[b][images].to_numpy(), bounds=bounds)
+    return [
+        {
+            "a": a,
+            "b": b,
+            "difference": each.difference,
+            "ci_low": each.ci_low,
+            "ci_high": each.ci_high,
+            "p_value": each.p_value,
+            "p_adjusted": p_adjusted,
+        }
+        for ((a, b), each), p_adjusted in zip(found.items(), holm_over([*found.values()]), strict=True)
+    ]
 
 
 def ranks_of(study: Study, cells: Cells) -> Ranks | None:
@@ -60,5 +60,5 @@ def ranks_of(study: Study, cells: Cells) -> Ranks | None:
 
 def _tables(study: Study, cells: Cells) -> dict[str, Any]:
     primary, first = study.spec["primary"], study.spec["evaluations"][0]
-    found = {variant: cells.get((first, variant)) for variant in study.spec["variants"]}
+    found = {variant: cells.get((first, variant)) for variant in study.distinct}
     return {variant: cell.tables[primary] for variant, cell in found.items() if cell is not None}

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bench.stats import compare, summarize
+from ..bench.metrics import Metric
+from ..bench.stats import compare, paired_gap
 from .load import Study
 from .tables import KNOWN, Cells
 
@@ -18,14 +19,15 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
 
     A drop is by how much the artifact makes an image's score worse, positive in either direction of the metric, paired
     by image and training; its interval is crossed, for new seeds and new images. So is that of `more_drop`, by how much
-    a variant's drop exceeds the baseline's.
+    a variant's drop exceeds the baseline's. Where an interval would say nothing there is none, and drop_too_few says
+    what there should be more of.
 
     Columns: study, artifact, severity, variant, n_seeds, n_images, mean (of the score), drop, drop_ci_low, drop_ci_high
-    (95 %), relative (score over the clean score; None for distances), artifact_fpr, nsd2_near, nsd2 (means; None where
-    not measured), more_drop, more_ci_low, more_ci_high, trials.
+    (95 %), drop_too_few, relative (score over the clean score; None for distances), artifact_fpr, nsd2_near, nsd2
+    (means; None where not measured), more_drop, more_ci_low, more_ci_high, trials.
     """
     primary, baseline = study.spec["primary"], study.spec["baseline"]
-    known = KNOWN[primary]
+    known, others = KNOWN[primary], {*study.distinct} - {baseline}
     rows: list[dict[str, Any]] = []
     for evaluation, artifact in study.artifacts.items():
         drops: dict[str, pd.DataFrame] = {}
@@ -37,9 +39,12 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
         for variant, drop in drops.items():
             if drop.empty:
                 continue
-            cell, summary = cells[evaluation, variant], summarize(drop.to_numpy())
-            clean_mean = cells[CLEAN, variant].tables[primary].loc[drop.index, drop.columns].to_numpy().mean()
-            mean = cell.tables[primary].loc[drop.index, drop.columns].to_numpy().mean()
+            cell = cells[evaluation, variant]
+            without, marked = (
+                each.tables[primary].loc[drop.index, drop.columns].to_numpy() for each in (cells[CLEAN, variant], cell)
+            )
+            pair = (without, marked) if known.higher_is_better else (marked, without)
+            lost = paired_gap(*pair, bounds=known.bounds)
             of_artifact = {
                 name: cell.scores[name].mean() if name in cell.scores else None
                 for name in ("artifact_fpr", "nsd2_near", "nsd2")
@@ -50,15 +55,16 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
                     "artifact": artifact["kind"],
                     "severity": artifact["severity"],
                     "variant": variant,
-                    "n_seeds": summary.n_seeds,
-                    "n_images": summary.n_images,
-                    "mean": mean,
-                    "drop": summary.mean,
-                    "drop_ci_low": summary.ci_low,
-                    "drop_ci_high": summary.ci_high,
-                    "relative": mean / clean_mean if not known.unit and clean_mean else None,
+                    "n_seeds": len(drop),
+                    "n_images": len(drop.columns),
+                    "mean": marked.mean(),
+                    "drop": lost.gap,
+                    "drop_ci_low": lost.ci_low,
+                    "drop_ci_high": lost.ci_high,
+                    "drop_too_few": lost.too_few,
+                    "relative": marked.mean() / without.mean() if not known.unit and without.any() else None,
                     **of_artifact,
-                    **_more_than_baseline(drop, drops.get(baseline) if variant != baseline else None),
+                    **_more_than_baseline(drop, drops.get(baseline) if variant in others else None, known),
                     "trials": cell.trials,
                 }
             )
@@ -72,7 +78,7 @@ def relative_robustness(table: pd.DataFrame) -> pd.DataFrame:
     return known.pivot_table(index="artifact", columns="variant", values="relative", sort=False)
 
 
-def _more_than_baseline(drop: pd.DataFrame, baseline: pd.DataFrame | None) -> dict[str, Any]:
+def _more_than_baseline(drop: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric) -> dict[str, Any]:
     names = ("more_drop", "more_ci_low", "more_ci_high")
     if baseline is None:
         return dict.fromkeys(names)
@@ -80,5 +86,6 @@ def _more_than_baseline(drop: pd.DataFrame, baseline: pd.DataFrame | None) -> di
     pair: list[NDArray[np.float64]] = [drop[images].to_numpy(), baseline[images].to_numpy()]
     if not pair[0].size or not pair[1].size:
         return dict.fromkeys(names)
-    found = compare(*pair)
+    low, high = metric.bounds
+    found = compare(*pair, bounds=(low - high, high - low))
     return dict(zip(names, (found.difference, found.ci_low, found.ci_high), strict=True))

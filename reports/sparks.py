@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..bench.stats import summarize
-from .tables import Cells, within_range
+from .tables import KNOWN, Cells
 
 WIDTH, EDGE = 120, 5  # of the drawing, in its own units
 
@@ -17,9 +17,9 @@ def sparks(cells: Cells, evaluation: str, metric: str) -> dict[str, Any] | None:
     if not here:
         return None
     found = {
-        variant: (table.mean(axis="columns").to_numpy(), summary.mean, within_range(summary, metric))
+        variant: (table.mean(axis="columns").to_numpy(), summary.mean, (summary.ci_low, summary.ci_high))
         for variant, table in here.items()
-        for summary in [summarize(table.to_numpy())]
+        for summary in [summarize(table.to_numpy(), bounds=KNOWN[metric].bounds)]
     }
     values = [*np.concatenate([means for means, *_ in found.values()])]
     values += [each for *_, ends in found.values() for each in ends if each is not None]

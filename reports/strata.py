@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize  # pyright: ignore[reportMissingTypeStubs]
 
-from ..bench.stats import gap, summarize
+from ..bench.metrics import Metric
+from ..bench.stats import gap, paired_gap
 from .load import Study
 from .tables import KNOWN, Cells
 
@@ -29,19 +30,19 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
     lost_ci_high, n_pairs, matched_lost, matched_ci_low, matched_ci_high, trials.
     """
     primary = study.spec["primary"]
-    sign = 1 if KNOWN[primary].higher_is_better else -1
+    metric = KNOWN[primary]
     rows: list[dict[str, Any]] = []
     for (evaluation, variant), cell in cells.items():
         known = study.annotations.get(evaluation, {})
         lesions = known.get("lesions", {})
-        table: Any = sign * cell.tables[primary]
+        table: Any = cell.tables[primary]
         annotated = [image for image in table if image in lesions]
         for artifact, marked in known.get("flags", {}).items():
             having = [image for image in annotated if image in set(marked)]
             lacking = [image for image in annotated if image not in set(marked)]
             if min(len(having), len(lacking)) < LEAST:
                 continue
-            found = gap(table[lacking].to_numpy(), table[having].to_numpy())
+            found = gap(*_better_first(table, lacking, having, metric), bounds=metric.bounds)
             pairs = match({i: lesions[i] for i in having}, {i: lesions[i] for i in lacking})
             rows.append(
                 {
@@ -51,12 +52,12 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
                     "variant": variant,
                     "n_with": len(having),
                     "n_without": len(lacking),
-                    "mean_with": sign * table[having].to_numpy().mean(),
-                    "mean_without": sign * table[lacking].to_numpy().mean(),
+                    "mean_with": table[having].to_numpy().mean(),
+                    "mean_without": table[lacking].to_numpy().mean(),
                     "lost": found.gap,
                     "lost_ci_low": found.ci_low,
                     "lost_ci_high": found.ci_high,
-                    **_matched(table, pairs),
+                    **_matched(table, pairs, metric),
                     "trials": cell.trials,
                 }
             )
@@ -100,11 +101,16 @@ def _traits(lesions: Lesions) -> dict[str, tuple[float, float]]:
     }
 
 
-def _matched(table: Any, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _better_first(table: Any, lacking: list[str], having: list[str], metric: Metric) -> list[NDArray[np.float64]]:
+    """The scores of images without the artifact and of those with it, so that first minus second is what is lost."""
+    images = (lacking, having) if metric.higher_is_better else (having, lacking)
+    return [table[each].to_numpy() for each in images]
+
+
+def _matched(table: Any, pairs: list[tuple[str, str]], metric: Metric) -> dict[str, Any]:
     names = ("matched_lost", "matched_ci_low", "matched_ci_high")
     if len(pairs) < LEAST:
         return {"n_pairs": len(pairs), **dict.fromkeys(names)}
     having, lacking = ([pair[side] for pair in pairs] for side in (0, 1))
-    lost: NDArray[np.float64] = table[lacking].to_numpy() - table[having].to_numpy()
-    found = summarize(lost)
-    return {"n_pairs": len(pairs), **dict(zip(names, (found.mean, found.ci_low, found.ci_high), strict=True))}
+    found = paired_gap(*_better_first(table, lacking, having, metric), bounds=metric.bounds)
+    return {"n_pairs": len(pairs), **dict(zip(names, (found.gap, found.ci_low, found.ci_high), strict=True))}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
-from ..bench.stats import Summary, summarize
+from ..bench.stats import summarize
 from .load import Study
 from .settings import flatten
 
@@ -67,7 +67,7 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
 
     Columns: study, evaluation, variant, n_seeds, n_images, n_empty (over all its trials); for each metric
     <metric>_mean, _sd_seeds (of the seeds' means), _sd_images (of the images' means), _ci_low, _ci_high (95 %, crossed:
-    for new seeds and new images, cut where the metric's range ends; NaN with one seed); pooled_dice, pooled_iou (mean
+    for new seeds and new images, within the metric's range; NaN with one seed); pooled_dice, pooled_iou (mean
     over seeds of one confusion matrix over all pixels of these images) and their _sd_seeds; parameters, macs (at
     256 x 256), latency_ms, latency_at; trials (ids, space-separated).
     """
@@ -79,11 +79,11 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
         row["n_seeds"], row["n_images"] = cell.tables[study.spec["primary"]].shape
         row["n_empty"] = n_empty({name: cell.scores[name].to_numpy() for name in COUNTS})
         for metric, table in cell.tables.items():
-            summary = summarize(table.to_numpy())
+            summary = summarize(table.to_numpy(), bounds=KNOWN[metric].bounds)
             row[f"{metric}_mean"] = summary.mean
             row[f"{metric}_sd_seeds"] = summary.sd_seeds
             row[f"{metric}_sd_images"] = summary.sd_images
-            row[f"{metric}_ci_low"], row[f"{metric}_ci_high"] = within_range(summary, metric)
+            row[f"{metric}_ci_low"], row[f"{metric}_ci_high"] = summary.ci_low, summary.ci_high
         shared: Any = cell.scores[cell.scores["image"].isin(list(cell.tables[study.spec["primary"]]))]
         matrices = [pooled({name: seed[name].to_numpy() for name in COUNTS}) for _, seed in shared.groupby("seed")]
         for metric in ("dice", "iou"):
@@ -95,14 +95,6 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
         row["trials"] = cell.trials
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def within_range(summary: Summary, metric: str) -> tuple[float | None, float | None]:
-    """The interval, cut where the metric's range ends."""
-    if summary.ci_low is None or summary.ci_high is None:
-        return None, None
-    top = np.inf if KNOWN[metric].unit else 1.0
-    return float(np.clip(summary.ci_low, 0, top)), float(np.clip(summary.ci_high, 0, top))
 
 
 def differing_settings(study: Study) -> dict[str, dict[str, Any]]:

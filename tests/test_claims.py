@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medbench.bench.stats import Claim, Comparison, claim, compare, minimum_detectable
+from medbench.bench.stats import (
+    Claim,
+    Comparison,
+    claim,
+    compare,
+    minimum_detectable,
+    same_scores,
+    same_training,
+)
 
 RNG = np.random.default_rng(0)
 A, B = (0.8 + RNG.normal(0, 0.01, 50) + RNG.normal(0, 0.01, (3, 50)) for _ in range(2))
@@ -115,6 +123,30 @@ def test_a_variant_that_is_surely_not_much_worse_is_said_to_be_so(difference: fl
     words = say(around(difference, 0.012), p=0.1, higher_is_better=higher_is_better)
 
     assert "new is not worse than old by 0.01 or more." in words.may
+
+
+def test_where_no_possible_difference_would_be_found_none_is_quoted() -> None:
+    seeds = np.array([[0.28], [0.6], [0.92]]) + np.zeros((3, 50))
+    comparison = compare(seeds, np.full((3, 50), 0.5), bounds=(0, 1))
+    assert comparison.components is not None
+    assert minimum_detectable(comparison.components) > 1
+
+    words = say(comparison)
+
+    assert words.may == "Not even the largest possible difference in Dice would be found in 80% of such studies."
+    assert say(compare(seeds, np.full((3, 50), 0.5))).may.startswith("Only differences of about")
+
+
+def test_a_copy_of_the_baseline_has_the_same_scores_and_is_no_method_of_its_own() -> None:
+    words = same_scores("new", "old")
+
+    assert (words.kind, words.verdict) == ("same", "the same scores")
+    assert words.may == "new has exactly old's scores, seed by seed and image by image."
+
+
+def test_variants_that_are_one_training_are_listed() -> None:
+    assert same_training(["a", "b"]) == "a and b are one and the same training"
+    assert same_training(["a", "b", "c"]) == "a, b and c are one and the same training"
 
 
 def test_without_a_margin_nothing_is_equivalent() -> None:

@@ -12,10 +12,13 @@ from medbench.bench.errors import MedbenchError
 from medbench.bench.stats import Components, compare, summarize
 
 # By hand. A: means of images 2, 4 and of seeds 1.5, 4.5, residuals +-0.5: M_seed / S = 2.25, M_res / S = 0.5.
-# B: all means 0.5, residuals +-0.5: M_seed = 0, M_res / S = 0.5. Differences of images 1.5, 3.5: M_img = 2, and without
-# the residuals 1, so 0.5 for the mean.
+# B: means of images 1.5, of seeds 0, 3, no residuals: M_seed / S = 2.25. Differences of images 0.5, 2.5: M_img = 2, and
+# without the residuals 1.5, so 0.75 for the mean.
 A = [[1.0, 2.0], [3.0, 6.0]]
-B = [[0.0, 1.0], [1.0, 0.0]]
+B = [[0.0, 0.0], [3.0, 3.0]]
+# Means of images 2, 4, 6 and of seeds 3, 5, residuals 0, -1, 1 and 0, 1, -1: M_seed / S = 1, M_res / S = 1, M_img = 4,
+# and without the residuals 3, so 1 for the mean.
+C = [[1.0, 2.0, 6.0], [3.0, 6.0, 6.0]]
 
 
 def simulated(
@@ -61,26 +64,26 @@ def anova(table: NDArray[np.float64]) -> tuple[float, float, float]:
 def test_a_comparison_worked_by_hand() -> None:
     comparison = compare(A, B)
 
-    df = 2.75**2 / (2.25**2 / 1 + 0.5**2 / 1)
-    width = stats.t.ppf(0.975, df) * 2.75**0.5
-    assert comparison.difference == 2.5
-    assert comparison.error == pytest.approx(2.75**0.5)
+    df = 5.25**2 / (2.25**2 / 1 + 2.25**2 / 1 + 0.75**2 / 1)
+    width = stats.t.ppf(0.975, df) * 5.25**0.5
+    assert comparison.difference == 1.5
+    assert comparison.error == pytest.approx(5.25**0.5)
     assert comparison.df == pytest.approx(df)
-    assert (comparison.ci_low, comparison.ci_high) == pytest.approx((2.5 - width, 2.5 + width))
-    assert comparison.p_value == pytest.approx(2 * stats.t.sf(2.5 / 2.75**0.5, df))
-    assert comparison.seed_share == pytest.approx(2 / 2.75)
+    assert (comparison.ci_low, comparison.ci_high) == pytest.approx((1.5 - width, 1.5 + width))
+    assert comparison.p_value == pytest.approx(2 * stats.t.sf(1.5 / 5.25**0.5, df))
+    assert comparison.seed_share == pytest.approx((4.0 + 4.5) / 2 / 5.25)
     assert comparison.components == Components(
-        images=1.0, seeds=(4.0, 0.0), residuals=(1.0, 1.0), n_seeds=(2, 2), n_images=2
+        images=1.5, seeds=(4.0, 4.5), residuals=(1.0, 0.0), n_seeds=(2, 2), n_images=2
     )
 
 
 def test_a_summary_worked_by_hand() -> None:
-    summary = summarize(A)
+    summary = summarize(C)
 
-    df = 3**2 / (2.25**2 / 1 + 0.75**2 / 1)
-    assert (summary.mean, summary.df) == pytest.approx((3, df))
-    assert (summary.sd_seeds, summary.sd_images) == pytest.approx((4.5**0.5, 2**0.5))
-    assert summary.ci_high == pytest.approx(3 + stats.t.ppf(0.975, df) * 3**0.5)
+    df = 2**2 / (1**2 / 1 + 1**2 / 2)
+    assert (summary.mean, summary.error, summary.df) == pytest.approx((4, 2**0.5, df))
+    assert (summary.sd_seeds, summary.sd_images) == pytest.approx((2**0.5, 2))
+    assert summary.ci_high == pytest.approx(4 + stats.t.ppf(0.975, df) * 2**0.5)
 
 
 def test_mean_squares_agree_with_an_analysis_of_variance_by_least_squares() -> None:

@@ -10,8 +10,8 @@ from scipy import stats
 
 from medbench.bench.stats import compare, equivalence, non_inferiority
 
-A = np.array([[0.80, 0.90, 0.70, 0.85], [0.82, 0.91, 0.69, 0.85]])
-B = np.array([[0.79, 0.90, 0.71, 0.84], [0.81, 0.90, 0.70, 0.86]])
+A = np.array([[0.80, 0.90, 0.70, 0.85], [0.82, 0.91, 0.69, 0.85], [0.81, 0.91, 0.70, 0.84]])
+B = np.array([[0.79, 0.90, 0.71, 0.84], [0.81, 0.90, 0.70, 0.86], [0.80, 0.92, 0.70, 0.84]])
 
 
 @given(st.floats(0.0001, 0.2))

@@ -3,18 +3,20 @@
 `crossed` is the analysis that claims rest on. `fixed` and `ranks` describe; neither speaks of new trainings.
 """
 
-from .claims import Claim, claim
-from .crossed import ALPHA, Comparison, Components, Summary, compare, summarize
-from .families import benjamini_hochberg, holm
+from .claims import Claim, claim, same_scores, same_training
+from .crossed import Comparison, Components, Summary, compare, summarize
+from .families import benjamini_hochberg, holm, holm_over
 from .findings import Finding, against_baseline
 from .fixed import Effects, FixedModel, effects, fixed_model
+from .intervals import ALPHA, Bounds
 from .margins import equivalence, non_inferiority
 from .power import Needed, minimum_detectable, needed
 from .ranks import Ranks, rank_stability
-from .samples import Gap, gap
+from .samples import Gap, gap, paired_gap
 
 __all__ = [
     "ALPHA",
+    "Bounds",
     "Claim",
     "Comparison",
     "Components",
@@ -34,9 +36,13 @@ __all__ = [
     "fixed_model",
     "gap",
     "holm",
+    "holm_over",
     "minimum_detectable",
     "needed",
     "non_inferiority",
+    "paired_gap",
     "rank_stability",
+    "same_scores",
+    "same_training",
     "summarize",
 ]

@@ -1,13 +1,15 @@
 """The words for what a comparison shows. No other module puts a claim into words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .crossed import ALPHA, Comparison, Components
+from .crossed import Comparison, Components
+from .intervals import ALPHA
 from .margins import equivalence, non_inferiority
-from .power import POWER, minimum_detectable, needed
+from .power import POWER, detectable, minimum_detectable, needed
 
-Kind = Literal["better", "worse", "equivalent", "no difference shown", "undecided"]
+Kind = Literal["better", "worse", "equivalent", "no difference shown", "undecided", "same"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ def claim(
         higher_is_better: its direction.
         n_compared: comparisons in the family, this one included.
     """
-    if comparison.components is None:
+    if comparison.too_few is not None:
         return _undecided(comparison, metric)
     p = comparison.p_value if p_adjusted is None else p_adjusted
     assert p is not None
@@ -76,7 +78,12 @@ def claim(
             may=f"For new trainings and new images, {a} is {word} than {b} in mean {metric}.",
             not_shown=f"that every training or every image agrees, nor that it is by more than {least:.3g} ({span}).",
         )
-    smallest = minimum_detectable(comparison.components, alpha=ALPHA / n_compared)
+    smallest = detectable(comparison, n_compared)
+    least = (
+        "Not even the largest possible difference"
+        if smallest is None
+        else (f"Only differences of about {smallest:.2g} or more")
+    )
     is_spared = margin > 0 and _below_alpha(non_inferiority(comparison, margin, higher_is_better=higher_is_better))
     spared = f" {a} is not worse than {b} by {margin:g} or more." if is_spared else ""
     if comparison.ci_low <= 0 <= comparison.ci_high:
@@ -88,10 +95,24 @@ def claim(
     return Claim(
         kind="no difference shown",
         verdict="no difference shown",
-        may=f"Only differences of about {smallest:.2g} or more in {metric} would be found in {POWER:.0%} of such "
-        f"studies.{spared}",
+        may=f"{least} in {metric} would be found in {POWER:.0%} of such studies.{spared}",
         not_shown=not_shown,
     )
+
+
+def same_scores(a: str, b: str) -> Claim:
+    """Of a variant whose table of scores is the baseline's: there is nothing to compare."""
+    return Claim(
+        kind="same",
+        verdict="the same scores",
+        may=f"{a} has exactly {b}'s scores, seed by seed and image by image.",
+        not_shown="that two methods do equally well: look first whether one training stands under two names.",
+    )
+
+
+def same_training(variants: Sequence[str]) -> str:
+    """Of variants whose settings come to the same trials, a phrase."""
+    return f"{', '.join(variants[:-1])} and {variants[-1]} are one and the same training"
 
 
 def cost(components: Components, margin: float, n_compared: int = 1) -> str | None:
@@ -113,11 +134,9 @@ def _below_alpha(p_value: float | None) -> bool:
 
 
 def _undecided(comparison: Comparison, metric: str) -> Claim:
-    n_seeds = min(comparison.n_seeds_a, comparison.n_seeds_b)
-    what = "1 seed" if n_seeds < 2 else "1 image"
     return Claim(
         kind="undecided",
-        verdict=f"cannot be decided with {what}",
+        verdict=f"cannot be decided with {comparison.too_few}",
         may=f"These very checkpoints differ by {comparison.difference:+.3g} in mean {metric} on these very images.",
         not_shown="anything about the method: another seed or other images may turn the sign.",
     )

@@ -26,21 +26,17 @@ Degrees of freedom (Satterthwaite 1946, Biometrics Bulletin 2(6)): a sum of term
 is treated like one with (sum v_k)^2 / sum(v_k^2 / f_k) of them; S - 1 for a variant's seeds, N - 1 for the images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from math import inf
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from ..errors import MedbenchError
+from .intervals import UNBOUNDED, Bounds, Term, Tested, largest_difference, of_mean, tested, total_error
 
 Table = NDArray[np.float64]
-
-ALPHA = 0.05  # of verdicts: the share of true null hypotheses that may be rejected
-student_cdf: Callable[[float, float], float] = cast(Any, special).stdtr  # of (df, t)
-student_quantile: Callable[[float, float], float] = cast(Any, special).stdtrit  # of (df, probability)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +56,18 @@ class Components:
         """Standard error and degrees of freedom of a study with that many seeds of each variant and images, each
         2 or more."""
         terms = [
-            (seed + residual / n_images) / n
+            Term((seed + residual / n_images) / n, n, "seeds")
             for seed, residual, n in zip(self.seeds, self.residuals, n_seeds, strict=True)
         ]
-        return total_error([*terms, self.images / n_images], [*(n - 1 for n in n_seeds), n_images - 1])
+        return total_error([*terms, Term(self.images / n_images, n_images, "images")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Variant a minus variant b, in the unit of the scores; positive when a scores higher.
 
-    Without a claim (`reason` says why) everything but the difference and the numbers of seeds and images is None.
+    Without a claim (`reason` says why) everything but the difference, what it can be at most and the numbers of seeds
+    and images is None.
     """
 
     difference: float
@@ -86,6 +83,8 @@ class Comparison:
     n_seeds_a: int
     n_seeds_b: int
     n_images: int
+    largest: float  # difference that there can be, infinite where that is not known
+    too_few: str | None  # without a claim, what there should be more of: "2 seeds"
     reason: str | None
 
 
@@ -93,10 +92,11 @@ class Comparison:
 class Summary:
     """Mean score of one variant, in the unit of the scores, with an interval for new seeds and new images.
 
-    The interval and df are None with one seed or one image, as is the deviation over what there is one of.
+    With one seed or one image the interval, error and df are None, as is the deviation over what there is one of.
     """
 
     mean: float
+    error: float | None  # standard error of `mean` for new seeds and new images
     sd_seeds: float | None  # of the seeds' means over images
     sd_images: float | None  # of the images' means over seeds
     ci_low: float | None
@@ -104,74 +104,96 @@ class Summary:
     df: float | None
     n_seeds: int
     n_images: int
+    too_few: str | None  # where there is no interval, what there should be more of: "1 seed"
 
 
-def compare(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Comparison:
+def compare(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, bounds: Bounds | None = None) -> Comparison:
     """The mean difference a - b with its test and its interval for new seeds and new images.
 
-    Tables without any variance have an interval without width; p_value is then 1 for equal tables, else next to 0.
+    There are neither where they would say nothing (see `intervals`). Tables without any variance have an interval
+    without width; p_value is then 1 for equal tables, else next to 0.
 
     Args:
         a: (S_a, N) scores, a row per seed, a column per image.
         b: (S_b, N) scores of the same images in the same order; seeds need not match, in number or value.
         level: coverage of the interval, in (0, 1).
+        bounds: the least and the largest that a score can be, as in (0, 1) for shares and (0, inf) for distances; None
+            where that is not known.
 
     Raises:
-        MedbenchError: a score is missing or infinite; its seed and image are named.
+        MedbenchError: a score is missing, infinite or out of bounds; its seed and image are named.
         ValueError: shapes that are no tables of the same images, or a level outside (0, 1).
 
     Source:
         The crossed layout of Obuchowski and Rockette (1995), Communications in Statistics B 24(2); see the module.
     """
-    a, b = checked_pair(a, b)
-    n_images = a.shape[1]
+    a, b = checked_pair(a, b, bounds)
     of_images = a.mean(axis=0) - b.mean(axis=0)
-    difference = float(of_images.mean())
-    ci = tost = (None, None)
-    error = df = p_value = seed_share = components = None
-    reason = _no_claim(a, b)
-    if reason is None:
-        error, df, components = _crossed(of_images, (a, b))
-        ci, tost = interval(difference, error, df, level), interval(difference, error, df, 1 - 2 * ALPHA)
-        # Sums of equal numbers differ in their last digit: without this floor, that would be significant.
-        p_value = float(2 * student_cdf(df, -abs(difference) / max(error, rounding_of(a, b))))
+    difference, largest = float(of_images.mean()), largest_difference(bounds)
+    if (single := untested(a, b)) is not None:
+        return _compared(a, b, difference, largest, single)
+    terms, components = crossed(of_images, (a, b))
+    found = tested(difference, terms, level=level, largest=largest, rounding=rounding_of(a, b))
+    return _compared(a, b, difference, largest, found, components)
+
+
+def same_table(table: ArrayLike) -> Comparison:
+    """Of a variant whose table of scores is the baseline's own, a copy of it as like as not: nothing is tested."""
+    table = checked_table(table, "table")
+    return _compared(table, table, 0.0, inf, Tested(reason="exactly the same scores"))
+
+
+def _compared(
+    a: Table, b: Table, difference: float, largest: float, found: Tested, components: Components | None = None
+) -> Comparison:
+    seed_share = None
+    if found.error is None:
+        components = None
+    elif components is not None:
         of_seeds = sum(seed / n for seed, n in zip(components.seeds, components.n_seeds, strict=True))
-        seed_share = min(of_seeds / error**2, 1.0) if error > 0 else 0.0
+        seed_share = min(of_seeds / found.error**2, 1.0) if found.error > 0 else 0.0
     return Comparison(
         difference=difference,
-        error=error,
-        df=df,
-        ci_low=ci[0],
-        ci_high=ci[1],
-        p_value=p_value,
-        tost_low=tost[0],
-        tost_high=tost[1],
+        error=found.error,
+        df=found.df,
+        ci_low=found.ci[0],
+        ci_high=found.ci[1],
+        p_value=found.p_value,
+        tost_low=found.tost[0],
+        tost_high=found.tost[1],
         seed_share=seed_share,
         components=components,
         n_seeds_a=len(a),
         n_seeds_b=len(b),
-        n_images=n_images,
-        reason=reason,
+        n_images=a.shape[1],
+        largest=largest,
+        too_few=found.too_few,
+        reason=found.reason,
     )
 
 
-def summarize(table: ArrayLike, *, level: float = 0.95) -> Summary:
+def summarize(table: ArrayLike, *, level: float = 0.95, bounds: Bounds | None = None) -> Summary:
     """The mean of one variant's (S, N) scores with its interval at `level` for new seeds and new images.
+
+    Arguments and errors are those of `compare`; with bounds, the interval lies within them (`intervals`).
 
     >>> summary = summarize([[0.7, 0.9], [0.8, 0.8]])
     >>> round(summary.mean, 3), summary.sd_seeds, summary.n_images
     (0.8, 0.0, 2)
     """
-    table = checked_table(table, "table")
+    table = checked_table(table, "table", bounds)
     n_seeds, n_images = table.shape
     of_images, of_seeds = table.mean(axis=0), table.mean(axis=1)
     mean = float(table.mean())
-    ci, df = (None, None), None
-    if _no_claim(table) is None:
-        error, df, _ = _crossed(of_images, (table,))
-        ci = interval(mean, error, df, level)
+    ci, error, df = (None, None), None, None
+    single = untested(table)
+    if single is None:
+        terms, _ = crossed(of_images, (table,))
+        error, df = total_error(terms)
+        ci = of_mean(mean, terms, n_images, level=level, bounds=bounds or UNBOUNDED)
     return Summary(
         mean=mean,
+        error=error,
         sd_seeds=float(of_seeds.std(ddof=1)) if n_seeds > 1 else None,
         sd_images=float(of_images.std(ddof=1)) if n_images > 1 else None,
         ci_low=ci[0],
@@ -179,47 +201,52 @@ def summarize(table: ArrayLike, *, level: float = 0.95) -> Summary:
         df=df,
         n_seeds=n_seeds,
         n_images=n_images,
+        too_few=single.too_few if single else f"{n_images} images" if ci[0] is None else None,
     )
 
 
-def checked_pair(a: ArrayLike, b: ArrayLike) -> tuple[Table, Table]:
+def checked_pair(a: ArrayLike, b: ArrayLike, bounds: Bounds | None = None) -> tuple[Table, Table]:
     """Both as tables of finite scores of the same number of images; errors as in `compare`."""
-    a, b = checked_table(a, "a"), checked_table(b, "b")
+    a, b = checked_table(a, "a", bounds), checked_table(b, "b", bounds)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"a has {a.shape[1]} images and b {b.shape[1]}; compare scores of the same images")
     return a, b
 
 
-def rounding_of(a: Table, b: Table) -> float:
+def rounding_of(*tables: Table) -> float:
     """What a difference of means may be by rounding alone."""
-    return 1e-12 * float(max(np.abs(a).max(), np.abs(b).max())) + np.finfo(np.float64).tiny
+    return 1e-12 * max(float(np.abs(table).max()) for table in tables) + np.finfo(np.float64).tiny
 
 
-def checked_table(scores: ArrayLike, name: str) -> Table:
-    """Scores as a table (seeds, images) of finite numbers; errors as in `compare`."""
+def checked_table(scores: ArrayLike, name: str, bounds: Bounds | None = None) -> Table:
+    """Scores as a table (seeds, images) of finite numbers within the bounds; errors as in `compare`."""
     table = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2 or table.size == 0:
         raise ValueError(f"{name} must have shape (seeds, images) and hold scores, got {table.shape}")
-    if not np.isfinite(table).all():
-        row, column = np.argwhere(~np.isfinite(table))[0]
+    low, high = bounds or UNBOUNDED
+    wrong = ~np.isfinite(table) | (table < low) | (table > high)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        value = table[row, column]
+        what = f"{value}, outside {low:g} to {high:g}" if np.isfinite(value) else f"{value}"
         raise MedbenchError(
-            f"scores of {name}: row {row} (seed), column {column} (image) is {table[row, column]}; "
+            f"scores of {name}: row {row} (seed), column {column} (image) is {what}; "
             "score that image again or leave it out of every variant"
         )
     return table
 
 
-def _no_claim(*tables: Table) -> str | None:
-    """Why the tables cannot speak of new seeds and new images, or None when they can."""
+def untested(*tables: Table) -> Tested | None:
+    """Why the tables cannot speak of new seeds and new images, or None when they may."""
     if any(len(table) < 2 for table in tables):
-        return "one seed: no claim about the method can be made"
-    if tables[0].shape[1] < 2:
-        return "one image: no claim about new images can be made"
+        return Tested(too_few="1 seed", reason="one seed: no claim about the method can be made")
+    if any(table.shape[1] < 2 for table in tables):
+        return Tested(too_few="1 image", reason="one image: no claim about new images can be made")
     return None
 
 
-def _crossed(of_images: NDArray[np.float64], tables: Sequence[Table]) -> tuple[float, float, Components]:
-    """Standard error of the mean of `of_images` for new seeds and new images, degrees of freedom, components.
+def crossed(of_images: NDArray[np.float64], tables: Sequence[Table]) -> tuple[list[Term], Components]:
+    """The parts of the error of the mean of `of_images` for new seeds and new images, and the variance components.
 
     Args:
         of_images: (N,) seed-averaged scores of one variant, or their difference between two.
@@ -227,7 +254,7 @@ def _crossed(of_images: NDArray[np.float64], tables: Sequence[Table]) -> tuple[f
     """
     n_images = of_images.size
     images = float(of_images.var(ddof=1))
-    terms: list[float] = []
+    terms: list[Term] = []
     seeds: list[float] = []
     residuals: list[float] = []
     for table in tables:
@@ -235,16 +262,15 @@ def _crossed(of_images: NDArray[np.float64], tables: Sequence[Table]) -> tuple[f
         m_seed = float(table.mean(axis=1).var(ddof=1))
         m_residual = residual_square(table)
         images -= m_residual / n_seeds
-        terms.append(m_seed / n_seeds)
+        terms.append(Term(m_seed / n_seeds, n_seeds, "seeds"))
         seeds.append(max(m_seed - m_residual / n_images, 0.0))
         residuals.append(m_residual)
     images = max(images, 0.0)
+    terms.append(Term(images / n_images, n_images, "images"))
     n_seeds = tuple(map(len, tables))
-    error, df = total_error([*terms, images / n_images], [*(n - 1 for n in n_seeds), n_images - 1])
-    components = Components(
+    return terms, Components(
         images=images, seeds=tuple(seeds), residuals=tuple(residuals), n_seeds=n_seeds, n_images=n_images
     )
-    return error, df, components
 
 
 def residual_square(table: Table) -> float:
@@ -252,18 +278,3 @@ def residual_square(table: Table) -> float:
     n_seeds, n_images = table.shape
     rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
     return float(np.square(rest).sum()) / ((n_seeds - 1) * (n_images - 1))
-
-
-def total_error(terms: Sequence[float], dfs: Sequence[int]) -> tuple[float, float]:
-    """The root of a sum of estimated variances, and its degrees of freedom."""
-    total = sum(terms)
-    squares_by_df = sum(term**2 / df for term, df in zip(terms, dfs, strict=True))
-    return total**0.5, total**2 / squares_by_df if squares_by_df > 0 else float(sum(dfs))
-
-
-def interval(center: float, error: float, df: float, level: float) -> tuple[float, float]:
-    """center -+ t * error, covering `level` of Student's t distribution."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    width = error * float(student_quantile(df, (1 + level) / 2))
-    return center - width, center + width

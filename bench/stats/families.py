@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
+from .crossed import Comparison
+
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Controls the chance of even one false rejection in the family, whatever the dependence; verdicts use this one.
@@ -17,6 +19,14 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     [0.03, None, 0.06, 0.06]
     """
     return _over_tests(p_values, _stepped_down)
+
+
+def holm_over(comparisons: Sequence[Comparison]) -> list[float | None]:
+    """`holm` over the tests of comparisons. One that says nothing though it has two seeds and two images counts as a
+    test that rejects nothing: whether it does is known from its scores alone, and must not make the others easier."""
+    refused = [c.p_value is None and min(c.n_seeds_a, c.n_seeds_b, c.n_images) >= 2 for c in comparisons]
+    adjusted = holm([1.0 if said_nothing else c.p_value for c, said_nothing in zip(comparisons, refused, strict=True)])
+    return [None if said_nothing else p for p, said_nothing in zip(adjusted, refused, strict=True)]
 
 
 def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:

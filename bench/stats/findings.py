@@ -1,17 +1,18 @@
 """Several variants against one baseline: the whole family of comparisons, each with everything that is said of it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from .claims import Claim, claim, cost
-from .crossed import ALPHA, Comparison, compare
-from .families import holm
+from .claims import Claim, claim, cost, same_scores
+from .crossed import Comparison, compare, same_table
+from .families import holm_over
 from .fixed import Effects, effects
+from .intervals import ALPHA, Bounds
 from .margins import equivalence
-from .power import Needed, minimum_detectable, needed
+from .power import Needed, detectable, needed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,8 @@ class Finding:
     comparison: Comparison
     p_adjusted: float | None  # by Holm over the family
     effects: Effects
-    minimum_detectable: float | None  # in the unit of the scores, at the level that Holm asks for at worst
+    minimum_detectable: float | None  # in the unit of the scores, at the level that Holm asks for at worst; None where
+    # no possible difference is so large
     p_equivalence: float | None
     needed: Needed | None  # to find a difference as large as the margin
     claim: Claim | None
@@ -67,6 +69,8 @@ def against_baseline(
     margin: float | None,
     higher_is_better: bool = True,
     level: float = 0.95,
+    bounds: Bounds | None = None,
+    same: Collection[str] = (),
 ) -> dict[str, Finding]:
     """Compares every variant with the baseline; p-values are adjusted over all of them.
 
@@ -78,15 +82,20 @@ def against_baseline(
             only looked at, and nothing is claimed.
         higher_is_better: the metric's direction.
         level: coverage of the intervals, in (0, 1).
+        bounds: the least and the largest that a score can be; None where that is not known.
+        same: variants whose table is the baseline's own; they are not compared and not of the family.
     """
-    n_compared = max(len(pairs), 1)
-    compared = {variant: compare(a, b, level=level) for variant, (a, b) in pairs.items()}
-    adjusted = holm([comparison.p_value for comparison in compared.values()])
+    family = [variant for variant in pairs if variant not in same]
+    n_compared = max(len(family), 1)
+    compared = {variant: same_table(a) for variant, (a, _) in pairs.items() if variant in same}
+    compared |= {variant: compare(*pairs[variant], level=level, bounds=bounds) for variant in family}
+    adjusted = dict(zip(family, holm_over([compared[variant] for variant in family]), strict=True))
     found: dict[str, Finding] = {}
-    for (variant, comparison), p_adjusted in zip(compared.items(), adjusted, strict=True):
+    for variant in pairs:
+        comparison, p_adjusted = compared[variant], adjusted.get(variant)
         components = comparison.components
-        words = None
-        if margin is not None:
+        words = same_scores(variant, baseline) if variant in same and margin is not None else None
+        if words is None and margin is not None:
             words = claim(
                 comparison,
                 margin,
@@ -101,7 +110,7 @@ def against_baseline(
             comparison=comparison,
             p_adjusted=p_adjusted,
             effects=effects(*pairs[variant]),
-            minimum_detectable=None if components is None else minimum_detectable(components, alpha=ALPHA / n_compared),
+            minimum_detectable=detectable(comparison, n_compared),
             p_equivalence=equivalence(comparison, margin) if margin else None,
             needed=needed(components, margin, alpha=ALPHA / n_compared) if margin and components else None,
             claim=words,

@@ -1,6 +1,7 @@
 """Tests against a margin below which a difference is practically nothing; neither is adjusted for a family."""
 
-from .crossed import Comparison, student_cdf
+from .crossed import Comparison
+from .intervals import student_cdf
 
 
 def equivalence(comparison: Comparison, margin: float) -> float | None:

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
-from .crossed import ALPHA, Components, student_quantile
+from .crossed import Comparison, Components
+from .intervals import ALPHA, student_quantile
 
 POWER = 0.8
 MOST_SEEDS, MOST_IMAGES = 1_000, 1_000_000
@@ -45,6 +46,15 @@ def minimum_detectable(
     error, df = components.error(n_seeds or components.n_seeds, n_images or components.n_images)
     beyond = student_quantile(df, 1 - alpha / 2) ** 2
     return error * _noncentrality(1, df, 1 - power, beyond) ** 0.5
+
+
+def detectable(comparison: Comparison, n_compared: int = 1) -> float | None:
+    """`minimum_detectable` of a comparison that is one of so many; None without a claim, and where no difference that
+    there can be is so large."""
+    if comparison.components is None:
+        return None
+    least = minimum_detectable(comparison.components, alpha=ALPHA / n_compared)
+    return least if least <= comparison.largest else None
 
 
 def needed(components: Components, difference: float, *, power: float = POWER, alpha: float = ALPHA) -> Needed:

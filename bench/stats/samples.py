@@ -1,18 +1,20 @@
-"""One set of trainings on two samples of images that have nothing in common: strata of a test set, or two data sets."""
+"""The same trainings on two samples of images: others that have nothing in common with the first, as strata of a test
+set or another data set, or partners, image by image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from .crossed import checked_table, interval, residual_square, student_cdf, total_error
+from .crossed import Table, checked_pair, checked_table, crossed, residual_square, rounding_of, untested
+from .intervals import Bounds, Term, largest_difference, tested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """Mean of the first sample minus mean of the second, in the unit of the scores.
 
-    With one training, or one image in a sample, everything but the gap is None.
+    Without a claim, `too_few` says of what there is too little and everything else but the gap is None.
     """
 
     gap: float
@@ -21,41 +23,65 @@ class Gap:
     ci_low: float | None
     ci_high: float | None
     p_value: float | None  # two-sided, for a gap of 0
+    too_few: str | None  # "1 seed"
 
 
-def gap(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> Gap:
+def gap(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, bounds: Bounds | None = None) -> Gap:
     """How much higher the same trainings score on one sample of images than on another.
 
     The trainings are paired: seed s has a gap of its own, g[s]. The images are not: each sample has its own. So
 
         Var = var_s(g) / S + max(M_img_1 - M_res_1 / S, 0) / N_1 + max(M_img_2 - M_res_2 / S, 0) / N_2
 
-    with mean squares as in `crossed`; degrees of freedom by Satterthwaite.
+    with mean squares as in `crossed`; degrees of freedom by Satterthwaite. There is no interval where it would say
+    nothing, as in `compare`.
 
     Args:
         first: (S, N_1) scores, a row a training.
         second: (S, N_2) scores of the same trainings in the same order.
         level: coverage of the interval, in (0, 1).
+        bounds: the least and the largest that a score can be; None where that is not known.
 
     Raises:
-        MedbenchError: a score is missing or infinite.
+        MedbenchError: a score is missing, infinite or out of bounds.
         ValueError: the tables have not the same number of rows.
     """
-    tables = (checked_table(first, "first"), checked_table(second, "second"))
+    tables = (checked_table(first, "first", bounds), checked_table(second, "second", bounds))
     n_seeds = len(tables[0])
     if len(tables[1]) != n_seeds:
         raise ValueError(f"first has {n_seeds} trainings and second {len(tables[1])}; give the same ones")
     gaps = tables[0].mean(axis=1) - tables[1].mean(axis=1)
-    mean = float(gaps.mean())
-    if n_seeds < 2 or min(table.shape[1] for table in tables) < 2:
-        return Gap(gap=mean, error=None, df=None, ci_low=None, ci_high=None, p_value=None)
-    terms, dfs = [float(gaps.var(ddof=1)) / n_seeds], [n_seeds - 1]
-    for table in tables:
-        n_images = table.shape[1]
-        images = float(table.mean(axis=0).var(ddof=1)) - residual_square(table) / n_seeds
-        terms.append(max(images, 0.0) / n_images)
-        dfs.append(n_images - 1)
-    error, df = total_error(terms, dfs)
-    low, high = interval(mean, error, df, level)
-    p_value = float(2 * student_cdf(df, -abs(mean) / max(error, np.finfo(np.float64).tiny)))
-    return Gap(gap=mean, error=error, df=df, ci_low=low, ci_high=high, p_value=p_value)
+    terms: list[Term] = []
+    if untested(*tables) is None:
+        terms.append(Term(float(gaps.var(ddof=1)) / n_seeds, n_seeds, "seeds"))
+        for table in tables:
+            n_images = table.shape[1]
+            images = float(table.mean(axis=0).var(ddof=1)) - residual_square(table) / n_seeds
+            terms.append(Term(max(images, 0.0) / n_images, n_images, "images"))
+    return _told(float(gaps.mean()), terms, tables, level, bounds)
+
+
+def paired_gap(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, bounds: Bounds | None = None) -> Gap:
+    """The same where each image of the first sample has its partner in the second: itself under an artifact, or another
+    that is like it. Tables are (S, N) both; arguments and errors are those of `gap`."""
+    tables = checked_pair(first, second, bounds)
+    if len(tables[0]) != len(tables[1]):
+        raise ValueError(f"first has {len(tables[0])} trainings and second {len(tables[1])}; give the same ones")
+    gaps = tables[0] - tables[1]
+    terms = crossed(gaps.mean(axis=0), (gaps,))[0] if untested(gaps) is None else []
+    return _told(float(gaps.mean()), terms, tables, level, bounds)
+
+
+def _told(mean: float, terms: Sequence[Term], tables: Sequence[Table], level: float, bounds: Bounds | None) -> Gap:
+    found = untested(*tables) or tested(
+        mean, terms, level=level, largest=largest_difference(bounds), rounding=rounding_of(*tables)
+    )
+    return Gap(
+        gap=mean,
+        error=found.error,
+        df=found.df,
+        ci_low=found.ci[0],
+        ci_high=found.ci[1],
+        p_value=found.p_value,
+        too_few=found.too_few,
+    )
