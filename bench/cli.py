@@ -128,11 +128,11 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare variants from a table that any tool made, and say what may be claimed of new trainings and new images."""
-    from .comparing import compare_variants, direction_of, read_scores
+    from .comparing import compare_variants, measure_of, read_scores
 
-    label, higher = direction_of(metric, higher_is_better)
-    tables = read_scores(scores, metric)
-    found = compare_variants(tables, baseline, metric=label, margin=margin, higher_is_better=higher)
+    measure = measure_of(metric, higher_is_better)
+    tables = read_scores(scores, metric, measure.bounds)
+    found = compare_variants(tables, baseline, measure=measure, margin=margin)
     if as_json:
         typer.echo(json.dumps({**found, "metric": metric}, indent=1))
         return
@@ -148,7 +148,7 @@ def compare(
         )
         for row in found["variants"]
     ]
-    header = ("variant", f"mean {label}", "95 % CI", "seeds x images", "place", "first in")
+    header = ("variant", f"mean {measure.label}", "95 % CI", "seeds x images", "place", "first in")
     print_table(header, rows, right=(1, 4, 5))
     terminal.print(
         "Intervals hold for new seeds and new images. First in: share of two-way bootstrap resamples; it describes "
@@ -163,10 +163,11 @@ def compare(
         if row["cost"]:
             terminal.print(f"  {row['cost']}")
         fixed = row["fixed_model"]
-        terminal.print(
-            f"  Of these very checkpoints alone: Wilcoxon p = {fixed['wilcoxon_p']:.2g}, "
-            f"permutation p = {fixed['permutation_p']:.2g}."
-        )
+        if fixed["wilcoxon_p"] is not None:
+            terminal.print(
+                f"  Of these very checkpoints alone: Wilcoxon p = {fixed['wilcoxon_p']:.2g}, "
+                f"permutation p = {fixed['permutation_p']:.2g}."
+            )
 
 
 @app.command()

@@ -48,7 +48,11 @@ def compared(file: Path, *words: str, metric: str = "dice") -> dict[str, dict[st
 
 
 def tables() -> dict[str, Any]:
-    wide = frame().pivot(index=["variant", "seed"], columns="image", values="dice")
+    return tables_of(frame())
+
+
+def tables_of(table: pd.DataFrame) -> dict[str, Any]:
+    wide = table.pivot(index=["variant", "seed"], columns="image", values="dice")
     return {variant: wide.loc[variant].to_numpy() for variant in ("base", "good", "same")}
 
 
@@ -81,7 +85,7 @@ def test_fixed_model_tests_stand_apart(file: Path) -> None:
 def test_variants_have_mean_interval_and_place(file: Path) -> None:
     rows = {row["variant"]: row for row in json.loads(run(file, "--json").output)["variants"]}
 
-    expected = summarize(tables()["good"])
+    expected = summarize(tables()["good"], bounds=(0, 1))
     assert (rows["good"]["mean"], rows["good"]["ci_low"]) == pytest.approx((expected.mean, expected.ci_low))
     assert (rows["good"]["place"], rows["good"]["first_share"]) == (1, 1)
     assert rows["good"]["n_seeds"] == 4
@@ -160,6 +164,16 @@ def test_one_seed_decides_nothing(tmp_path: Path) -> None:
             "seed 9 of variant base has the scores of another",
         ),
         (lambda t: t.query("variant == 'base'"), "base is the only variant"),
+        (
+            lambda t: pd.concat([t, t[t["image"] == "im0"].assign(image=" Mean")], ignore_index=True),
+            ":302: image ' Mean' is by its name a summary of others and would count as one more; leave such rows out",
+        ),
+        (lambda t: t.replace({"seed": {2: "AVERAGE"}}), ":62: seed 'AVERAGE' is by its name a summary of others"),
+        (
+            lambda t: t.assign(dice=100 * t["dice"]),
+            "it is a share from 0 to 1: divide percent by 100",
+        ),
+        (lambda t: t.assign(dice=t["dice"].where(t.index != 9, -0.01)), ":11: dice of variant base, seed 0, image im9"),
         (lambda t: t.query("variant != 'base'"), "unknown variant 'base'"),
     ],
 )
@@ -172,6 +186,92 @@ def test_what_is_wrong_with_a_table_is_told_in_one_line(tmp_path: Path, spoil, m
     assert result.exit_code == 2
     assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
+
+
+def test_a_distance_is_never_negative(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    frame().assign(hd95=lambda t: t["dice"] - 0.8).to_csv(path, index=False)
+
+    result = run(path, metric="hd95")
+
+    assert result.exit_code == 2
+    assert "it cannot be negative" in result.output
+
+
+def test_of_an_unknown_metric_no_range_is_assumed(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    frame().assign(loss=lambda t: 100 * (t["dice"] - 0.9)).to_csv(path, index=False)
+
+    assert run(path, "--lower-is-better", "--margin", "5", metric="loss").exit_code == 0
+
+
+def test_a_margin_as_wide_as_the_range_is_refused(file: Path) -> None:
+    result = run(file, "--margin", "1")
+
+    assert result.exit_code == 2
+    assert "margin 1: no two means of Dice are further apart than 1; one point of a percentage is 0.01" in result.output
+    assert run(file, "--margin", "1", metric="hd95").exit_code == 0
+
+
+def test_a_copy_of_the_baseline_is_not_compared_and_not_counted(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    table = frame()
+    pd.concat([table, table.query("variant == 'base'").assign(variant="copy")]).to_csv(path, index=False)
+
+    result = run(path, "--margin", "0.001")
+    found = json.loads(run(path, "--margin", "0.001", "--json").output)
+
+    rows = {row["variant"]: row for row in found["comparisons"]}
+    assert rows["copy"]["claim"] == "the same scores"
+    assert rows["copy"]["may"] == "copy has exactly base's scores, seed by seed and image by image."
+    assert rows["copy"].keys() == rows["good"].keys()
+    spoken = ("p_value", "p_adjusted", "ci_low", "minimum_detectable", "seeds_needed", "cost", "p_equivalence")
+    assert {rows["copy"][key] for key in spoken} == {None}
+    adjusted = holm([compare(tables()[name], tables()["base"]).p_value for name in ("good", "same")])
+    assert [rows[name]["p_adjusted"] for name in ("good", "same")] == pytest.approx(adjusted)
+    place, share = ({row["variant"]: row[key] for row in found["variants"]} for key in ("place", "first_share"))
+    assert place["copy"] == place["base"]
+    assert share["copy"] == share["base"]
+    assert result.output.count("Of these very checkpoints alone") == 2
+    assert "copy - base: +0.0000: the same scores" in result.output
+
+
+def test_nothing_is_ranked_where_all_tables_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    table = frame().query("variant == 'base'")
+    pd.concat([table, table.assign(variant="copy")]).to_csv(path, index=False)
+
+    variants = json.loads(run(path, "--json").output)["variants"]
+
+    assert [(row["place"], row["first_share"]) for row in variants] == [(1, None), (1, None)]
+
+
+def test_two_seeds_far_apart_decide_nothing_and_quote_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    table = frame().query("variant != 'same' and seed < 2")
+    far = (table["variant"] == "good") & (table["seed"] == 1)
+    table.assign(dice=table["dice"] - 0.4 * far).to_csv(path, index=False)
+
+    output = run(path, "--margin", "0.01").output
+    row = compared(path, "--margin", "0.01")["good"]
+
+    assert row["claim"] == "cannot be decided with 2 seeds"
+    assert {row[key] for key in ("ci_low", "p_value", "p_adjusted", "minimum_detectable", "seeds_needed", "cost")} == {
+        None
+    }
+    assert ": cannot be decided with 2 seeds\n" in output
+    assert "takes" not in output
+
+
+def test_the_interval_of_a_mean_stays_within_the_range_of_its_metric(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    table = frame().query("seed < 2").assign(dice=lambda t: (t["dice"] + 0.09 + 0.05 * (t["seed"] == 0)).clip(upper=1))
+    table.to_csv(path, index=False)
+
+    rows = json.loads(run(path, "--json").output)["variants"]
+
+    assert max(summarize(tables_of(table)[row["variant"]]).ci_high or 0 for row in rows) > 1
+    assert all(0 < row["ci_low"] < row["mean"] < row["ci_high"] < 1 for row in rows)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'a,"b\n'])
