@@ -18,6 +18,7 @@ from ..models.counting import count_macs, count_parameters
 from .errors import MedbenchError, first_line
 from .held_out import HeldOut, Material
 from .provenance import package_version
+from .records import same_trials
 from .sets import Sets
 from .store import PROTOCOL, trial_id
 
@@ -264,6 +265,7 @@ def _record(
         },
         "exclude_copies": study.exclude_copies,
         "claims": [each.model_dump() for each in study.claims],
+        "same": same_trials(variants),
         "variants": variants,
         "spec": yaml.safe_dump(study.model_dump(exclude_none=True, exclude={"profiles"}), sort_keys=False),
     }

@@ -90,6 +90,7 @@ def run(
     from .planning import plan
     from .runner import annotate, decode, left_to_do, run_study, threads_for
     from .sets import Sets, cache_folder, data_folder
+    from .stats import same_training
     from .store import Store, check_writable
     from .tracking import tracked
     from .trials import Place
@@ -127,6 +128,8 @@ def run(
     )
     if record["left_out"]:
         terminal.print(f"{record['left_out']} images left out: `medbench data verify` says which")
+    for names in record["same"]:
+        terminal.print(f"{same_training(names)}: their settings come to the same trials, and nothing will be compared")
     if dry_run:
         _tell_of(planned.jobs, todo, sets, threads, jobs)
         return
