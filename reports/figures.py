@@ -318,7 +318,7 @@ def severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str
                 columns = ("severity", "drop", "drop_ci_low", "drop_ci_high")
                 x, y, low, high = (np.asarray(group[column], dtype=np.float64) for column in columns)
                 x += 0.12 * (position - (len(variants) - 1) / 2)  # beside each other
-                bars = None if np.isnan(low).any() else [y - low, high - y]
+                bars = None if np.isnan(low).all() else [y - low, high - y]
                 axis.errorbar(x, y, yerr=bars, fmt="o-", color=colour_of(position), markersize=4, elinewidth=1)
             axis.set(title=kind, xlabel="severity")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -56,7 +56,7 @@ def _name(row: dict[str, Any]) -> str:
 
 def _spread(row: dict[str, Any], key: str, ends: str, digits: int) -> str:
     if row[f"{ends}_low"] is None:
-        return f"{signed(row[key], digits)} (one seed: no interval)"
+        return f"{signed(row[key], digits)} (no interval with {row[f'{key}_too_few']})"
     return f"{signed(row[key], digits)} [{signed(row[f'{ends}_low'], digits)}, {signed(row[f'{ends}_high'], digits)}]"
 
 

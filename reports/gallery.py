@@ -63,7 +63,7 @@ def disagreements(study: Study, scores: pd.DataFrame) -> dict[str, list[Picture]
     means = here.pivot_table(index="image", columns="variant", values=primary, aggfunc="mean", observed=True)
     found: dict[str, list[Picture]] = {}
     seen: set[str] = set()
-    for variant in [each for each in study.spec["variants"] if each != baseline and each in means][:3]:
+    for variant in [each for each in study.distinct if each != baseline and each in means][:3]:
         if baseline not in means:
             break
         apart = (means[variant] - means[baseline]).abs().dropna().sort_values(ascending=False, kind="stable")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..bench.stats import same_training
 from .load import Study
 from .tables import KNOWN
 
@@ -108,6 +109,8 @@ def _gaps(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     if study.missing:
         done = f"{len(study.trials)} of {study.n_planned} trials done"
         yield f"Unfinished: {done}. " + "; ".join(study.missing) + "."
+    for names in study.same:
+        yield f"{same_training(names)}: their settings come to the same trials, and nothing is compared."
     seeds = {variant: {t.seed for t in study.trials if t.variant == variant} for variant in study.spec["variants"]}
     single = [variant for variant, found in seeds.items() if len(found) == 1]
     if single:
@@ -117,7 +120,9 @@ def _gaps(study: Study, scores: pd.DataFrame) -> Iterator[str]:
         )
     pairs = [variant for variant, found in seeds.items() if len(found) == 2]
     if pairs:
-        yield f"Two seeds: intervals can be very wide by chance ({', '.join(pairs)})."
+        yield (
+            f"Two seeds: intervals can be very wide, or too narrow, by chance ({', '.join(pairs)}); three or more tell."
+        )
     primary = study.spec["primary"]
     scores = scores.reindex(columns=["evaluation", "variant", "seed", "image", primary])
     for evaluation, part in scores.groupby("evaluation", sort=False):
@@ -150,7 +155,7 @@ def _dependence(study: Study) -> Iterator[str]:
     for trial in study.trials:
         trainings.setdefault(trial.variant, set()).update(trial.members or [trial.id])
     own = trainings.pop(study.spec["baseline"], set())
-    names = [variant for variant, found in trainings.items() if found & own]
+    names = [variant for variant, found in trainings.items() if found & own and variant in study.distinct]
     if names:
         yield (
             f"{', '.join(names)} {'contains' if len(names) == 1 else 'contain'} the baseline's own trainings; "

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from ..bench.failures import FAILURES
 from ..bench.records import file_digest, short_id, write_json, write_text
-from ..bench.stats import ALPHA, Ranks
+from ..bench.stats import ALPHA, Ranks, same_training
 from . import figures, findings, notes, prose, tables
 from .agreement import agreement_table, by_tools
 from .calibration import Sums, calibration_table, reliability_sums
@@ -84,7 +84,7 @@ def write_report(stores: Sequence[Path], out: Path, *, all_images: bool = False,
             "failure_examples": {mode: [_without_data(each) for each in found] for mode, found in failed.items()},
             "disagreements": {variant: [_without_data(each) for each in found] for variant, found in apart.items()},
         }
-        facts["ranking"] = _ranking(facts)
+        facts["ranking"] = [each for each in _ranking(facts) if each in study.distinct]
         facts["under_artifacts"], facts["elsewhere"] = findings.under_artifacts(facts), findings.elsewhere(facts)
         anchor = anchor_of(study.name)
         drawn = _figures(study, scores, variants, comparisons, evidence, sums, ranks, machines, anchor)
@@ -189,6 +189,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
         "artifacts": study.artifacts,
         "spec": spec.get("spec"),
         "datasets": spec.get("datasets", {}),
+        "same": study.same,
         "digests": _digests(study),
         "n_trials": len(study.trials),
         "n_planned": study.n_planned,
@@ -327,6 +328,7 @@ def _render(contexts: list[dict[str, Any]], room: Room, digest: str, refresh: in
     environment.filters |= {
         "number": notes.number,
         "signed": notes.signed,
+        "same_training": same_training,
         "p": notes.p_text,
         "digits": notes.digits_of,
         "rounded": lambda value: f"{value:.2f}" if isinstance(value, float) else str(value),

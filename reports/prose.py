@@ -67,7 +67,7 @@ def abstract(facts: dict[str, Any]) -> str:
     )
     for row in found:
         if row["ci_low"] is None:
-            sentences.append(f"{row['variant']} was trained with one seed, so nothing is claimed of it.")
+            sentences.append(f"Whether {row['variant']} differs from it {row['claim']}.")
             continue
         sentences.append(
             f"Against it, {row['variant']} differed by {signed(row['difference'], digits)} "

@@ -15,7 +15,7 @@ def facts(**tables: list[dict[str, Any]]) -> dict[str, Any]:
 def drop(variant: str, severity: int, value: float, more: tuple[float, float, float] | None = None) -> dict[str, Any]:
     names = ("more_drop", "more_ci_low", "more_ci_high")
     row = {"artifact": "hair", "severity": severity, "variant": variant, "drop": value}
-    row |= {"drop_ci_low": value - 0.01, "drop_ci_high": value + 0.01}
+    row |= {"drop_ci_low": value - 0.01, "drop_ci_high": value + 0.01, "drop_too_few": None}
     return row | dict(zip(names, more or (None, None, None), strict=True))
 
 
@@ -51,11 +51,11 @@ def test_where_no_interval_leaves_zero_nothing_is_seen() -> None:
         (0.1, 0.05, 0.15, "+0.100 [+0.050, +0.150]."),
         (0.1, -0.05, 0.25, "+0.100 [−0.050, +0.250]; that it loses or gains anything is not shown."),
         (-0.1, -0.15, -0.05, "−0.100 [−0.150, −0.050]; it scores better there, whose images may be easier."),
-        (0.1, None, None, "+0.100 (one seed: no interval); that it loses or gains anything is not shown."),
+        (0.1, None, None, "+0.100 (no interval with 2 seeds); that it loses or gains anything is not shown."),
     ],
 )
 def test_the_gap_to_another_source(gap: float, low: float | None, high: float | None, end: str) -> None:
-    row = {"variant": "a", "trained_on": "isic2018", "evaluation": "ph2", "gap": gap}
+    row = {"variant": "a", "trained_on": "isic2018", "evaluation": "ph2", "gap": gap, "gap_too_few": "2 seeds"}
     home = {**row, "evaluation": "clean", "gap": None}
 
     (found,) = elsewhere(facts(generalization=[home, row | {"gap_ci_low": low, "gap_ci_high": high}]))

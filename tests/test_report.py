@@ -389,14 +389,25 @@ def test_a_shared_trial_is_made_once(odd_facts: dict[str, Any]) -> None:
     assert len(made) == len(set(made)) == 6 + 12
 
 
-def test_all_variants_that_share_trainings_with_the_baseline_are_named(odd_facts: dict[str, Any]) -> None:
-    assert any(
-        text.startswith(f"twin, {HOSTILE} contain the baseline's own trainings") for text in odd_facts["warnings"]
-    )
+def test_a_variant_that_contains_trainings_of_the_baseline_is_named(odd_facts: dict[str, Any]) -> None:
+    assert any(text.startswith(f"{HOSTILE} contains the baseline's own trainings") for text in odd_facts["warnings"])
+
+
+def test_variants_of_the_same_trials_are_told_to_be_one_and_never_compared(odd_facts: dict[str, Any]) -> None:
+    others = {"medlitenet", "key", HOSTILE}
+
+    assert odd_facts["same"] == [["medlitenet", "twin"]]
+    assert odd_facts["warnings"][0].startswith("medlitenet and twin are one and the same training: ")
+    assert {row["variant"] for row in odd_facts["variants"]} == {*others, "twin"}
+    assert {row["variant"] for row in odd_facts["comparisons"]} == others - {"medlitenet"}
+    assert {answer["variant"] for answer in odd_facts["answers"]} == others - {"medlitenet"}
+    assert {name for row in odd_facts["pairwise"] for name in (row["a"], row["b"])} == others
+    assert {*odd_facts["ranking"]} == {*odd_facts["ranks"]["variants"]} == others
+    assert "twin" not in odd_facts["disagreements"]
 
 
 def test_two_seeds_are_warned_of(odd_facts: dict[str, Any]) -> None:
-    assert odd_facts["warnings"][0].startswith("Two seeds: intervals can be very wide by chance")
+    assert any(text.startswith("Two seeds: intervals can be very wide, or too") for text in odd_facts["warnings"])
 
 
 def test_split_sizes_of_a_cross_validation_are_said_to_be_those_of_fold_0(odd: Path) -> None:
