@@ -17,7 +17,7 @@ from .errors import MedbenchError
 from .evaluation import evaluate
 from .exporting import onnxruntime_session, openvino_session
 from .loading import to_input
-from .provenance import device_name, machine_id, package_version
+from .provenance import device_name, instructions, machine_id, package_version
 from .records import read_yaml, write_json
 from .runtimes import RUNTIMES, Subject
 from .sets import Sets
@@ -106,6 +106,7 @@ def measure_deployment(
             "study": study,
             "baseline": record["baseline"],
             "machine": device_name(CPU),
+            "instructions": instructions(),
             "versions": {package: package_version(package) for package in PACKAGES},
             "energy": meter if isinstance(meter, str) else None,
             "calibration_images": max(len(subject.calibration) for subject in subjects.values()),

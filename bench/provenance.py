@@ -34,6 +34,16 @@ PACKAGES = (  # whatever a number of a trial or of its evaluations comes out of
 )
 
 
+CPU_INFO = Path("/proc/cpuinfo")
+INSTRUCTIONS = {  # by the names in /proc/cpuinfo; integers and sums of floats depend on them
+    "AVX2": {"avx2"},
+    "AVX-512": {"avx512f"},
+    "VNNI": {"avx512_vnni", "avx_vnni"},
+    "AMX": {"amx_int8"},
+    "dotprod": {"asimddp"},
+    "i8mm": {"i8mm"},
+}
+
 NO_KERNEL = "does not have a deterministic implementation"
 
 
@@ -52,6 +62,7 @@ def environment(device: torch.device, precision: str, config: Mapping[str, Any])
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
+        "instructions": instructions(),
         "cores": n_cores(),
         "threads": torch.get_num_threads(),
         "device": device.type,
@@ -88,11 +99,27 @@ def noting_nondeterminism() -> Generator[list[str]]:
 
 def cpu_name() -> str:
     """The processor's own name, as far as the system tells."""
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def instructions() -> str:
+    """What the processor offers for vectors and integers, as in "AVX2, AVX-512, VNNI, AMX"; its architecture where the
+    system tells no more."""
+    told = _cpu_info("flags") or _cpu_info("Features")  # x86, ARM
+    if told is None:
+        return platform.machine()
+    offered = set(told.split())
+    found = [name for name, flags in INSTRUCTIONS.items() if flags & offered]
+    return ", ".join(found) or f"none of {', '.join(INSTRUCTIONS)}"
+
+
+def _cpu_info(key: str) -> str | None:
+    """What Linux says of its first processor."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), None)
 
 
 def device_name(device: torch.device) -> str:

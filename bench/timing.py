@@ -15,7 +15,7 @@ from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 from .energy import Joules, meter_of
 from .errors import MedbenchError, UnknownNameError
 from .latency import clock_of
-from .provenance import device_name, n_cores
+from .provenance import device_name, instructions, n_cores
 from .runtimes import DTYPES, RUNTIMES, Run, Subject
 
 INSTANCES = 5  # of each model: the same weights loaded twice differ by a few percent, by where in memory they lie
@@ -96,12 +96,12 @@ def time_side_by_side(
         on_round: called with the numbers of rounds done and to do.
 
     Returns:
-        rows with model, runtime, device, threads, dtype, batch, size, n, warm_up (passes), median_ms, p5_ms, p95_ms
-        (of a pass), images_per_second, paused_ms (median after a pause), peak_mb (GPU: of preparing the model and a
-        pass; else None), joules (an image; None without a meter), ratio (to the first model in the same runtime,
-        geometric mean), ratio_low, ratio_high (95 %, t over instances; None of the first model itself), and
-        best_ratio, best_ratio_low, best_ratio_high, the same between the fastest runtimes of both (None in the rows of
-        slower runtimes).
+        rows with model, runtime, device, instructions (a processor's; None on a GPU), threads, dtype, batch, size, n,
+        warm_up (passes), median_ms, p5_ms, p95_ms (of a pass), images_per_second, paused_ms (median after a pause),
+        peak_mb (GPU: of preparing the model and a pass; else None), joules (an image; None without a meter), ratio (to
+        the first model in the same runtime, geometric mean), ratio_low, ratio_high (95 %, t over instances; None of the
+        first model itself), and best_ratio, best_ratio_low, best_ratio_high, the same between the fastest runtimes of
+        both (None in the rows of slower runtimes).
 
     Raises:
         MedbenchError: a runtime is not known, or no runtime computes in a data type on this device.
@@ -132,7 +132,8 @@ def time_side_by_side(
         if not isinstance(meter, str):
             for each in every:
                 each.joules = _joules(each.run, meter, device) / batch
-        where = {"device": device_name(device), "threads": torch.get_num_threads()}
+        where = {"device": device_name(device), "instructions": None if on_gpu else instructions()}
+        where["threads"] = torch.get_num_threads()
         rows += _rows(every, where | {"dtype": dtype, "batch": batch})
     return rows
 

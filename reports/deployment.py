@@ -91,6 +91,7 @@ class _Machine(_Part):
     study: Text
     baseline: Text
     machine: Text
+    instructions: Text | None = None  # nothing in files from before integers were right on every processor
     versions: dict[Text, Text | None]
     energy: Annotated[str, Field(max_length=1000)] | None
     calibration_images: Count
@@ -271,8 +272,8 @@ def _plain(value: float) -> str:
 
 
 def timings_table(study: Study, machines: Sequence[Machine]) -> pd.DataFrame:
-    """One row a timing: study, machine_id, machine, the model (variant, trial, seed, parameters, macs, activation_mb,
-    weights_mb, onnx_mb, int8_mb; of its first trial there), and the timing as in the file."""
+    """One row a timing: study, machine_id, machine, instructions, the model (variant, trial, seed, parameters, macs,
+    activation_mb, weights_mb, onnx_mb, int8_mb; of its first trial there), and the timing as in the file."""
     rows: list[dict[str, Any]] = []
     for machine in machines:
         for row in machine["latency"]:
@@ -282,7 +283,8 @@ def timings_table(study: Study, machines: Sequence[Machine]) -> pd.DataFrame:
 
 
 def scores_table(study: Study, machines: Sequence[Machine]) -> pd.DataFrame:
-    """One row a score: study, machine_id, machine, and the score as in the file, `worst` as "image difference; ..."."""
+    """One row a score: study, machine_id, machine, instructions, and the score as in the file, `worst` as
+    "image difference; ..."."""
     rows = [(machine, score) for machine in machines for score in machine["scores"]]
     return pd.DataFrame(
         [
@@ -294,8 +296,9 @@ def scores_table(study: Study, machines: Sequence[Machine]) -> pd.DataFrame:
     )
 
 
-def _of(study: Study, machine: Machine) -> dict[str, str]:
-    return {"study": study.name, "machine_id": machine["id"], "machine": machine["machine"]}
+def _of(study: Study, machine: Machine) -> dict[str, str | None]:
+    where = {"machine": machine["machine"], "instructions": machine["instructions"]}
+    return {"study": study.name, "machine_id": machine["id"]} | where
 
 
 def excerpt(study: Study, machines: Sequence[Machine]) -> pd.DataFrame:

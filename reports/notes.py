@@ -13,6 +13,7 @@ MINUS = "\N{MINUS SIGN}"
 COMPARABLE = {
     "device_name": "hardware",
     "cpu": "processors",
+    "instructions": "instructions of processors",
     "platform": "platforms",
     "driver": "drivers",
     "cuda": "CUDA versions",
@@ -170,7 +171,7 @@ def _mixtures(study: Study) -> Iterator[str]:
         # An evaluation added later need not know everything that a training records.
         values = sorted({str(e[key]) for e in environments if e.get(key) is not None})
         if len(values) > 1:
-            yield f"Mixed {label}: {', '.join(values)}. Numbers of different origins meet in these tables."
+            yield f"Mixed {label}: {'; '.join(values)}. Numbers of different origins meet in these tables."
     names = {name for environment in environments for name in environment.get("packages", {})}
     for name in sorted(names):
         versions = sorted({str(e["packages"][name]) for e in environments if name in e.get("packages", {})})

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from medbench.bench import timing
 from medbench.bench.cli import app
 from medbench.bench.deployment import paired_loss
+from medbench.bench.provenance import instructions
 from medbench.bench.records import read_json, read_yaml, write_yaml
 
 
@@ -42,6 +43,7 @@ def test_every_variant_is_timed_in_every_runtime(found: dict[str, Any]) -> None:
     kinds = {("torch eager", "fp32"), ("ONNX Runtime", "fp32"), ("ONNX Runtime", "int8")}
     assert rows == {(name, *kind) for name in ("one", "both") for kind in kinds}
     assert found["latency"][0]["model"] == found["baseline"] == "one"
+    assert found["instructions"] == found["latency"][0]["instructions"] == instructions()
 
 
 def test_sizes_are_those_of_the_files(found: dict[str, Any], small_store: Path) -> None:

@@ -333,6 +333,25 @@ def test_studies_that_are_told_apart_take_what_is_of_their_trials(
     assert [(each["study"], len(each["deployment"])) for each in studies] == [("baa", 1), ("baa@there", 1)]
 
 
+# Processors
+
+
+def test_the_processor_that_computed_the_integers_is_told(out: Path, page: str) -> None:
+    assert "those of a processor that offers AVX2, AVX-512, VNNI." in section_of(page)
+    for name in ("baa-deployment.csv", "baa-deployment-scores.csv"):
+        assert set(pd.read_csv(out / "tables" / name)["instructions"]) == {"AVX2, AVX-512, VNNI"}
+
+
+def test_integers_from_before_they_were_right_on_every_processor_are_told(copy: Path, spec: dict[str, Any]) -> None:
+    path = write_deployment(copy, spec)
+    write_json(path, {key: value for key, value in read_json(path).items() if key != "instructions"})
+
+    text, (facts,) = write([copy], copy / "out")
+
+    assert "its integers are another model where that has AVX2 and no VNNI" in section_of(text)
+    assert facts["deployment"][0]["instructions"] is None
+
+
 # What is not believed
 
 

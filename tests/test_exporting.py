@@ -80,19 +80,36 @@ def test_torchscript_gives_torchs_logits(model: nn.Module) -> None:
         torch.testing.assert_close(read(images(5)), model(images(5)))
 
 
-def test_integers_are_smaller_and_near(model: nn.Module, file: bytes) -> None:
-    calibration = [images(1).numpy() for _ in range(3)]
+@pytest.fixture(scope="module")
+def small(file: bytes) -> bytes:
+    return to_int8(file, [images(1).numpy() for _ in range(3)])
 
-    small = to_int8(file, calibration)
+
+@pytest.mark.parametrize("open_session", [onnxruntime_session, openvino_session])
+def test_integers_are_smaller_and_near(
+    model: nn.Module, file: bytes, small: bytes, open_session: Callable[..., Any]
+) -> None:
+    found = open_session(small, threads=1)(images(1).numpy())
 
     assert len(small) < len(file) / 2.5
     read: Any = onnx.load_from_string(small)
     assert {"QuantizeLinear", "DequantizeLinear"} <= {each.op_type for each in read.graph.node}
     with torch.no_grad():
         wanted = model(images(1)).numpy()
-    found = onnxruntime_session(small, threads=1)(images(1).numpy())
     assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.98
     assert not np.array_equal(found, wanted)
+
+
+def test_no_processor_cuts_off_a_sum_of_two_products(small: bytes) -> None:
+    """Without VNNI two products of an activation and a weight are added in 16 bits."""
+    read: Any = onnx.load_from_string(small)
+    kinds = {each.name: onnx.numpy_helper.to_array(each) for each in read.graph.initializer}
+    weights = [array.astype(int) for array in kinds.values() if array.dtype == np.int8 and array.ndim > 1]
+    activations = {kinds[each.input[2]].dtype for each in read.graph.node if each.op_type == "QuantizeLinear"}
+
+    assert activations == {np.dtype(np.uint8)}
+    assert len(weights) > 20
+    assert max(2 * 255 * np.abs(array).max() for array in weights) < 2**15
 
 
 class Reading(nn.Module):

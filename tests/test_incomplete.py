@@ -160,6 +160,7 @@ def test_copies_that_nobody_looked_for_are_warned_of(tmp_path: Path) -> None:
 def test_mixed_origins_and_dirty_code_are_named(tmp_path: Path) -> None:
     fabricate(tmp_path, n_images=4)
     other = environment(device_name="a GPU", git_dirty=True, packages={"torch": "2.9.0", "numpy": "2.4.6"})
+    other["instructions"] = "AVX2, VNNI"
     with unsealed(tmp_path / "trials" / trial_id("medlitenet", 0)) as folder:
         write_json(folder / "environment.json", other)
 
@@ -167,6 +168,7 @@ def test_mixed_origins_and_dirty_code_are_named(tmp_path: Path) -> None:
 
     assert [warning.split(":")[0] for warning in warnings_of(study, study.scores)[1:]] == [
         "Mixed hardware",
+        "Mixed instructions of processors",
         "Mixed versions of torch",
         "Uncommitted changes",
     ]

@@ -1,14 +1,17 @@
 """What is recorded of where a result was made: everything that counts, nothing that names a person."""
 
 import json
+import platform
 import re
 import warnings
 from importlib.metadata import requires
+from pathlib import Path
 
 import pytest
 import torch
 
-from medbench.bench.provenance import PACKAGES, environment, noting_nondeterminism
+from medbench.bench import provenance
+from medbench.bench.provenance import PACKAGES, environment, instructions, machine_id, noting_nondeterminism
 
 NOT_IN_NUMBERS = {  # they show, check or fetch; no score comes out of them
     "filelock",
@@ -60,6 +63,43 @@ def test_the_environment_is_json_and_the_same_twice() -> None:
     once, again = (json.dumps(environment(torch.device("cpu"), "fp32", CONFIG)) for _ in range(2))
 
     assert once == again
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("flags\t\t: fpu sse4_2 avx avx2 fma\nvmx flags\t: vnmi", "AVX2"),
+        ("flags : avx2 avx_vnni", "AVX2, VNNI"),
+        ("flags : amx_int8 avx2 avx512f avx512_vnni", "AVX2, AVX-512, VNNI, AMX"),
+        ("flags : fpu sse4_2", "none of AVX2, AVX-512, VNNI, AMX, dotprod, i8mm"),
+        ("Features\t: fp asimd asimddp i8mm", "dotprod, i8mm"),
+        ("model name : flags : avx2", platform.machine()),
+    ],
+)
+def test_the_instructions_of_a_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, expected: str
+) -> None:
+    monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{told}\n\nprocessor : 1\nflags :\n")
+
+    assert instructions() == environment(torch.device("cpu"), "fp32", CONFIG)["instructions"] == expected
+
+
+def test_where_the_system_tells_no_more_the_architecture_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "CPU_INFO", Path("/nowhere"))
+
+    assert instructions() == platform.machine()
+
+
+def test_a_machine_keeps_its_id_whatever_instructions_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "CPU_INFO", tmp_path / "cpuinfo")
+
+    ids: set[str] = set()
+    for flags in ("avx2", "avx2 avx512f"):
+        (tmp_path / "cpuinfo").write_text(f"model name : a processor\nflags : {flags}\n")
+        ids.add(machine_id(torch.device("cpu")))
+
+    assert len(ids) == 1
 
 
 def test_operations_without_a_deterministic_kernel_are_noted_once_and_others_are_shown() -> None:
