@@ -4,6 +4,10 @@ Copies are found though they were resized, recompressed, brightened, cropped a l
 hash, the middle of the image as a small band-pass picture, proposes for every image those that look most alike in any
 of the eight positions; each proposal is then laid over the original at several scales, moved to fit, and accepted where
 the fine structure correlates. Skin lesions look alike at a glance, pores and pigment do not.
+
+Most proposals are no copies, and a look at a quarter of the resolution tells: only what fits there, by bounds far below
+those that copies reach, is looked at closely. On ISIC 2018, PH2 and HAM10000 that leaves 3 % of the work and the same
+pairs.
 """
 
 import hashlib
@@ -20,9 +24,12 @@ from numpy.typing import NDArray
 from .base import ImageSet
 
 VERSION = 1  # of the verdicts: raised when other pairs would be found
-HASH_SIDE, HASH_BLUR, HASH_SCALES = 24, 3.0, (1.0, 0.9, 0.8)
+FEW_SCALES = (1.0, 0.9, 0.8)
+HASH_SIDE, HASH_BLUR = 24, 3.0
 FINE_SIDE, FINE_BLUR, EDGE = 128, 4.0, 3.0  # EDGE: in medians of the absolute structure
 SCALES = (1.0, 0.95, 0.9, 0.85, 0.8)
+COARSE_SIDE, COARSE_BLUR = 32, FINE_BLUR / 4
+ROUGHLY, LIKELY = 0.25, 0.5  # at that size copies of the three sets reach 0.36 before and 0.71 after refinement
 PROPOSALS = 5  # a picture
 BLOCK = 512  # pictures compared at once
 PROMISING, CERTAIN = 0.2, 0.9  # a rough fit between these is refined
@@ -49,8 +56,9 @@ class Looks:
 
     names: list[str]  # NAME/id
     pixels: list[str]  # digests
-    hashes: Picture  # (N, scales, HASH_SIDE, HASH_SIDE) of the middle at every scale, zero mean and unit norm each
+    hashes: Picture  # (N, few scales, HASH_SIDE, HASH_SIDE) of the middle at each, zero mean and unit norm
     fine: Picture  # (N, FINE_SIDE, FINE_SIDE)
+    coarse: Picture  # (N, few scales, COARSE_SIDE, COARSE_SIDE) texture of the middle at each, likewise
 
 
 Progress = Callable[[int, int], None]
@@ -72,13 +80,14 @@ def audit(sets: Sequence[ImageSet], *, progress: Progress = lambda *_: None) -> 
 
 def look_at(image_set: ImageSet, progress: Progress = lambda *_: None) -> Looks:
     """Reads every image of a set, once."""
-    found: list[tuple[str, Picture, Picture]] = []
+    found: list[tuple[str, Picture, Picture, Picture]] = []
     with ThreadPoolExecutor(THREADS) as pool:
         for look in pool.map(lambda id: _look(image_set.image(id)), image_set.ids):
             found.append(look)
             progress(len(found), len(image_set.ids))
-    pixels, hashes, fine = zip(*found, strict=True)
-    return Looks([f"{image_set.name}/{id}" for id in image_set.ids], list(pixels), np.stack(hashes), np.stack(fine))
+    pixels, hashes, fine, coarse = zip(*found, strict=True)
+    names = [f"{image_set.name}/{id}" for id in image_set.ids]
+    return Looks(names, list(pixels), np.stack(hashes), np.stack(fine), np.stack(coarse))
 
 
 def copies(a: Looks, b: Looks, progress: Progress = lambda *_: None) -> list[Pair]:
@@ -96,7 +105,7 @@ def copies(a: Looks, b: Looks, progress: Progress = lambda *_: None) -> list[Pai
         pairs += [_pair(a.names[i], b.names[j], "exact", 1.0) for i, j in twins]
     proposed = [(i, j, position) for i, j, position in _proposals(a, b) if a.pixels[i] != b.pixels[j]]
     with ThreadPoolExecutor(THREADS) as pool:
-        fits = pool.map(lambda each: _fit(a.fine[each[0]], _turned(b.fine[each[1]], each[2])), proposed)
+        fits = pool.map(lambda each: _similarity(a, b, *each), proposed)
         for done, ((i, j, _), similarity) in enumerate(zip(proposed, fits, strict=True), start=1):
             progress(done, len(proposed))
             if similarity >= NEAR:
@@ -108,15 +117,17 @@ def _pair(one: str, other: str, kind: Literal["exact", "near"], similarity: floa
     return Pair(min(one, other), max(one, other), kind, similarity)
 
 
-def _look(image: NDArray[np.uint8]) -> tuple[str, Picture, Picture]:
+def _look(image: NDArray[np.uint8]) -> tuple[str, Picture, Picture, Picture]:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     grey = cv2.cvtColor(image[top : top + side, left : left + side], cv2.COLOR_RGB2GRAY)
     fine = _shrunk(grey, FINE_SIDE)
-    hashes = [_normed(_band(_shrunk(_cut(fine, scale), HASH_SIDE), HASH_BLUR)) for scale in HASH_SCALES]
+    middles = [_cut(fine, scale) for scale in FEW_SCALES]
+    hashes = [_normed(_band(_shrunk(middle, HASH_SIDE), HASH_BLUR)) for middle in middles]
+    coarse = [_normed(_texture(_shrunk(middle, COARSE_SIDE), COARSE_BLUR)) for middle in middles]
     digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
-    return digest, np.stack(hashes), fine
+    return digest, np.stack(hashes), fine, np.stack(coarse)
 
 
 def _shrunk(grey: NDArray[Any], side: int) -> Picture:
@@ -128,9 +139,9 @@ def _band(picture: Picture, blur: float) -> Picture:
     return picture - np.asarray(cv2.GaussianBlur(picture, (0, 0), blur, borderType=cv2.BORDER_REFLECT))
 
 
-def _texture(picture: Picture) -> Picture:
+def _texture(picture: Picture, blur: float = FINE_BLUR) -> Picture:
     """Fine structure with strong edges cut down: a dark spot, a black border or a patch is no proof of identity."""
-    fine = _band(picture, FINE_BLUR)
+    fine = _band(picture, blur)
     limit = np.float32(EDGE * max(float(np.median(np.abs(fine))), 0.1))
     return np.clip(fine, -limit, limit)
 
@@ -151,16 +162,13 @@ def _proposals(a: Looks, b: Looks) -> Iterator[tuple[int, int, int]]:
     position of the second. Within one set, a pair is proposed once."""
     first = a.hashes.reshape(*a.hashes.shape[:2], -1)
     turned = [_turned(b.hashes, position).reshape(*b.hashes.shape[:2], -1) for position in range(8)]
-    scales = [(scale, 0) for scale in range(len(HASH_SCALES))] + [(0, scale) for scale in range(1, len(HASH_SCALES))]
+    scales = [(scale, 0) for scale in range(len(FEW_SCALES))] + [(0, scale) for scale in range(1, len(FEW_SCALES))]
     seen: set[tuple[int, int]] = set()
     for start in range(0, len(first), BLOCK):
         block = first[start : start + BLOCK]
         best = np.full((len(block), len(b.names)), -1, np.float32)
-        positions = np.zeros(best.shape, np.uint8)
-        for position, (of_a, of_b) in product(range(8), scales):
-            alike = block[:, of_a] @ turned[position][:, of_b].T
-            is_better = alike > best
-            best[is_better], positions[is_better] = alike[is_better], position
+        for each, (of_a, of_b) in product(turned, scales):
+            np.maximum(best, block[:, of_a] @ each[:, of_b].T, out=best)
         if a is b:
             best[np.arange(len(block)), start + np.arange(len(block))] = -1
         n_proposals = min(PROPOSALS, len(b.names))
@@ -169,7 +177,29 @@ def _proposals(a: Looks, b: Looks) -> Iterator[tuple[int, int, int]]:
                 i = start + row
                 if best[row, j] > 0 and (a is not b or (j, i) not in seen):
                     seen.add((i, j))
-                    yield i, j, int(positions[row, j])
+                    alike = [max((block[row] @ each[j, 0]).max(), (each[j] @ block[row, 0]).max()) for each in turned]
+                    yield i, j, int(np.argmax(alike))
+
+
+def _similarity(a: Looks, b: Looks, i: int, j: int, position: int) -> float:
+    """The fit of the one's picture i and the other's j in a position, -1 where a coarse look rules out a copy."""
+    if not _is_likely(a.coarse[i], _turned(b.coarse[j], position)):
+        return -1.0
+    return _fit(a.fine[i], _turned(b.fine[j], position))
+
+
+def _is_likely(a: Picture, b: Picture) -> bool:
+    """Whether two coarse pictures, (scales, side, side) each, fit somewhat when one is scaled and shifted, and well
+    after refinement from there."""
+    spectra_a, spectra_b = np.fft.rfft2(a), np.conj(np.fft.rfft2(b))
+    products = np.concatenate([spectra_a * spectra_b[:1], spectra_a[:1] * spectra_b[1:]])
+    shifts = np.arange(-(COARSE_SIDE // 5), COARSE_SIDE // 5 + 1)
+    fits = np.fft.irfft2(products, (COARSE_SIDE, COARSE_SIDE))[:, shifts[:, None], shifts]
+    scale, row, column = np.unravel_index(fits.argmax(), fits.shape)
+    if fits[scale, row, column] <= ROUGHLY:
+        return False
+    p, r = (a[scale], b[0]) if scale < len(a) else (a[0], b[scale - len(a) + 1])
+    return _refined(p, r, (-int(shifts[column]), -int(shifts[row]))) > LIKELY
 
 
 def _fit(a: Picture, b: Picture) -> float:
@@ -179,7 +209,8 @@ def _fit(a: Picture, b: Picture) -> float:
     rough, scale, of_a = max(fits)
     if not PROMISING < rough < CERTAIN:
         return rough
-    return max(rough, _refined(_cut(a, scale), b) if of_a else _refined(a, _cut(b, scale)))
+    p, r = (_texture(each) for each in ((_cut(a, scale), b) if of_a else (a, _cut(b, scale))))
+    return max(rough, _refined(p, r, _shift(p, r)))
 
 
 def _cut(picture: Picture, scale: float) -> Picture:
@@ -208,18 +239,17 @@ def _shift(p: Picture, r: Picture) -> tuple[int, int]:
     return (dx, dy) if max(abs(dx), abs(dy)) <= FINE_SIDE // 5 else (0, 0)
 
 
-def _refined(a: Picture, b: Picture) -> float:
-    """The same after the affine map that raises the enhanced correlation coefficient most (Evangelidis 2008)."""
-    p, r = _texture(a), _texture(b)
-    dx, dy = _shift(p, r)
-    start = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+def _refined(p: Picture, r: Picture, shift: tuple[int, int]) -> float:
+    """The correlation of two textures after the affine map that raises the enhanced correlation coefficient most
+    (Evangelidis 2008), searched from a shift to the right and down."""
+    start = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
     try:
         _, found = cv2.findTransformECC(p, r, start, cv2.MOTION_AFFINE, stop)
     except cv2.error:  # it did not settle: no copy
         return -1.0
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = (FINE_SIDE, FINE_SIDE)
+    size = (p.shape[1], p.shape[0])
     moved = np.asarray(cv2.warpAffine(r, found, size, flags=flags), dtype=np.float32)
     shared = np.asarray(cv2.warpAffine(np.ones_like(r), found, size, flags=flags)) > 0.99
     if shared.mean() < LEAST_SHARED:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from medbench.bench.cli import app
 from medbench.bench.sets import Sets
-from medbench.datasets.audit import Pair, audit
+from medbench.datasets.audit import NEAR, Pair, _fit, _proposals, _similarity, _turned, audit, look_at
 from medbench.datasets.base import ImageSet
 from medbench.datasets.catalog import open_dataset
 from medbench.datasets.splits import make_split
@@ -82,6 +82,20 @@ def test_a_copy_is_found_in_another_set(originals: Pictures, how: str) -> None:
         (f"first/{i:02d}", f"second/copy{i}", "near") for i in (3, 7, 11)
     }
     assert all(0.68 <= pair.similarity <= 1 for pair in found)
+
+
+def test_the_coarse_look_rules_out_most_proposals_and_no_copy(originals: Pictures) -> None:
+    changed = {f"{how} {i}": np.ascontiguousarray(COPIES[how](textured(i))) for how in COPIES for i in (2, 9)}
+    a, b = look_at(originals), look_at(Pictures("second", changed))
+    small, large = (a, b) if len(a.names) < len(b.names) else (b, a)
+
+    proposed = list(_proposals(small, large))
+    with_coarse_look = [_similarity(small, large, *each) for each in proposed]
+    without = [_fit(small.fine[i], _turned(large.fine[j], position)) for i, j, position in proposed]
+
+    assert [each for each in with_coarse_look if each >= NEAR] == [each for each in without if each >= NEAR]
+    assert sum(each >= NEAR for each in without) == len(changed)
+    assert np.mean([each == -1 for each in with_coarse_look]) > 0.6
 
 
 def test_equal_pixels_are_exact_within_a_set_too() -> None:
