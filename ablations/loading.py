@@ -36,6 +36,10 @@ class Loaded:
     study: Study
     document: Document
     overlay: tuple[str, ...]
+    settings: tuple[str, ...]
+    """What the command line laid over it, as in "training.epochs = 1"."""
+    recipe: dict[str, int]
+    """Epochs and input size of the recipe in `defaults.yaml`, for reports to compare with."""
 
     @property
     def name(self) -> str:
@@ -107,14 +111,18 @@ def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = (
         raise MedbenchError(f"{document.place(('profiles',))}: profiles must map names to what they change")
     if profile not in {*shared, *own}:
         raise UnknownNameError("profile", profile, {*shared, *own})
-    layers = [yaml.safe_load((HERE / "defaults.yaml").read_text(encoding="utf-8")), study]
+    defaults = yaml.safe_load((HERE / "defaults.yaml").read_text(encoding="utf-8"))
+    layers = [defaults, study]
     _check(merge(*layers), document, ())
     layers += [shared.get(profile, {}), own.get(profile, {}), *map(_parse_setting, settings)]
     merged: dict[str, Any] = {}
     for layer in layers:
         merged = merge(merged, layer)
     overlay = ("profiles", profile)
-    return Loaded(path.stem, profile, _check(merged, document, overlay, settings), document, overlay)
+    checked = _check(merged, document, overlay, settings)
+    said = tuple(" = ".join(part.strip() for part in setting.split("=", 1)) for setting in settings)
+    recipe = {"epochs": defaults["training"]["epochs"], "size": defaults["dataset"]["size"]}
+    return Loaded(path.stem, profile, checked, document, overlay, said, recipe)
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:

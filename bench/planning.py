@@ -196,7 +196,6 @@ def _record(
     """What `studies/<study>.yaml` says: the resolved study and the ids of its trials."""
     study = loaded.study
     own = materials[study.baseline]
-    split = next(iter(own.splits.values()))
     variants: dict[str, Any] = {}
     for name, spec in study.variants.items():
         trials = [
@@ -216,6 +215,7 @@ def _record(
                 "description": f"ensemble of {', '.join(spec.ensemble.members)}",
                 "parameters": sum(member.parameters for member in members),
                 "macs": sum(each for each in macs if each is not None) if None not in macs else None,
+                "n_images": _sizes(materials[name]),
                 "settings": {
                     "ensemble": spec.ensemble.model_dump(),
                     "dataset": materials[name].opened.image_set.name,
@@ -228,6 +228,7 @@ def _record(
                 "description": model.description if name == spec.model and not spec.options else None,
                 "parameters": model.parameters,
                 "macs": model.macs,
+                "n_images": _sizes(materials[name]),
                 "settings": {
                     "model": model.name,
                     "options": model.options,
@@ -241,6 +242,8 @@ def _record(
     return {
         "study": loaded.name,
         "profile": loaded.profile,
+        "set": list(loaded.settings),
+        "recipe": loaded.recipe,
         "question": study.question,
         "baseline": study.baseline,
         "primary": study.primary,
@@ -249,7 +252,7 @@ def _record(
         "medbench": package_version("medbench"),
         "protocol": PROTOCOL,
         "dataset": {key: value for key, value in study.dataset.model_dump().items() if value is not None},
-        "n_images": {part: len(getattr(split, part)) for part in ("train", "validation", "test")},
+        "n_images": _sizes(own),
         "left_out": own.opened.left_out,
         "evaluations": list(jobs[0].evaluations),
         "datasets": {name: config["dataset"] for name, config in jobs[0].evaluations.items()},
@@ -269,3 +272,9 @@ def _record(
         "variants": variants,
         "spec": yaml.safe_dump(study.model_dump(exclude_none=True, exclude={"profiles"}), sort_keys=False),
     }
+
+
+def _sizes(material: Material) -> dict[str, int]:
+    """Images of each part, in the first of several folds."""
+    split = next(iter(material.splits.values()))
+    return {part: len(getattr(split, part)) for part in ("train", "validation", "test")}

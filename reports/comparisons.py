@@ -33,7 +33,7 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
                 {v: pair for v in others if (pair := _pair(cells[evaluation, v], against, metric)) is not None},
                 baseline=baseline,
                 metric=KNOWN[metric].label,
-                margin=(study.spec.get("margin") or 0.0) if metric == study.spec["primary"] else None,
+                margin=(study.spec["margin"] or 0.0) if metric == study.spec["primary"] else None,
                 higher_is_better=KNOWN[metric].higher_is_better,
                 bounds=KNOWN[metric].bounds,
             )

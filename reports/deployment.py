@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from .load import Study
-from .notes import number, signed
+from .notes import counted, number, signed
 
 INTEGERS = "int8"
 DICE_DIGITS = 4  # losses are often below a thousandth
@@ -246,11 +246,11 @@ def _model(machine: Machine, variant: str, trial: str | None = None) -> dict[str
 
 def _loss(study: Study, score: dict[str, Any]) -> str:
     """What the integers cost this checkpoint in Dice, decided by the interval and by the study's margin."""
-    where = f"in {score['runtime']} on these {score['n_images']} images of {score['evaluation']}"
+    where = f"in {score['runtime']} on {counted(score['n_images'], 'image')} of {score['evaluation']}"
     change, low, high = score["difference"], score["ci_low"], score["ci_high"]
     if low is None or high is None:
         return f"this checkpoint changes by {_signed(change)} Dice {where} (no interval)"
-    margin = (study.spec.get("margin") if study.spec["primary"] == "dice" else None) or 0.0
+    margin = (study.spec["margin"] if study.spec["primary"] == "dice" else None) or 0.0
     is_within = margin > 0 and -margin <= low and high <= margin
     end = f", within the margin of {margin}" if is_within else ""
     if low <= 0 <= high:

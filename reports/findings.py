@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .notes import digits_of, heading, signed
+from .notes import counted, digits_of, heading, signed
 
 
 def under_artifacts(facts: dict[str, Any]) -> list[dict[str, str]]:
@@ -62,10 +62,11 @@ def _spread(row: dict[str, Any], key: str, ends: str, digits: int) -> str:
 
 def _against(baseline: str, less: list[dict[str, Any]], more: list[dict[str, Any]], n_known: int, digits: int) -> str:
     if not less and not more:
-        return f" In none of {n_known} conditions is it seen to lose less or more than {baseline}."
+        return f" In none of {counted(n_known, 'condition')} is it seen to lose less or more than {baseline}."
     parts: list[str] = []
     for word, rows in (("less", less), ("more", more)):
         named = [f"{_name(row)} ({signed(row['more_drop'], digits)})" for row in rows[:4]]
         others = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
         parts += [f"{word} under {', '.join(named)}{others}"] if rows else []
-    return f" Against {baseline} it loses {', and '.join(parts)}, of {n_known} conditions (intervals not corrected)."
+    among = counted(n_known, "condition")
+    return f" Against {baseline} it loses {', and '.join(parts)}, of {among} (intervals not corrected)."

@@ -23,14 +23,14 @@ def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
     gap_ci_low, gap_ci_high, gap_p, gap_too_few, trials; None where there is no home or no gap to speak of. Without an
     interval gap_too_few says what there should be more of.
     """
-    datasets, artifacts = study.spec.get("datasets", {}), study.artifacts
+    datasets, artifacts = study.spec["datasets"], study.artifacts
     tested = {evaluation: datasets[evaluation] for evaluation in datasets if evaluation not in artifacts}
     if len(set(tested.values())) < 2:
         return pd.DataFrame()
     primary = study.spec["primary"]
     rows: list[dict[str, Any]] = []
     for variant, known in study.spec["variants"].items():
-        trained_on = known.get("settings", {}).get("dataset")
+        trained_on = known["settings"].get("dataset")
         home = next((e for e, name in tested.items() if name == trained_on and (e, variant) in cells), None)
         for evaluation, dataset in tested.items():
             if (cell := cells.get((evaluation, variant))) is None:

@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .resolved import Spec
 from .settings import flatten, told
 
-Spec = dict[str, Any]
+# Of variants only the settings count; of a folder not where it lies, for `datasets` has its name.
 OF_NO_MATTER = {
     "question",
     "profile",
+    "set",
+    "recipe",
     "medbench",
     "claims",
     "same",
     "spec",
     "variants",
-}  # of which only the settings count
+    "dataset.folder",
+}
 
 
 def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spec, tuple[str, ...]]]:
@@ -44,7 +48,8 @@ def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spe
 
 def _differences(a: Spec, b: Spec) -> list[str]:
     """What keeps two studies of one name from being one, a phrase each."""
-    flat = [flatten({key: value for key, value in spec.items() if key not in OF_NO_MATTER}) for spec in (a, b)]
+    shared = [key for key in a if key in b]  # an older medbench did not write all of them
+    flat = [flatten({key: spec[key] for key in shared if key not in OF_NO_MATTER}) for spec in (a, b)]
     for variant in [each for each in a["variants"] if each in b["variants"]]:
         for spec, into in zip((a, b), flat, strict=True):
             into |= flatten(spec["variants"][variant].get("settings", {}), f"{variant}: ")
@@ -52,14 +57,14 @@ def _differences(a: Spec, b: Spec) -> list[str]:
     found = [
         f"{key} {told(flat[1].get(key))} here, {told(flat[0].get(key))} there"
         for key in keys
-        if flat[0].get(key) != flat[1].get(key)
+        if key not in OF_NO_MATTER and flat[0].get(key) != flat[1].get(key)
     ]
     for variant, known in b["variants"].items():
-        known_there = {(t["seed"], t["fold"]): t["trial"] for t in a["variants"].get(variant, {"trials": ()})["trials"]}
+        known_there = {_place(t): t["trial"] for t in a["variants"].get(variant, {"trials": ()})["trials"]}
         found += [
             f"{variant}, seed {trial['seed']}, is another training there (other images, code or protocol)"
             for trial in known["trials"]
-            if known_there.get((trial["seed"], trial["fold"]), trial["trial"]) != trial["trial"]
+            if known_there.get(_place(trial), trial["trial"]) != trial["trial"]
         ]
     return found
 
@@ -71,7 +76,13 @@ def _union(a: Spec, b: Spec) -> Spec:
         if variant not in variants:
             variants[variant] = known
             continue
-        own = {(trial["seed"], trial["fold"]) for trial in variants[variant]["trials"]}
-        more = [trial for trial in known["trials"] if (trial["seed"], trial["fold"]) not in own]
+        own = {_place(trial) for trial in variants[variant]["trials"]}
+        more = [trial for trial in known["trials"] if _place(trial) not in own]
         variants[variant] = {**variants[variant], "trials": [*variants[variant]["trials"], *more]}
-    return {**a, "variants": variants}
+    settings = dict.fromkeys([*a.get("set", ()), *b.get("set", ())])
+    return {**b, **a, "set": list(settings), "variants": variants}
+
+
+def _place(trial: dict[str, Any]) -> tuple[int, int | None]:
+    """What a trial of a variant is known by."""
+    return trial["seed"], trial.get("fold")

@@ -14,6 +14,7 @@ from ..bench.metrics import COUNTS
 from ..bench.records import read_json, read_yaml, same_trials
 from .files import Files, read_frame
 from .joining import joined
+from .resolved import complete
 
 KEYS = ["study", "variant", "seed", "fold", "trial", "evaluation", "image"]
 SCORES = "scores.parquet"
@@ -64,6 +65,7 @@ class Study:
 
     name: str
     spec: dict[str, Any]
+    """What the store says of it, with every key of `resolved.ABSENT`."""
     trials: tuple[Trial, ...]
     n_planned: int
     missing: tuple[str, ...]
@@ -80,7 +82,7 @@ class Study:
     @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
         """The evaluations with an artifact: their kind and severity."""
-        return self.spec.get("artifacts", {})
+        return self.spec["artifacts"]
 
     @property
     def same(self) -> list[list[str]]:
@@ -159,6 +161,7 @@ def _deployment(store: Path, name: str) -> list[Path]:
 def _load_study(
     name: str, spec: dict[str, Any], apart: tuple[str, ...], files: Files, deployment: Sequence[Path]
 ) -> Study:
+    spec = complete(spec)
     trials: list[Trial] = []
     missing: list[str] = []
     planned = [(variant, entry) for variant, known in spec["variants"].items() for entry in known["trials"]]

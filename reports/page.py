@@ -22,8 +22,10 @@ from ..bench.stats import ALPHA, Ranks, same_training
 from . import figures, findings, notes, prose, tables
 from .agreement import agreement_table, by_tools
 from .calibration import Sums, calibration_table, reliability_sums
+from .citations import bibtex
 from .comparisons import comparisons_table
 from .deployment import Machine, energy, load_machines, sentences, single
+from .doubts import provenance, warnings_of
 from .explorer import Room, explorer
 from .failures import failure_pictures, failures_table
 from .gallery import Picture, disagreements, pictures
@@ -31,8 +33,9 @@ from .generalization import generalization_table
 from .load import Study, load_studies
 from .published import published_rows
 from .ranking import pairwise_rows, ranks_of
+from .resolved import sets_of
 from .robustness import relative_robustness, robustness_table
-from .settings import flatten
+from .settings import alike, flatten
 from .sparks import sparks
 from .strata import strata_table
 from .writing import main_metrics, write_tables
@@ -104,7 +107,7 @@ def write_report(stores: Sequence[Path], out: Path, *, all_images: bool = False,
                 "prose": {
                     "Abstract": prose.abstract(facts),
                     "Methods": prose.methods(facts),
-                    "BibTeX": prose.bibtex(facts),
+                    "BibTeX": bibtex(facts),
                 },
                 "energy_at": energy(machines)[0],
                 "contents": _contents(facts, drawn, bool(shown)),
@@ -181,25 +184,23 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
     place = {what: name for name, entry in environments.items() for what in entry["of"]}
     return {
         "study": study.name,
-        **{
-            key: spec.get(key)
-            for key in ("question", "profile", "baseline", "primary", "margin", "medbench", "protocol")
-        },
-        **{key: spec.get(key) for key in ("dataset", "n_images", "left_out", "score_at", "evaluations")},
-        "artifacts": study.artifacts,
-        "spec": spec.get("spec"),
-        "datasets": spec.get("datasets", {}),
+        **{key: spec[key] for key in ("question", "profile", "set", "baseline", "primary", "margin", "medbench")},
+        **{key: spec[key] for key in ("protocol", "dataset", "n_images", "left_out", "score_at", "evaluations")},
+        **{key: spec[key] for key in ("artifacts", "spec", "datasets")},
         "same": study.same,
+        "trained_on": sets_of(spec),
+        "split_sizes": {name: known["n_images"] for name, known in spec["variants"].items()},
+        "tested_on": _tested_on(study),
         "digests": _digests(study),
         "n_trials": len(study.trials),
         "n_planned": study.n_planned,
         "answers": [notes.answer(study, row) for row in rows if row["metric"] == spec["primary"]],
-        "warnings": notes.warnings_of(study, scores),
+        "warnings": warnings_of(study, scores),
         "variants": tables.records(variants),
         "comparisons": rows,
         "differing_settings": tables.differing_settings(study),
-        "settings": {name: flatten(known.get("settings", {})) for name, known in spec["variants"].items()},
-        "descriptions": {name: known.get("description") for name, known in spec["variants"].items()},
+        "settings": {name: flatten(known["settings"]) for name, known in spec["variants"].items()},
+        "descriptions": {name: known["description"] for name, known in spec["variants"].items()},
         "latency": tables.records(tables.latency_table(study)),
         "trials": [
             {
@@ -218,6 +219,20 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
     }
 
 
+def _tested_on(study: Study) -> dict[str, dict[str, tuple[str, int]]]:
+    """For each evaluation and variant the data set and its number of images, those of several folds together."""
+    images: dict[str, dict[str, tuple[str, set[str]]]] = {}
+    for trial in study.trials:
+        for name, each in trial.evaluations.items():
+            dataset = each.config.get("dataset", study.spec["datasets"].get(name, ""))
+            found = images.setdefault(name, {}).setdefault(trial.variant, (dataset, set()))
+            found[1].update(each.config["images"])
+    return {
+        name: {variant: (dataset, len(ids)) for variant, (dataset, ids) in found.items()}
+        for name, found in images.items()
+    }
+
+
 def _digests(study: Study) -> dict[str, list[str]]:
     """Digest of images and masks -> what they were used for: training, and evaluations by name."""
     found: dict[str, dict[str, None]] = {}
@@ -232,7 +247,7 @@ def _digests(study: Study) -> dict[str, list[str]]:
 def _environments(study: Study) -> dict[str, dict[str, Any]]:
     """The different environments, named E1, E2, ...: their fields (flat), and the trials and evaluations made there."""
     found: dict[str, dict[str, Any]] = {}
-    for what, environment in notes.provenance(study).items():
+    for what, environment in provenance(study).items():
         # Another command is not another environment.
         fields = flatten({key: value for key, value in environment.items() if key != "command"})
         entry = found.setdefault(short_id(fields), {"fields": fields, "of": []})
@@ -284,7 +299,7 @@ def _figures(
         has_own_figure = comparisons["evaluation"].isin(list(study.artifacts))
         rows = comparisons[(comparisons["metric"] == primary) & ~has_own_figure]
         if len(rows):
-            drawn["forest"] = figures.forest(rows, names, primary, study.spec.get("margin"), f"{anchor}-forest")
+            drawn["forest"] = figures.forest(rows, names, primary, study.spec["margin"], f"{anchor}-forest")
     return {name: Markup(svg) for name, svg in drawn.items() if svg is not None}
 
 
@@ -327,6 +342,8 @@ def _render(contexts: list[dict[str, Any]], room: Room, digest: str, refresh: in
     )
     environment.filters |= {
         "number": notes.number,
+        "counted": notes.counted,
+        "alike": alike,
         "signed": notes.signed,
         "same_training": same_training,
         "p": notes.p_text,

@@ -1,53 +1,41 @@
-"""Text to paste into a paper: an abstract's sentences, a methods paragraph, and what to cite."""
+"""Text to paste into a paper: an abstract's sentences and a methods paragraph.
 
+What it says of how models were trained comes from the resolved study, variant by variant where they differ. What the
+store does not say is left out.
+"""
+
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from .notes import digits_of, heading, number, signed
+from .notes import counted, digits_of, heading, number, signed
+from .settings import alike
 
-BIBTEX = {
-    "medbench": """@software{medbench,
-  title = {medbench: a benchmark and ablation suite for lightweight medical image segmentation},
-  author = {{The medbench developers}},
-  version = {VERSION}
-}""",
-    "medlitenet": """@article{medlitenet,
-  title = {{MedLiteNet}},
-  author = {Yu and Wang and Marks and Kechadi and Yang and Dhelim and Aung},
-  journal = {arXiv preprint arXiv:2509.03041},
-  year = {2025}
-}""",
-    "isic2018": """@article{isic2018,
-  title = {Skin lesion analysis toward melanoma detection 2018: a challenge hosted by the International Skin Imaging
-           Collaboration ({ISIC})},
-  author = {Codella, Noel and others},
-  journal = {arXiv preprint arXiv:1902.03368},
-  year = {2019}
-}""",
-    "ham10000": """@article{ham10000,
-  title = {The {HAM10000} dataset, a large collection of multi-source dermatoscopic images of common pigmented skin
-           lesions},
-  author = {Tschandl, Philipp and Rosendahl, Cliff and Kittler, Harald},
-  journal = {Scientific Data},
-  volume = {5},
-  year = {2018},
-  doi = {10.1038/sdata.2018.161}
-}""",
-    "ph2": """@inproceedings{ph2,
-  title = {{PH2}: a dermoscopic image database for research and benchmarking},
-  author = {Mendon{\\c{c}}a, Teresa and others},
-  booktitle = {35th Annual International Conference of the IEEE Engineering in Medicine and Biology Society},
-  year = {2013},
-  doi = {10.1109/EMBC.2013.6610779}
-}""",
-}
 SPLITS = {
     "holdout": "a seeded 70/10/20 split grouped by lesion and patient where known",
     "official": "the publisher's split",
-    "egeunet": "a 70/30 split",
+    "egeunet": "a seeded 63/7/30 split grouped by lesion and patient where known",
+}
+WEIGHTS = {"imagenet": "ImageNet weights of the encoder", "none": "random weights"}
+KEPT = {
+    "last": "taken as they were after the last epoch",
+    "best-val": "taken from the epoch with the best validation Dice",
+}
+PRECISIONS = {"fp16": "mixed precision (FP16)", "fp32": "single precision (FP32)"}
+CHANGES = {  # of training images: what stands behind a probability of the recipe
+    "flip": "flips",
+    "affine": "rotation, scaling and shifts",
+    "elastic": "elastic deformation",
+    "colour": "changes of colour",
+    "clahe": "CLAHE",
+    "noise": "noise",
+    "blur": "blur",
 }
 
+Facts = dict[str, Any]
 
-def abstract(facts: dict[str, Any]) -> str:
+
+def abstract(facts: Facts) -> str:
     """What was asked, on what, and what was found, a sentence a comparison on the first evaluation."""
     first, metric = facts["evaluations"][0], facts["primary"]
     digits = digits_of(metric)
@@ -55,81 +43,190 @@ def abstract(facts: dict[str, Any]) -> str:
     found = [row for row in facts["comparisons"] if row["evaluation"] == first and row["metric"] == metric]
     if not here:
         return "Nothing was scored yet."
-    sentences = [f"We asked: {facts['question']}"]
-    if facts["dataset"].get("name") == "synthetic":
+    sentences = [f"We asked: {facts['question']}"] if facts["question"] else []
+    if set(facts["trained_on"].values()) == {"synthetic"}:
         sentences.append("The images are synthetic, so what follows speaks of no photograph of skin.")
     own = next((row for row in here if row["variant"] == facts["baseline"]), here[0])
     level = f"reached a mean {heading(metric)} of {number(own[f'{metric}_mean'], digits)}"
     if own[f"{metric}_ci_low"] is not None:
         level += f" (95 % CI {number(own[f'{metric}_ci_low'], digits)} to {number(own[f'{metric}_ci_high'], digits)})"
-    sentences.append(
-        f"Over {_count(own['n_seeds'], 'training')} and {own['n_images']} test images {own['variant']} {level}."
-    )
+    over = f"{counted(own['n_seeds'], 'training')} and {counted(own['n_images'], 'test image')}"
+    sentences.append(f"Over {over} {own['variant']} {level}.")
     for row in found:
         if row["ci_low"] is None:
             sentences.append(f"Whether {row['variant']} differs from it {row['claim']}.")
             continue
         sentences.append(
             f"Against it, {row['variant']} differed by {signed(row['difference'], digits)} "
-            f"(95 % CI {signed(row['ci_low'], digits)} to {signed(row['ci_high'], digits)}, for new trainings and new "
-            f"images): {row['claim']}."
+            f"(95 % CI {signed(row['ci_low'], digits)} to {signed(row['ci_high'], digits)}, for new "
+            f"trainings and new images): {row['claim']}."
         )
     return " ".join(sentences)
 
 
-def methods(facts: dict[str, Any]) -> str:
+def methods(facts: Facts) -> str:
     """How it was done, as a paragraph."""
-    data, sizes = facts["dataset"], facts["n_images"]
-    settings = facts["settings"].get(facts["baseline"], {})
-    seeds = sorted({trial["seed"] for trial in facts["trials"]})
-    named = "synthetic images" if data.get("name") == "synthetic" else f"images of {data.get('name')}"
-    name = named if data.get("name") else "images of our own"
-    split = SPLITS.get(str(data.get("split")), f"the split {data.get('split')}")
-    shape = f"{data.get('size')}x{data.get('size')} pixels"
-    text = [
-        f"Models were trained on {sizes.get('train')} {name} ({split}; {sizes.get('validation')} for "
-        f"validation, {sizes.get('test')} for test), resized to {shape}"
-        + (
-            f", for {settings['training.epochs']} epochs at batch size {settings.get('training.batch_size')} with "
-            f"AdamW and cosine annealing, on {number(settings.get('training.bce_weight'), 1)} binary cross-entropy + "
-            f"{number(settings.get('training.dice_weight'), 1)} Dice loss"
-            if "training.bce_weight" in settings
-            else ""
-        )
-        + "."
-    ]
-    kept = (
-        "the last epoch's weights" if settings.get("training.checkpoint") == "last" else "the epoch best on validation"
-    )
-    text.append(
-        f"Each variant was trained with {_count(len(seeds), 'seed')}; {kept} counted, and no test image selected "
-        "anything."
-    )
-    where = "the reference masks' own resolution" if facts["score_at"] == "native" else "the input size"
-    text.append(f"Masks were scored at {where}, image by image, and averaged over images.")
-    if facts.get("margin"):
+    trained = [name for name, settings in facts["settings"].items() if "ensemble.members" not in settings]
+    phrases = (_data, _input, _schedule, _encoder, _augmentation, _precision, _trainings, _kept)
+    text = [sentence for phrase in phrases if (sentence := _told(facts, trained, phrase))]
+    text = text[:1] + [sentence.replace("Models were", "They were", 1) for sentence in text[1:]]
+    text += [_ensemble(name, facts["settings"][name]) for name in facts["settings"] if name not in trained]
+    text += [_tests(facts), "No test image selected anything.", _scoring(facts)]
+    if facts["margin"]:
         text.append(
             f"A difference in {heading(facts['primary'])} within {facts['margin']} was declared practically nothing."
         )
-    text.append(
-        "Differences were tested by a crossed analysis of seeds and images, with trained models in the place of "
-        "readers in a multi-reader multi-case study, so that intervals and p-values hold for new trainings and new "
-        "images; p-values were adjusted by Holm's method over the variants."
+    if any(row["ci_low"] is not None for row in facts["comparisons"]):
+        text.append(
+            "Differences were tested by a crossed analysis of seeds and images, with trained models in the place of "
+            "readers in a multi-reader multi-case study, so that intervals and p-values hold for new trainings and new "
+            "images; p-values were adjusted by Holm's method over the variants."
+        )
+    if facts["medbench"]:
+        text.append(f"Everything was computed with medbench {facts['medbench']} (protocol {facts['protocol']}).")
+    return " ".join(sentence for sentence in text if sentence)
+
+
+def _told(facts: Facts, trained: Sequence[str], phrase: Callable[[Facts, str], str]) -> str:
+    """What a phrase says of trained variants, as a sentence; of each by name where it is not the same of all."""
+    groups = [(names, text) for names, text in alike({name: phrase(facts, name) for name in trained}) if text]
+    if len(groups) == 1 and len(groups[0][0]) == len(trained) > 1:
+        return f"Models were {groups[0][1]}."
+    parts = [f"{_listed(names)} {'was' if len(names) == 1 else 'were'} {text}" for names, text in groups]
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _listed(names: Sequence[Any]) -> str:
+    *others, last = map(str, names)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _data(facts: Facts, variant: str) -> str:
+    sizes, name = facts["split_sizes"][variant], facts["trained_on"][variant]
+    if not sizes:
+        return ""
+    rule = str(facts["dataset"]["split"] or "")
+    seed = facts["dataset"].get("split_seed")
+    split = SPLITS.get(rule, "")
+    if rule.startswith("kfold:"):
+        split = f"{rule.removeprefix('kfold:')}-fold cross-validation grouped by lesion and patient where known"
+    parts = [split, "" if seed is None or rule == "official" else f"split seed {seed}"]
+    parts.append(
+        f"{'in the first fold ' if rule.startswith('kfold:') else ''}{sizes['validation']} for validation and "
+        f"{sizes['test']} for test"
     )
-    text.append(f"Everything was computed with medbench {facts['medbench']} (protocol {facts['protocol']}).")
-    return " ".join(text)
+    kind = "synthetic image" if name == "synthetic" else "image"
+    source = f" of {name}" if name and name != "synthetic" else ""
+    return f"trained on {counted(sizes['train'], kind)}{source} ({'; '.join(part for part in parts if part)})"
 
 
-def bibtex(facts: dict[str, Any]) -> str:
-    """Entries for medbench, the model, and the data sets that the study names."""
-    models = {str(settings.get("model")) for settings in facts["settings"].values()}
-    sets = {str(facts["dataset"].get("name")), *map(str, facts["datasets"].values())}
-    is_ours = any(not model.startswith("smp:") and ":" not in model for model in models)
-    wanted = ["medbench", *(["medlitenet"] if is_ours else []), *(name for name in BIBTEX if name in sets)]
-    if "isic2018" in sets and "ham10000" not in sets:
-        wanted.append("ham10000")  # a source of the challenge's images, which its terms ask to cite
-    return "\n\n".join(BIBTEX[name] for name in wanted).replace("VERSION", str(facts["medbench"]))
+def _input(facts: Facts, variant: str) -> str:
+    settings = facts["settings"][variant]
+    if (size := settings.get("size")) is None:
+        return ""
+    prefix = "training.progressive_sizes."
+    stages = {key.removeprefix(prefix): share for key, share in settings.items() if key.startswith(prefix)}
+    (_, begin), *later = stages.items() or (("0.0", 1.0),)
+    text = f"shown images resized to {size} × {size} pixels"
+    if later:
+        grown = [f"{share} from {since} of the epochs on" for since, share in later]
+        text += f", in training at {begin} of that side at first, {_listed(grown)}"
+    return text
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def _schedule(facts: Facts, variant: str) -> str:
+    recipe = _recipe(facts, variant)
+    if "epochs" not in recipe:
+        return ""
+    text = f"trained for {counted(recipe['epochs'], 'epoch')}"
+    if "batch_size" in recipe:
+        text += f" at batch size {recipe['batch_size']}"
+    if {"learning_rate", "encoder_learning_rate", "weight_decay"} <= recipe.keys():
+        text += (
+            f" with AdamW (learning rate {recipe['learning_rate']}, {recipe['encoder_learning_rate']} for the encoder, "
+            f"weight decay {recipe['weight_decay']}) and cosine annealing"
+        )
+    if warmup := recipe.get("warmup_epochs"):
+        text += f" after {counted(int(warmup) if warmup == int(warmup) else warmup, 'epoch')} of warm-up"
+    if {"bce_weight", "dice_weight"} <= recipe.keys():
+        text += f", on {recipe['bce_weight']} binary cross-entropy + {recipe['dice_weight']} Dice loss"
+    return text
+
+
+def _encoder(facts: Facts, variant: str) -> str:
+    weights = facts["settings"][variant].get("encoder_weights")
+    return "" if weights is None else f"started from {WEIGHTS.get(weights, f'encoder weights of the file {weights}')}"
+
+
+def _augmentation(facts: Facts, variant: str) -> str:
+    recipe = _recipe(facts, variant)
+    known = {key.removeprefix("augment."): value for key, value in recipe.items() if key.startswith("augment.")}
+    if not known:
+        return ""
+    kinds = [f"{said} ({known[key]})" for key, said in CHANGES.items() if known.get(key)]
+    text = f"trained with augmentation, each with its probability: {', '.join(kinds)}" if kinds else ""
+    if known.get("artifacts"):
+        painted = f"artifacts painted on half of the images ({_listed(json.loads(known['artifacts']))})"
+        text = f"{text}; and with {painted}" if text else f"trained with {painted} and no other augmentation"
+    return text or "trained without augmentation"
+
+
+def _precision(facts: Facts, variant: str) -> str:
+    made = dict.fromkeys(trial["environment"] for trial in facts["trials"] if trial["variant"] == variant)
+    found = dict.fromkeys(facts["environments"][name]["fields"].get("precision") for name in made)
+    return (
+        f"trained in {_listed([PRECISIONS.get(each, each) for each in found])}" if found and None not in found else ""
+    )
+
+
+def _trainings(facts: Facts, variant: str) -> str:
+    trials = [trial for trial in facts["trials"] if trial["variant"] == variant]
+    seeds = sorted({trial["seed"] for trial in trials})
+    if not seeds:
+        return ""
+    folds = {trial["fold"] for trial in trials} - {None}
+    text = f"trained with {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
+    return f"{text} in each of {counted(len(folds), 'fold')}" if folds else text
+
+
+def _kept(facts: Facts, variant: str) -> str:
+    return KEPT.get(_recipe(facts, variant).get("checkpoint"), "")
+
+
+def _recipe(facts: Facts, variant: str) -> Facts:
+    settings = facts["settings"][variant]
+    return {key.removeprefix("training."): value for key, value in settings.items() if key.startswith("training.")}
+
+
+def _ensemble(name: str, settings: Facts) -> str:
+    members = _listed(json.loads(settings["ensemble.members"]))
+    weights = "equal weights" if settings.get("ensemble.weighting") == "equal" else "their validation Dice as weights"
+    return f"{name} averages the probabilities of {members} of one seed, with {weights}."
+
+
+def _tests(facts: Facts) -> str:
+    """Every test set by name, with its images; artifacts with their severities."""
+    parts = [_test(facts, name) for name in facts["evaluations"] if name not in facts["artifacts"]]
+    painted: dict[str, list[int]] = {}
+    for each in facts["artifacts"].values():
+        painted.setdefault(each["kind"], []).append(each["severity"])
+    if painted:
+        listed = [f"{kind} ({', '.join(map(str, severities))})" for kind, severities in painted.items()]
+        parts.append(f"the study's own test images with painted artifacts (severity): {', '.join(listed)}")
+    return f"They were tested on {'; '.join(part for part in parts if part)}." if any(parts) else ""
+
+
+def _test(facts: Facts, evaluation: str) -> str:
+    groups = alike(facts["tested_on"].get(evaluation, {}))
+    said = [
+        f"{_listed(names) + ': ' if len(groups) > 1 else ''}{counted(n, 'image')}"
+        f"{f' of {name}' if name and name != evaluation else ''}"
+        for names, (name, n) in groups
+    ]
+    return f"{evaluation} ({'; '.join(said)})" if said else ""
+
+
+def _scoring(facts: Facts) -> str:
+    places = {"native": "the reference masks' own resolution", "input": "the models' input size"}
+    where = f" at {places[facts['score_at']]}" if facts["score_at"] else ""
+    return f"Masks were scored{where}, image by image, and averaged over images."

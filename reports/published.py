@@ -20,7 +20,7 @@ def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
     why, trials; None where there is no number.
     """
     rows: list[dict[str, Any]] = []
-    for claim in study.spec.get("claims", []):
+    for claim in study.spec["claims"]:
         row = {key: claim[key] for key in ("variant", "metric", "evaluation", "value", "spread", "source", "note")}
         row |= dict.fromkeys(("ours", "ci_low", "ci_high", "n_seeds", "n_images", "trials"))
         cell = cells.get((claim["evaluation"], claim["variant"]))
@@ -40,7 +40,7 @@ def _verdict(study: Study, claim: dict[str, Any], found: Summary) -> dict[str, s
     if low is None or high is None:
         return {"verdict": "not comparable", "why": "; ".join([*apart, f"no interval with {found.too_few}"])}
     is_within, width = low <= value <= high, high - low
-    if is_within and width / 2 > max(claim["spread"] or 0, 2 * (study.spec.get("margin") or 0)):
+    if is_within and width / 2 > max(claim["spread"] or 0, 2 * (study.spec["margin"] or 0)):
         apart.append(f"our interval is too wide to tell: {width:.2g}")
     if apart:
         return {"verdict": "not comparable", "why": "; ".join(apart)}
@@ -53,11 +53,11 @@ def _verdict(study: Study, claim: dict[str, Any], found: Summary) -> dict[str, s
 
 def _apart(study: Study, claim: dict[str, Any]) -> list[str]:
     """The settings in which the study and the claim's experiment are known to differ."""
-    ours = {"dataset": (study.spec.get("dataset") or {}).get("name"), "size": study.spec.get("dataset", {}).get("size")}
-    known = study.spec["variants"][claim["variant"]].get("settings", {})
+    ours = {"dataset": study.spec["dataset"]["name"], "size": study.spec["dataset"]["size"]}
+    known = study.spec["variants"][claim["variant"]]["settings"]
     members = (known.get("ensemble") or {}).get("members", [])
     for name in members[:1] or [claim["variant"]]:  # an ensemble is trained as its members are
-        ours |= flatten(study.spec["variants"][name].get("settings", {}))
+        ours |= flatten(study.spec["variants"][name]["settings"])
     synthetic = ["our images are synthetic"] if ours["dataset"] == "synthetic" else []
     return synthetic + [
         f"{key.rpartition('.')[2]} {told(ours.get(key))} here, {value} there"

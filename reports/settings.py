@@ -1,6 +1,7 @@
 """Nested settings laid flat, to be shown and compared."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -22,3 +23,20 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
     return flat
+
+
+def alike(values: Mapping[str, Any]) -> list[tuple[list[str], Any]]:
+    """The names that have one value, together, in the order given.
+
+    >>> alike({"a": 1, "b": 2, "c": 1})
+    [(['a', 'c'], 1), (['b'], 2)]
+    """
+    groups: list[tuple[list[str], Any]] = []
+    for name, value in values.items():
+        for names, known in groups:
+            if known == value:
+                names.append(name)
+                break
+        else:
+            groups.append(([name], value))
+    return groups

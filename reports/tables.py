@@ -90,7 +90,7 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
             values = np.array([matrix[metric] for matrix in matrices])
             row[f"pooled_{metric}"] = values.mean()
             row[f"pooled_{metric}_sd_seeds"] = values.std(ddof=1) if len(values) > 1 else None
-        row |= {"parameters": known.get("parameters"), "macs": known.get("macs")}
+        row |= {"parameters": known["parameters"], "macs": known["macs"]}
         row |= headline.get(variant, {"latency_ms": None, "latency_at": None})
         row["trials"] = cell.trials
         rows.append(row)
@@ -102,7 +102,7 @@ def differing_settings(study: Study) -> dict[str, dict[str, Any]]:
 
     A variant without the key has None there: it does not take that setting.
     """
-    flat = {variant: flatten(known.get("settings", {})) for variant, known in study.spec["variants"].items()}
+    flat = {variant: flatten(known["settings"]) for variant, known in study.spec["variants"].items()}
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     table = {key: {variant: settings.get(key) for variant, settings in flat.items()} for key in keys}
     return {key: row for key, row in table.items() if len(set(map(repr, row.values()))) > 1}

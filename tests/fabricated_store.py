@@ -2,8 +2,9 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,40 +30,54 @@ def disc(row: float, column: float, radius: float) -> np.ndarray:
     return np.hypot(rows - row, columns - column) <= radius
 
 
-def fabricate(store: Path, name: str = "baa", *, n_seeds: int = 3, n_images: int = 12) -> dict[str, Any]:
+def fabricate(
+    store: Path,
+    name: str = "baa",
+    *,
+    n_seeds: int = 3,
+    n_images: int = 12,
+    n_folds: int = 0,
+    variants: Sequence[str] = tuple(SHIFTS),
+    trained_on: Mapping[str, str] | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
     """Writes a study of two trained variants and an ensemble of them; returns what stands in its YAML.
 
     Predictions are the reference discs, moved by a variant's shift with noise of its own for every seed and image.
-    """
-    images = [f"ISIC_{i:07d}" for i in range(n_images)]
-    rng = np.random.default_rng(sum(map(ord, "fabricated store")))
-    centres = rng.uniform((18, 22), (30, 42), size=(n_images, 2))
-    references = np.stack([disc(row, column, 11) for row, column in centres])
-    gallery = store / "gallery" / trial_id("gallery")
-    gallery.mkdir(parents=True, exist_ok=True)
-    for image, reference in zip(images, references, strict=True):
-        pixels = np.where(reference[..., None], [142, 96, 74], [228, 194, 176]) + rng.normal(0, 5, (HEIGHT, WIDTH, 1))
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(gallery / f"{image}.jpg")
-        Image.fromarray(reference).save(gallery / f"{image}.png")
 
-    variants: dict[str, Any] = {}
-    for variant, shift in SHIFTS.items():
+    Args:
+        store: the folder of the store.
+        name: of the study.
+        n_seeds: trainings of each variant, in each fold.
+        n_images: test images, in each fold.
+        n_folds: 0 for a plain split.
+        variants: which of the three.
+        trained_on: the name of the data set of each variant, whose test images are its own.
+        changes: keys of the study; one that is None is left out.
+    """
+    folds = list(range(n_folds)) or [None]
+    known: dict[str, Any] = {}
+    for variant in variants:
+        dataset = (trained_on or {}).get(variant)
         trials = []
-        for seed in range(n_seeds):
-            trial, noise = trial_id(variant, seed), np.random.default_rng([seed, int(10 * shift)])
-            evaluations = {label: trial_id(variant, seed, label) for label in ("clean", "ph2")}
-            write_trial(store / "trials" / trial, variant, seed, noise)
-            for label, key in evaluations.items():
-                moves = noise.normal(shift * (1 if label == "clean" else 1.6), 0.8, size=(n_images, 2))
+        for seed, fold in product(range(n_seeds), folds):
+            key = (variant, seed) if fold is None else (variant, seed, fold)
+            trial, noise = trial_id(*key), np.random.default_rng([seed, int(10 * SHIFTS[variant]), *key[2:]])
+            evaluations = {label: trial_id(*key, label) for label in ("clean", "ph2")}
+            write_trial(store / "trials" / trial, variant, seed, noise, key[2:])
+            for label, id in evaluations.items():
+                images, gallery = write_gallery(store, n_images, dataset, fold)
+                centres, references = discs(n_images)
+                moves = noise.normal(SHIFTS[variant] * (1 if label == "clean" else 1.6), 0.8, size=(n_images, 2))
                 predictions = np.stack([disc(row, column, 11) for row, column in centres + moves])
-                folder = store / "trials" / trial / "evaluations" / key
-                write_evaluation(folder, trial, label, images, predictions, references, gallery.name)
-            trials.append({"seed": seed, "fold": None, "trial": trial, "evaluations": evaluations})
-        variants[variant] = {
+                folder = store / "trials" / trial / "evaluations" / id
+                write_evaluation(folder, trial, label, images, predictions, references, gallery)
+            trials.append({"seed": seed, "fold": fold, "trial": trial, "evaluations": evaluations})
+        known[variant] = {
             "description": DESCRIPTIONS[variant],
             "parameters": 3_200_000 if variant == "medlitenet" else 2_900_000,
             "macs": None if variant == "ensemble" else 410_000_000,
-            "settings": settings_of(variant),
+            "settings": settings_of(variant) | ({"dataset": dataset} if dataset else {}),
             "trials": trials,
         }
     study = {
@@ -79,10 +94,33 @@ def fabricate(store: Path, name: str = "baa", *, n_seeds: int = 3, n_images: int
         "left_out": 0,
         "score_at": "native",
         "evaluations": ["clean", "ph2"],
-        "variants": variants,
-    }
+        "variants": known,
+    } | changes
+    study = {key: value for key, value in study.items() if value is not None}
     write_yaml(store / "studies" / f"{name}.yaml", study)
     return study
+
+
+def discs(n_images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (N, 2) and masks (N, H, W) of the references."""
+    rng = np.random.default_rng(sum(map(ord, "fabricated store")))
+    centres = rng.uniform((18, 22), (30, 42), size=(n_images, 2))
+    return centres, np.stack([disc(row, column, 11) for row, column in centres])
+
+
+def write_gallery(store: Path, n_images: int, dataset: str | None, fold: int | None) -> tuple[list[str], str]:
+    """Pictures and masks of a test set, if they are not there; the images' names and the set's digest."""
+    images = [f"{dataset or 'ISIC'}_{100 * (fold or 0) + i:07d}" for i in range(n_images)]
+    gallery = store / "gallery" / trial_id("gallery", *filter(None, (dataset, fold)))
+    if not gallery.is_dir():
+        gallery.mkdir(parents=True)
+        rng = np.random.default_rng(sum(map(ord, "gallery")))
+        for image, reference in zip(images, discs(n_images)[1], strict=True):
+            skin = np.where(reference[..., None], [142, 96, 74], [228, 194, 176])
+            pixels = skin + rng.normal(0, 5, (HEIGHT, WIDTH, 1))
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(gallery / f"{image}.jpg")
+            Image.fromarray(reference).save(gallery / f"{image}.png")
+    return images, gallery.name
 
 
 def settings_of(variant: str) -> dict[str, Any]:
@@ -119,9 +157,9 @@ def environment(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def write_trial(folder: Path, variant: str, seed: int, rng: np.random.Generator) -> None:
+def write_trial(folder: Path, variant: str, seed: int, rng: np.random.Generator, fold: tuple[int, ...] = ()) -> None:
     with sealed_folder(folder) as working:
-        members = {name: trial_id(name, seed) for name in SHIFTS if name != "ensemble"}
+        members = {name: trial_id(name, seed, *fold) for name in SHIFTS if name != "ensemble"}
         extra = {"ensemble": {"members": members, "weights": dict.fromkeys(members, 0.5)}}
         write_yaml(working / "config.yaml", {"seed": seed} | (extra if variant == "ensemble" else {}))
         write_json(working / "environment.json", environment(precision="fp16"))

@@ -184,7 +184,7 @@ def test_a_ratio_whose_interval_holds_one_is_no_difference(copy: Path, spec: dic
     )
 
 
-ON = "in OpenVINO on these 12 images of clean"
+ON = "in OpenVINO on 12 images of clean"
 CHANGES = {  # difference, and the ends of its interval
     "a loss within the margin": (
         (-0.003, -0.0045, -0.0016),

@@ -7,8 +7,8 @@ import pytest
 
 from medbench.bench.errors import MedbenchError
 from medbench.bench.records import read_yaml, write_json, write_yaml
+from medbench.reports.doubts import warnings_of
 from medbench.reports.load import load_studies
-from medbench.reports.notes import warnings_of
 
 from .fabricated_store import environment, fabricate, trial_id, unsealed
 from .test_report import evaluation_of, rescore, write
@@ -166,7 +166,7 @@ def test_mixed_origins_and_dirty_code_are_named(tmp_path: Path) -> None:
 
     (study,) = load_studies([tmp_path])
 
-    assert [warning.split(":")[0] for warning in warnings_of(study, study.scores)[1:]] == [
+    assert [warning.split(":")[0] for warning in warnings_of(study, study.scores)[2:]] == [
         "Mixed hardware",
         "Mixed instructions of processors",
         "Mixed versions of torch",

@@ -1,0 +1,54 @@
+"""What to cite: medbench, the model, and the data sets that a study names."""
+
+from typing import Any
+
+BIBTEX = {
+    "medbench": """@software{medbench,
+  title = {medbench: a benchmark and ablation suite for lightweight medical image segmentation},
+  author = {{The medbench developers}},
+  version = {VERSION}
+}""",
+    "medlitenet": """@article{medlitenet,
+  title = {{MedLiteNet}},
+  author = {Yu and Wang and Marks and Kechadi and Yang and Dhelim and Aung},
+  journal = {arXiv preprint arXiv:2509.03041},
+  year = {2025}
+}""",
+    "isic2018": """@article{isic2018,
+  title = {Skin lesion analysis toward melanoma detection 2018: a challenge hosted by the International Skin Imaging
+           Collaboration ({ISIC})},
+  author = {Codella, Noel and others},
+  journal = {arXiv preprint arXiv:1902.03368},
+  year = {2019}
+}""",
+    "ham10000": """@article{ham10000,
+  title = {The {HAM10000} dataset, a large collection of multi-source dermatoscopic images of common pigmented skin
+           lesions},
+  author = {Tschandl, Philipp and Rosendahl, Cliff and Kittler, Harald},
+  journal = {Scientific Data},
+  volume = {5},
+  year = {2018},
+  doi = {10.1038/sdata.2018.161}
+}""",
+    "ph2": """@inproceedings{ph2,
+  title = {{PH2}: a dermoscopic image database for research and benchmarking},
+  author = {Mendon{\\c{c}}a, Teresa and others},
+  booktitle = {35th Annual International Conference of the IEEE Engineering in Medicine and Biology Society},
+  year = {2013},
+  doi = {10.1109/EMBC.2013.6610779}
+}""",
+}
+
+
+def bibtex(facts: dict[str, Any]) -> str:
+    """Entries for medbench, the model, and the data sets that the study names."""
+    models = {settings.get("model") for settings in facts["settings"].values()}
+    sets = {*facts["trained_on"].values(), *facts["datasets"].values()}
+    wanted = [
+        "medbench",
+        *(["medlitenet"] if "medlitenet" in models else []),
+        *(name for name in BIBTEX if name in sets),
+    ]
+    if "isic2018" in sets and "ham10000" not in sets:
+        wanted.append("ham10000")  # a source of the challenge's images, which its terms ask to cite
+    return "\n\n".join(BIBTEX[name] for name in wanted).replace("VERSION", str(facts["medbench"] or ""))

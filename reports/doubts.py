@@ -1,0 +1,189 @@
+"""What a reader must know before believing a report: the warnings that belong in plain sight."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from ..bench.stats import same_training
+from .load import Study
+from .notes import counted
+from .resolved import sets_of
+from .settings import alike, flatten
+from .tables import KNOWN
+
+FEW_EPOCHS = 0.5  # of the recipe's; below it a training is named as short
+FEW_IMAGES = 100  # of a test set; below it an evaluation is named as small
+COMPARABLE = {
+    "device_name": "hardware",
+    "cpu": "processors",
+    "instructions": "instructions of processors",
+    "platform": "platforms",
+    "driver": "drivers",
+    "cuda": "CUDA versions",
+    "medbench": "versions of medbench",
+    "python": "versions of Python",
+    "git_commit": "commits",
+    "deterministic": "determinism settings",
+}
+
+
+def warnings_of(study: Study, scores: pd.DataFrame) -> list[str]:
+    """What a reader must know before believing a number, a sentence each, the gravest first."""
+    return [
+        *_nothing_to_believe(study, scores),
+        *_gaps(study),
+        *_too_little(study),
+        *_test_images(study, scores),
+        *_dependence(study),
+        *_mixtures(study),
+    ]
+
+
+def provenance(study: Study) -> dict[str, dict[str, Any]]:
+    """The environment of every finished "trial <id>" and "evaluation <id>"; variants may share them."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial in study.trials:
+        found[f"trial {trial.id}"] = trial.environment
+        found |= {f"evaluation {each.id}": each.environment for each in trial.evaluations.values()}
+    return found
+
+
+def _nothing_to_believe(study: Study, scores: pd.DataFrame) -> Iterator[str]:
+    """Where the numbers say nothing of photographs, or nothing at all."""
+    sets = sets_of(study.spec)
+    computed = [variant for variant, name in sets.items() if name == "synthetic"]
+    if computed:
+        whose = "" if len(computed) == len(sets) else f" ({', '.join(computed)})"
+        yield f"Synthetic images{whose}: they are computed, and nothing here speaks of photographs of skin."
+    if not len(scores):
+        return
+    counts = scores.groupby(["evaluation", "variant", "seed"], sort=False)[["tp", "fp", "fn", "tn"]].sum()
+    for word, whole in (("empty", counts["tp"] + counts["fp"] == 0), ("full", counts["fn"] + counts["tn"] == 0)):
+        for (evaluation, variant), seeds in (
+            counts.index[whole].to_frame(index=False).groupby(["evaluation", "variant"], sort=False)["seed"]
+        ):
+            listed = ", ".join(map(str, seeds))
+            yield (
+                f"Constant predictions: every mask that {variant} predicts on {evaluation} is {word} "
+                f"(seed{'s' if len(seeds) > 1 else ''} {listed}); it has learnt nothing that this could show."
+            )
+
+
+def _gaps(study: Study) -> Iterator[str]:
+    """What is missing of what was planned, and of what others train and test on."""
+    yield from study.apart
+    if study.missing:
+        done = f"{len(study.trials)} of {counted(study.n_planned, 'trial')} done"
+        yield f"Unfinished: {done}. " + "; ".join(study.missing) + "."
+    for names in study.same:
+        yield f"{same_training(names)}: their settings come to the same trials, and nothing is compared."
+    lacking = [
+        f"{part} {there} of {all_}" for part, (there, all_) in study.spec["completeness"].items() if there < all_
+    ]
+    if lacking:
+        yield f"The published set is not whole here ({', '.join(lacking)} images): others' numbers are of other images."
+    limit, n_test = study.spec["dataset"]["test_images"], study.spec["n_images"].get("test", 0)
+    if limit:
+        of = f" of {n_test}" if n_test > limit else ""
+        yield f"A first look: only {limit}{of} test images (test_images)."
+
+
+def _too_little(study: Study) -> Iterator[str]:
+    """Too few seeds, epochs or pixels to speak of the method."""
+    seeds = {variant: {t.seed for t in study.trials if t.variant == variant} for variant in study.spec["variants"]}
+    single = [variant for variant, found in seeds.items() if len(found) == 1]
+    if single:
+        yield (
+            f"One seed only: {', '.join(single)}. What another seed would give is unknown, so no claim about the "
+            "method can be made."
+        )
+    settings = {variant: flatten(known["settings"]) for variant, known in study.spec["variants"].items()}
+    for key, least, what, so in (
+        ("epochs", FEW_EPOCHS, "epochs", "they say little of what the models can reach"),
+        ("size", 1.0, "pixels a side", "what is finer no model sees"),
+    ):
+        whole = study.spec["recipe"].get(key, 0)
+        found = {name: each.get(f"training.{key}", each.get(key, whole)) for name, each in settings.items()}
+        few = {name: value for name, value in found.items() if value < least * whole}
+        if few:
+            listed = ", ".join(f"{value} ({', '.join(names)})" for names, value in alike(few))
+            yield f"Few {what}: {listed}, where the recipe has {whole}; {so}."
+    pairs = [variant for variant, found in seeds.items() if len(found) == 2]
+    if pairs:
+        yield (
+            f"Two seeds: intervals can be very wide, or too narrow, by chance ({', '.join(pairs)}); three or more tell."
+        )
+
+
+def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
+    """What is to be known of the images that scores are of, and of how they were scored."""
+    primary = study.spec["primary"]
+    scores = scores.reindex(columns=["evaluation", "variant", "seed", "image", primary])
+    by_evaluation = {name: part for name, part in scores.groupby("evaluation", sort=False)}
+    n_images = {name: part["image"].nunique() for name, part in by_evaluation.items() if name not in study.artifacts}
+    few = [f"{name} {n}" for name, n in n_images.items() if n < FEW_IMAGES]
+    if few:
+        yield f"Few test images: {', '.join(few)}. Others could give other numbers, as the intervals show."
+    if study.spec["score_at"] == "input":
+        yield (
+            "Scored at the models' input size, as some papers do: these numbers are not to be compared with scores at "
+            "the resolution of the reference masks."
+        )
+    for evaluation, part in by_evaluation.items():
+        trainings = ["variant", "seed"]
+        n_trainings, n_here = len(part[trainings].drop_duplicates()), part["image"].nunique()
+        scored: Any = part.dropna(subset=[primary])[[*trainings, "image"]].drop_duplicates()
+        n_shared = int((scored["image"].value_counts() == n_trainings).sum())
+        if n_shared < n_here:
+            yield (
+                f"Test images differ on {evaluation}: {n_shared} of {n_here} images have {KNOWN[primary].label} "
+                "from every variant and seed; each comparison uses those that both of its variants share."
+            )
+    left_out = {"the data set": study.spec["left_out"]}
+    for trial in study.trials:
+        # The clean test set is part of the data set.
+        counts = {name: each.config.get("left_out") for name, each in trial.evaluations.items() if name != "clean"}
+        left_out |= {name: n for name, n in counts.items() if n}
+    yield from (f"Images left out of {what}: {n}." for what, n in left_out.items() if n)
+    if study.spec["exclude_copies"] is False and set(sets_of(study.spec).values()) != {"synthetic"}:
+        yield "Nobody looked whether test images show the same pictures as training images (exclude_copies: true does)."
+    copies = {name: n for name, n in study.spec["copies_left_out"].items() if name not in study.artifacts}
+    if copies:
+        listed = ", ".join(f"{n} of {name}" for name, n in copies.items())
+        yield f"Test images left out because training images show the same picture: {listed}."
+
+
+def _dependence(study: Study) -> Iterator[str]:
+    """Where variants that are compared as independent are not."""
+    trainings: dict[str, set[str]] = {}
+    for trial in study.trials:
+        trainings.setdefault(trial.variant, set()).update(trial.members or [trial.id])
+    own = trainings.pop(study.spec["baseline"], set())
+    names = [variant for variant, found in trainings.items() if found & own and variant in study.distinct]
+    if names:
+        yield (
+            f"{', '.join(names)} {'contains' if len(names) == 1 else 'contain'} the baseline's own trainings; "
+            "interval and p are wider than need be."
+        )
+
+
+def _mixtures(study: Study) -> Iterator[str]:
+    """Where numbers of different machines, versions or code states meet."""
+    environments = provenance(study).values()
+    for key, label in COMPARABLE.items():
+        # An evaluation added later need not know everything that a training records.
+        values = sorted({str(e[key]) for e in environments if e.get(key) is not None})
+        if len(values) > 1:
+            yield f"Mixed {label}: {'; '.join(values)}. Numbers of different origins meet in these tables."
+    names = {name for environment in environments for name in environment.get("packages", {})}
+    for name in sorted(names):
+        versions = sorted({str(e["packages"][name]) for e in environments if name in e.get("packages", {})})
+        if len(versions) > 1:
+            yield f"Mixed versions of {name}: {', '.join(versions)}."
+    n_dirty = sum(bool(environment.get("git_dirty")) for environment in environments)
+    if n_dirty:
+        yield (
+            f"Uncommitted changes: {n_dirty} of {len(environments)} trainings and evaluations were made by code that "
+            "is in no commit; the environments below name them."
+        )
