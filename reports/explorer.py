@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..bench.records import write_bytes
-from .gallery import contour_lines, data_uri, places, webp
+from .gallery import PAINTED, contour_lines, data_uri, places, webp
 from .load import Study
 from .tables import KNOWN, measured
 
@@ -32,15 +32,16 @@ class Room:
 
     def thumbnail(self, folder: Path, image: str) -> str | None:
         """The key of a thumbnail (in `thumbnails`, a data URI or a relative one); None when there is no room for it."""
-        key = f"{folder.name}/{image}"
+        name = folder.parent.name if folder.name == PAINTED else folder.name  # an evaluation's own, or a gallery's
+        key = f"{name}/{image}"
         if key not in self.thumbnails:
             content = _thumbnail(folder / f"{image}.jpg")
             data = data_uri(content)
             if len(data) <= self.left:
                 self.left -= len(data)
             elif self.beside:
-                write_bytes(self.beside / folder.name / f"{image}.webp", content)
-                data = "/".join(map(quote, (self.beside.name, folder.name, f"{image}.webp")))
+                write_bytes(self.beside / name / f"{image}.webp", content)
+                data = "/".join(map(quote, (self.beside.name, name, f"{image}.webp")))
             else:
                 return None
             self.thumbnails[key] = data
@@ -48,20 +49,20 @@ class Room:
 
 
 def explorer(study: Study, scores: pd.DataFrame, room: Room) -> dict[str, Any] | None:
-    """What the page's script needs of each evaluation without artifact that has pictures; None without any.
+    """What the page's script needs of each evaluation that has pictures, those with artifacts last; None without any.
 
-    Images are taken from the hardest on, by the primary metric, until the page is full. Scores are means over a
-    variant's trainings, contours those of its first.
+    Images are taken from the hardest on, by the primary metric, until the page is full; of artifacts pictures are kept
+    of what went worst alone. Scores are means over a variant's seeds, contours those of its first that has a mask.
 
-    Keys: variants; baseline; primary; metrics (name, label, unit, higher); evaluations: name, total, and images, each
-    with id, key (of its thumbnail), w, h, rank (1 is the hardest), truth (SVG path), paths and scores by variant, the
-    scores in the order of the metrics.
+    Keys: variants; baseline; primary; metrics (name, label, unit, higher); evaluations: name, painted, total, metrics
+    (positions of those that it has) and images, each with id, key (of its thumbnail), w, h, rank (1 is the hardest),
+    truth (SVG path), paths and scores by variant, the scores in the order of the metrics.
     """
     primary = study.spec["primary"]
     if primary not in scores:
         return None
     metrics, variants = measured(scores), list(study.spec["variants"])
-    evaluations = [name for name in study.spec["evaluations"] if name not in study.artifacts]
+    evaluations = sorted(study.spec["evaluations"], key=lambda name: name in study.artifacts)
     shown = [found for name in evaluations if (found := _evaluation(study, scores, name, metrics, room))]
     if not shown:
         return None
@@ -113,7 +114,11 @@ def _evaluation(
         }
         room.left -= len(entry["truth"]) + sum(len(path) + 12 * len(metrics) for path in entry["paths"].values())
         images.append(entry)
-    return {"name": name, "total": len(means), "images": images} if images else None
+    if not images:
+        return None
+    known = [i for i in range(len(metrics)) if any(row[i] is not None for row in table.values())]
+    painted = name in study.artifacts
+    return {"name": name, "painted": painted, "total": len(means), "metrics": known, "images": images}
 
 
 def _rounded(values: Iterable[float]) -> list[float | None]:

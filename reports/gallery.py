@@ -17,6 +17,7 @@ from .load import Study
 from .tables import KNOWN
 
 N_EACH = 3
+PAINTED = "pictures"  # the folder of an evaluation that keeps its own, because something is painted on them
 QUALITY = 70  # of WebP
 
 
@@ -158,7 +159,7 @@ def places(study: Study, evaluation: str) -> dict[str, Path]:
     tested = [trial.evaluations[evaluation] for trial in study.trials if evaluation in trial.evaluations]
     digests = dict.fromkeys(each.config["images_digest"] for each in tested)
     folders = [root / digest for digest in digests for root in study.gallery]
-    folders += [each.folder / "pictures" for each in tested]
+    folders += [each.folder / PAINTED for each in tested]
     return {path.stem: folder for folder in folders for path in sorted(folder.glob("*.jpg"))}
 
 

@@ -93,8 +93,8 @@ function explorer(root) {
   let found = [];
   let limit = STEP;
 
-  const [setLabel, setField] = select("Images of", data.evaluations.map((each, i) => [i, each.name]), update);
-  const [metricLabel, metricField] = select("Sort by", data.metrics.map((each, i) => [i, each.label]), update);
+  const [setLabel, setField] = select("Images of", data.evaluations.map((each, i) => [i, each.name]), offer);
+  const [metricLabel, metricField] = select("Sort by", [], update);
   const [ofLabel, ofField] = select(
     "of",
     [
@@ -105,7 +105,6 @@ function explorer(root) {
     update,
   );
   const [, orderField] = select("Order", [["worst", "worst first"], ["best", "best first"]], update);
-  metricField.value = data.metrics.findIndex((each) => each.name === data.primary);
   const search = make("input", { type: "search", placeholder: "Image id", "aria-label": "Image id", oninput: update });
   const boxes = names.map((name) =>
     make(
@@ -134,6 +133,15 @@ function explorer(root) {
     more,
   );
 
+  function offer() {
+    const known = data.evaluations[setField.value].metrics;
+    const primary = data.metrics.findIndex((each) => each.name === data.primary);
+    const wanted = metricField.value === "" ? primary : Number(metricField.value);
+    metricField.replaceChildren(...known.map((i) => make("option", { value: i }, data.metrics[i].label)));
+    metricField.value = known.includes(wanted) ? wanted : primary;
+    update();
+  }
+
   function score(image, metric, of) {
     const values = (of ? [of] : data.variants).map((each) => image.scores[each]?.[metric]).filter((each) => each != null);
     return values.length ? values.reduce((a, b) => a + b) / values.length : null;
@@ -160,8 +168,12 @@ function explorer(root) {
       .filter((each) => each.value !== null)
       .sort((a, b) => (isDifference ? Math.abs(b.value) - Math.abs(a.value) : sign * (a.value - b.value)));
     limit = STEP;
-    const room = set.images.length < set.total ? ` The page has room for the ${set.images.length} hardest of ${set.total}; medbench report --all-images has all.` : "";
-    status.textContent = `${found.length} of ${set.images.length} images; scores are means over trainings, contours of the first.${room}`;
+    const n = set.images.length;
+    const why = set.painted
+      ? ` With an artifact, pictures are kept of what went worst: of ${n} of ${set.total} images.`
+      : ` The page has room for the ${n} hardest of ${set.total}; medbench report --all-images has all.`;
+    const counted = `${found.length} of ${n} ${n === 1 ? "image" : "images"}`;
+    status.textContent = `${counted}; scores are means over seeds, contours of the first.${n < set.total ? why : ""}`;
     draw();
   }
 
@@ -180,16 +192,17 @@ function explorer(root) {
 
   function draw() {
     const metric = data.metrics[metricField.value];
+    const label = `${ofField.value.startsWith("-") ? "difference in mean" : "mean"} ${metric.label}`;
     grid.replaceChildren(
       ...found.slice(0, limit).map(({ image, value }, place) => {
         const layers = names.filter((name) => shown.has(name)).flatMap((name) => contour(image, name));
-        const text = `${image.id}, ${metric.label} ${format(value, metric)}`;
+        const text = `${image.id}, ${label} ${format(value, metric)}`;
         return make(
           "button",
           { type: "button", class: "card", "aria-label": `${text}: compare`, onclick: () => open(place) },
           photograph(image, layers),
           make("span", {}, image.id),
-          make("span", { class: "note" }, `${metric.label} ${format(value, metric)} \u00b7 hardest: ${image.rank} of ${data.evaluations[setField.value].total}`),
+          make("span", { class: "note" }, `${label} ${format(value, metric)} \u00b7 hardest: ${image.rank} of ${data.evaluations[setField.value].total}`),
         );
       }),
     );
@@ -221,7 +234,7 @@ function explorer(root) {
     make("div", { class: "controls" }, leftLabel, rightLabel),
     stage,
     line,
-    make("p", { class: "note" }, "Scores: means over a variant's trainings. Contours: of its first."),
+    make("p", { class: "note" }, "Scores: means over a variant's seeds. Contours: of its first."),
     numbers,
   );
   root.append(dialog);
@@ -267,7 +280,7 @@ function explorer(root) {
         make(
           "tbody",
           {},
-          ...data.metrics.map((metric, i) =>
+          ...data.evaluations[setField.value].metrics.map((i) => [data.metrics[i], i]).map(([metric, i]) =>
             make(
               "tr",
               {},
@@ -281,7 +294,7 @@ function explorer(root) {
   }
 
   root.hidden = false;
-  update();
+  offer();
 }
 
 // The contents: closed where there is little room, and marking where the reader is.

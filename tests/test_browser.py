@@ -15,7 +15,7 @@ from medbench.bench.records import write_yaml
 from medbench.reports.explorer import Room
 from medbench.reports.page import write_report
 
-from .fabricated_store import fabricate, write_deployment
+from .fabricated_store import fabricate, paint, write_deployment
 from .test_page import CLAIM
 
 sync_api: Any = pytest.importorskip("playwright.sync_api")
@@ -43,7 +43,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> str:
     study = fabricate(store, n_images=40)
     write_yaml(store / "studies" / "baa.yaml", study | {"claims": [CLAIM]})
     write_deployment(store, study)
-    fabricate(store, "another", n_images=40)
+    paint(store, fabricate(store, "another", n_images=40))
     return write_report([store], store / "out").as_uri()
 
 
@@ -116,6 +116,23 @@ def test_the_gallery_is_searched_and_sorted(page: Any) -> None:
     assert "ISIC_0000007" in gallery.locator(".card").inner_text()
     gallery.get_by_label("Image id").fill("no such image")
     assert gallery.get_by_role("status").inner_text().startswith("0 of 40 images;")
+
+
+def test_only_what_an_evaluation_has_numbers_of_is_offered(page: Any) -> None:
+    gallery = page.locator("#another-explorer")
+    offered = gallery.get_by_label("Sort by")
+    assert "Artifact FPR" not in offered.locator("option").all_inner_texts()
+
+    gallery.get_by_label("Images of").select_option(label="ph2")
+    offered.select_option(label="Artifact FPR")
+    assert "mean Artifact FPR 0.250" in gallery.locator(".card").first.inner_text()
+    n_cards = gallery.locator(".card").count()
+    status = gallery.get_by_role("status").inner_text()
+    assert status.startswith(f"{n_cards} of {n_cards} images;")
+    assert status.endswith(f"pictures are kept of what went worst: of {n_cards} of 40 images.")
+    gallery.get_by_label("Images of").select_option(label="clean")
+    assert offered.evaluate("each => each.selectedOptions[0].text") == "Dice"
+    assert gallery.get_by_role("status").inner_text().startswith("40 of 40 images;")
 
 
 def test_where_two_variants_disagree_comes_first(page: Any) -> None:

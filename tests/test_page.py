@@ -28,7 +28,7 @@ from medbench.reports.tables import cells
 from medbench.reports.watching import watched
 
 from .conftest import ROOT
-from .fabricated_store import fabricate, trial_id
+from .fabricated_store import fabricate, paint, trial_id
 from .test_report import OWN_SCRIPT, Links, scripts_in
 
 CLAIM = {
@@ -203,6 +203,24 @@ def test_the_gallery_holds_every_image_with_its_scores_and_contours(store: Path)
     assert [image["id"] for image in clean["images"]] == list(over_variants.sort_values(kind="stable").index)
 
 
+def test_painted_images_are_shown_with_what_they_alone_have_scores_of(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_seeds=2, n_images=8, variants=("medlitenet", "no_baa"))
+    paint(tmp_path, study)
+
+    found, room = explored(tmp_path, 10**6)
+
+    names = [metric["name"] for metric in found["metrics"]]
+    clean, hair = found["evaluations"]
+    assert [clean["painted"], hair["painted"], hair["total"]] == [False, True, 8]
+    assert {names[i] for i in hair["metrics"]} - {names[i] for i in clean["metrics"]} == {"artifact_fpr"}
+    assert 3 <= len(hair["images"]) < 8
+    for image in hair["images"]:
+        assert image["truth"]
+        assert any(image["paths"].values())
+        assert image["key"] not in {each["key"] for each in clean["images"]}
+        assert image["key"] in room.thumbnails
+
+
 def test_a_full_page_keeps_the_hardest_images(store: Path) -> None:
     whole, _ = explored(store, 10**6)
     part, room = explored(store, 9000)
@@ -315,6 +333,15 @@ def test_the_abstract_says_what_the_tables_say(page: str, facts: dict[str, Any])
     assert "@software{medbench," in text
     assert "@article{isic2018," in text
     assert "@inproceedings{ph2," not in text  # this store does not say which set the evaluation ph2 is
+
+
+def test_a_score_beside_a_contour_is_that_of_the_seed_which_it_names(page: str, facts: dict[str, Any]) -> None:
+    captions = re.findall(r"<figcaption>(ISIC.*?)</figcaption>", page)
+
+    assert len(captions) >= 9 + 3
+    assert all(". Dice of seed 0: " in caption for caption in captions)
+    picture = facts["gallery"][0]
+    assert all(f"{contour['score']:.3f}" in captions[-9] for contour in picture["contours"])
 
 
 def test_refreshing_is_asked_for_only_when_told(store: Path, page: str, tmp_path: Path) -> None:
