@@ -240,6 +240,6 @@ def schema() -> None:
     from ..ablations.schema import study_schema
     from ..datasets.artifacts import ARTIFACTS
     from ..datasets.catalog import DATASETS
-    from ..models.catalog import VARIANTS
+    from ..models.names import VARIANTS
 
     typer.echo(json.dumps(study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS), indent=1))

@@ -13,7 +13,7 @@ from medbench.bench.metrics import METRICS
 from medbench.bench.records import write_text
 from medbench.datasets.artifacts import ARTIFACTS
 from medbench.datasets.catalog import DATASETS
-from medbench.models.catalog import VARIANTS
+from medbench.models.names import VARIANTS
 
 MARK = "<!-- from the code -->"
 PARTS = {  # of a study file, in reading order: the name in the schema, and where it stands in the file

@@ -18,29 +18,10 @@ from torch import nn
 
 from ..bench.errors import MedbenchError, UnknownNameError, first_line
 from ..bench.records import file_digest
-from .counting import cost
 from .encoder_weights import load_timm_weights, state_digest
-from .ensemble import MEMBERS, Ensemble
+from .ensemble import Ensemble
 from .medlitenet import MedLiteNet
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """MedLiteNet with some of its options set."""
-
-    description: str
-    options: Mapping[str, Any]
-
-
-VARIANTS = {
-    "medlitenet": Variant("MedLiteNet as the paper describes it", {}),
-    "no_baa": Variant("without boundary-aware attention", {"boundary_attention": False}),
-    "no_transformer": Variant("Local-Global Block without its Transformer", {"transformer": False}),
-    "no_aspp": Variant("a 1x1 convolution instead of ASPP", {"aspp": False}),
-    "no_scse": Variant("without SCSE recalibration", {"scse": False}),
-    "resnet18": Variant("ResNet-18 backbone instead of MobileNetV2", {"backbone": "resnet18"}),
-}
-
+from .names import ENSEMBLE, MEMBERS, VARIANTS, check_name, check_options
 
 SET_BY_MEDBENCH = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"}  # in smp
 
@@ -73,15 +54,12 @@ def build_model(
         MedbenchError: the name, an option or the weights are not to be had; the message says what would be.
     """
     options = dict(options or {})
+    check_name(name, options, encoder_weights)
     if name.startswith("smp:"):
         return _build_smp(name, options, encoder_weights, data)
     if ":" in name:
-        return _build_own(name, options, encoder_weights)
-    if name not in VARIANTS:
-        note = " Or smp:Architecture/encoder, or package.module:Class."
-        raise UnknownNameError("model", name, VARIANTS, note)
+        return _build_own(name, options)
     merged = {**VARIANTS[name].options, **options}
-    _check_options(name, MedLiteNet, options)
     backbone = merged.get("backbone", "mobilenetv2_100")
     if not (isinstance(backbone, str) and timm.is_model(backbone)):
         raise MedbenchError(f"model {name!r}: timm knows no backbone {backbone!r}")
@@ -106,13 +84,12 @@ def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str,
     return "medlitenet", {**defaults, **VARIANTS[name].options, **options}, VARIANTS[name].description
 
 
-def _check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+def _check_signature(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuses options that the signature does not name: `**kwargs` of a model may drop them without a word."""
     parameters = inspect.signature(function).parameters.values()
-    known = [each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
-    for option in options:
-        if option not in known:
-            raise UnknownNameError(f"option of model {name!r}", option, known)
+    check_options(
+        name, options, [each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+    )
 
 
 def _call(name: str, build: Callable[[], nn.Module]) -> Any:
@@ -127,53 +104,31 @@ def _build_smp(name: str, options: dict[str, Any], encoder_weights: str, data: P
     known = {kind.__name__: kind for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}
     if architecture not in known:
         raise UnknownNameError("smp architecture", architecture, known)
-    if not encoder:
-        raise MedbenchError(f"model {name!r}: name its encoder too, as in smp:{architecture}/mobilenet_v2")
-    _check_options(name, known[architecture], options)
+    _check_signature(name, known[architecture], options)
     for option in sorted(SET_BY_MEDBENCH & {*options}):
         raise MedbenchError(f"option {option!r} of model {name!r}: medbench sets it itself; leave it out")
     model = _call(name, partial(known[architecture], encoder_name=encoder, encoder_weights=None, classes=1, **options))
     if encoder_weights == "none":
         return Built(model)
-    if not encoder.startswith("tu-"):
-        raise MedbenchError(
-            f"model {name!r}: pretrained weights need a timm encoder (smp:{architecture}/tu-<timm name>); "
-            "or say encoder_weights: none for this variant"
-        )
     load_timm_weights(model.encoder.model, encoder.removeprefix("tu-"), encoder_weights, data)
     return Built(model, state_digest(model.encoder))
 
 
-def _build_own(name: str, options: dict[str, Any], encoder_weights: str) -> Built:
+def _build_own(name: str, options: dict[str, Any]) -> Built:
     module_name, _, class_name = name.partition(":")
-    if encoder_weights != "none":
-        raise MedbenchError(
-            f"model {name!r} brings its own weights, if any: say encoder_weights: none for this variant"
-        )
     try:
         build = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # importing runs the user's code, which may fail in any way
         raise MedbenchError(f"model {name!r} cannot be imported: {first_line(error)}") from error
     if not (isinstance(build, type) and issubclass(build, nn.Module)):
         raise MedbenchError(f"model {name!r} is not a class of torch.nn.Module")
-    _check_options(name, build, options)
+    _check_signature(name, build, options)
     source = inspect.getsourcefile(build)
     return Built(_call(name, partial(build, **options)), code_digest=file_digest(Path(source)) if source else None)
 
 
 def untrained_model(name: str) -> nn.Module:
     """The model of that name with random weights, `ensemble` included, whose members are those of `MEMBERS`."""
-    if name == "ensemble":
+    if name == ENSEMBLE:
         return Ensemble([build_model(member).model for member in MEMBERS], [1.0] * len(MEMBERS))
     return build_model(name).model
-
-
-def describe_models() -> list[dict[str, Any]]:
-    """Name, parameters, MACs and bytes of activations of one 256x256 image, bytes of the weights, and purpose of every
-    model that medbench itself brings."""
-    purposes = {name: each.description for name, each in VARIANTS.items()}
-    purposes["ensemble"] = f"weighted mean of {', '.join(MEMBERS)}"
-    return [
-        {"name": name, **cost(lambda name=name: untrained_model(name)), "description": purposes[name]}
-        for name in purposes
-    ]

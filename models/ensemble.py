@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-MEMBERS = ("medlitenet", "no_transformer", "no_aspp")  # ours: the paper does not name its three variants
-
 
 class Ensemble(nn.Module):
     """Weighted mean of the members' foreground probabilities, given back as logits.

@@ -1,5 +1,6 @@
 """MedLiteNet and its mechanisms do what they claim; every way to name a model leads to it or to a clear error."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from torch import Tensor, nn
 
 from medbench.bench.errors import MedbenchError
 from medbench.models.blocks import BoundaryAwareAttention, GlobalBranch, LocalGlobalBlock, UpsampleTwice
-from medbench.models.catalog import VARIANTS, Built, build_model, describe_models, resolve_model
-from medbench.models.counting import count_activation_bytes, count_macs, count_parameters
-from medbench.models.ensemble import MEMBERS, Ensemble
+from medbench.models.catalog import Built, build_model, resolve_model, untrained_model
+from medbench.models.counting import cost, count_activation_bytes, count_macs, count_parameters
+from medbench.models.ensemble import Ensemble
 from medbench.models.medlitenet import MedLiteNet
+from medbench.models.names import ENSEMBLE, MEMBERS, OPTIONS, VARIANTS, describe_models
 
 
 class Tiny(nn.Module):
@@ -368,9 +370,20 @@ def test_the_real_imagenet_weights_load(real_data: Path) -> None:
 def test_the_list_of_models_names_each_with_its_cost() -> None:
     rows = {row["name"]: row for row in describe_models()}
 
-    assert set(rows) == {*VARIANTS, "ensemble"}
+    assert list(rows) == [*VARIANTS, ENSEMBLE]
     assert rows["ensemble"]["parameters"] == sum(rows[name]["parameters"] for name in MEMBERS)
     assert rows["ensemble"]["macs"] == sum(rows[name]["macs"] for name in MEMBERS)
     assert rows["medlitenet"]["macs"] > rows["no_transformer"]["macs"] > 0
     assert rows["medlitenet"]["weight_bytes"] > 4 * rows["medlitenet"]["parameters"]  # statistics of the norms besides
     assert rows["ensemble"]["activation_bytes"] < 2 * rows["medlitenet"]["activation_bytes"]  # one member at a time
+
+
+@pytest.mark.parametrize("row", describe_models(), ids=lambda row: row["name"])
+def test_the_list_of_models_says_what_is_counted(row: dict[str, Any]) -> None:
+    counted = cost(lambda: untrained_model(row["name"]))
+
+    assert {key: row[key] for key in counted} == counted
+
+
+def test_the_options_of_medlitenet_are_known_by_name() -> None:
+    assert tuple(inspect.signature(MedLiteNet).parameters) == OPTIONS
