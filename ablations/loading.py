@@ -3,19 +3,24 @@
 Every error is one line with the file, the line and the key.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from ..bench.errors import MedbenchError, UnknownNameError
 from ..bench.records import read_json, write_text
 from .document import Document
-from .spec import KEYS, Study, merge
+from .layers import merge
+from .spec import KEYS, Study
 
 HERE = Path(__file__).parent
 MESSAGES = {
@@ -24,6 +29,7 @@ MESSAGES = {
     "tuple_type": "Input should be a valid list",
     "model_type": "write a mapping here, as in dataset: {name: isic2018}",
 }
+TOLD = {"missing", "study", "value_error"}  # errors that name what was given, or that nothing was
 NOT_STUDIES = ("defaults", "profiles")
 
 
@@ -37,7 +43,7 @@ class Loaded:
     document: Document
     overlay: tuple[str, ...]
     settings: tuple[str, ...]
-    """What the command line laid over it, as in "training.epochs = 1"."""
+    """What the command line laid over it, as in "training.epochs=1"."""
     recipe: dict[str, int]
     """Epochs and input size of the recipe in `defaults.yaml`, for reports to compare with."""
 
@@ -46,9 +52,14 @@ class Loaded:
         """The file's name, and the profile where it is not the study as it stands: two profiles are two studies."""
         return self.stem if self.profile == "paper" else f"{self.stem}-{self.profile}"
 
-    def place(self, *keys: str) -> str:
-        """File, line and key, for errors that show only when data and models are looked for."""
-        return f"{self.document.place(keys, self.overlay)}: {'.'.join(keys)}"
+    def place(self, *keys: str, also: Sequence[str] = ()) -> str:
+        """File, line and key, for errors that show only when data and models are looked for; or the setting of the
+        command line that changed this key, a part of it, or one of `also`, dotted keys that have a say in it."""
+        dotted = ".".join(keys)
+        for setting in reversed(self.settings):
+            if any(_concerns(setting, each) for each in (dotted, *also)):
+                return f"--set {setting}"
+        return f"{self.document.place(keys, self.overlay)}: {dotted}"
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -114,15 +125,37 @@ def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = (
     defaults = yaml.safe_load((HERE / "defaults.yaml").read_text(encoding="utf-8"))
     layers = [defaults, study]
     _check(merge(*layers), document, ())
-    layers += [shared.get(profile, {}), own.get(profile, {}), *map(_parse_setting, settings)]
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = merge(merged, layer)
     overlay = ("profiles", profile)
-    checked = _check(merged, document, overlay, settings)
-    said = tuple(" = ".join(part.strip() for part in setting.split("=", 1)) for setting in settings)
+    layers += [shared.get(profile, {}), own.get(profile, {})]
+    checked = _checked_settings(_merged(layers), document, overlay, settings)
     recipe = {"epochs": defaults["training"]["epochs"], "size": defaults["dataset"]["size"]}
-    return Loaded(path.stem, profile, checked, document, overlay, said, recipe)
+    return Loaded(path.stem, profile, checked, document, overlay, tuple(settings), recipe)
+
+
+def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return reduce(merge, layers, {})
+
+
+def _checked_settings(
+    base: dict[str, Any], document: Document, overlay: Sequence[str], settings: Sequence[str]
+) -> Study:
+    """The study with settings laid over it. What is wrong with it alone is blamed on a setting, the one without which
+    it is not, as far as one is."""
+    changes = [_parse_setting(each) for each in settings]
+    try:
+        return _check(_merged([base, *changes]), document, overlay)
+    except InvalidStudyError as error:
+        if not settings:
+            raise
+        _check(base, document, overlay)
+        to_blame = list(settings)
+        for left_out, setting in enumerate(settings):
+            with suppress(InvalidStudyError):
+                _check(_merged([base, *changes[:left_out], *changes[left_out + 1 :]]), document, overlay)
+                to_blame = [setting]
+        key = to_blame[0].partition("=")[0]
+        where = "" if error.dotted in ("", key) else f" {error.dotted}:"
+        raise MedbenchError(f"{' '.join(f'--set {each}' for each in to_blame)}:{where} {error.message}") from error
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:
@@ -138,7 +171,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     return value
 
 
-def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str], settings: Sequence[str] = ()) -> Study:
+def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str]) -> Study:
     """The validated study, the variants' own recipes included; or the first error in one line."""
     prefix: tuple[Any, ...] = ()
     try:
@@ -153,21 +186,36 @@ def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str], s
         keys = [*prefix, *first["loc"], *first.get("ctx", {}).get("keys", ())]
         if keys[:1] == ["evaluate"]:
             del keys[2:3]  # pydantic names the branch of the union here; the file has no such key
-        dotted = ".".join(map(str, keys))
-        message = MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            close = get_close_matches(str(keys[-1]), KEYS - {keys[-1]}, n=1)
-            message += f"; did you mean {close[0]!r}?" if close else ""
-        if first["type"] == "float_type" and isinstance(first["input"], str):
-            message += f" (YAML takes {first['input']!r} for text; write 0.001 or 1.0e-3)"
-        if any(_concerns(setting, dotted) for setting in settings):
-            place = f"--set {dotted}"
-        else:
-            place = f"{document.place(keys, overlay)}{f': {dotted}' if dotted else ''}"
-        raise MedbenchError(f"{place}: {message}") from error
+        raise InvalidStudyError(
+            document.place(keys, overlay), ".".join(map(str, keys)), _message(first, keys)
+        ) from error
     return study
 
 
+class InvalidStudyError(MedbenchError):
+    """A key of a study, `dotted`, is wrong."""
+
+    def __init__(self, place: str, dotted: str, message: str) -> None:
+        self.dotted = dotted
+        self.message = message
+        super().__init__(f"{place}{f': {dotted}' if dotted else ''}: {message}")
+
+
+def _message(error: ErrorDetails, keys: Sequence[Any]) -> str:
+    """What is wrong, with what was given where it is short."""
+    message = MESSAGES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    given = error["input"]
+    if error["type"] == "extra_forbidden":
+        close = get_close_matches(str(keys[-1]), KEYS - {keys[-1]}, n=1)
+        return f"{message}; did you mean {close[0]!r}?" if close else message
+    if error["type"] == "float_type" and isinstance(given, str):
+        return f"{message} (YAML takes {given!r} for text; write 0.001 or 1.0e-3)"
+    if error["type"] not in TOLD and isinstance(given, str | int | float | list | None) and len(repr(given)) <= 60:
+        return f"{message}, got {repr(given) if isinstance(given, str) else json.dumps(given, default=str)}"
+    return message
+
+
 def _concerns(setting: str, dotted: str) -> bool:
+    """Whether a setting changes a key, a part of it, or what it is a part of."""
     key = setting.partition("=")[0]
-    return dotted == key or dotted.startswith(f"{key}.")
+    return f"{dotted}.".startswith(f"{key}.") or key.startswith(f"{dotted}.")

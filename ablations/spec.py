@@ -4,7 +4,6 @@ The recipe's defaults are in `defaults.yaml`, each with a comment; the schema ha
 a key is what `medbench schema` and the documentation say of it.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from ..bench.errors import UnknownNameError
 from ..bench.metrics import METRICS
+from .layers import OF_ONE_SET, merge, names_set
 
 
 def _tuple(value: Any) -> Any:
@@ -140,6 +140,8 @@ class DatasetSpec(Spec):
     """Another number gives another division by the same rule."""
     size: Size
     """Side in pixels of the squares that models see, a multiple of 32."""
+    test_images: Count | None = None
+    """For a first look: evaluate on no more than so many images of each test set, the same for all variants."""
     leave_out_broken: bool
     """Go on without images that cannot be used, and say how many, instead of stopping."""
     images: Count | None = None
@@ -277,7 +279,9 @@ def _at(keys: str, message: object) -> PydanticCustomError:
 
 
 def _seeds(value: Any) -> Any:
-    return tuple(range(value)) if isinstance(value, int) and value > 0 else _tuple(value)
+    if isinstance(value, int) and value < 1:
+        raise ValueError(f"say a number of trainings from 1 on, or a list of seeds, got {value!r}")
+    return tuple(range(value)) if isinstance(value, int) else _tuple(value)
 
 
 class Study(Spec):
@@ -352,7 +356,7 @@ class Study(Spec):
     def dataset_of(self, variant: str) -> DatasetSpec:
         """What a variant is trained on: the study's set with the variant's own keys laid over it."""
         overlay = self.variants[variant].dataset
-        base = self.dataset.model_dump(exclude=_OF_ONE_SET if names_set(overlay) else None)
+        base = self.dataset.model_dump(exclude=OF_ONE_SET if names_set(overlay) else None)
         return DatasetSpec.model_validate({**base, **overlay}, strict=True)
 
     def encoder_weights_of(self, variant: str) -> str:
@@ -361,7 +365,6 @@ class Study(Spec):
 
 
 SETTINGS = {"dataset", "size", "model", "encoder_weights", *(f"training.{key}" for key in Training.model_fields)}
-_OF_ONE_SET = {"name", "folder", "images"}  # what describes one set and no other
 KEYS = {
     key
     for part in (
@@ -377,23 +380,3 @@ KEYS = {
     )
     for key in part.model_fields
 }
-
-
-def names_set(dataset: object) -> bool:
-    """Whether a part of a study names a data set, which then replaces the one that lies under it."""
-    return isinstance(dataset, Mapping) and not {"name", "folder"}.isdisjoint(dataset)
-
-
-def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """`overlay` laid over `base`, mapping by mapping; lists and plain values are replaced, and so is a data set, of
-    which nothing may stay beside another."""
-    merged = dict(base)
-    for key, value in overlay.items():
-        old = merged.get(key)
-        if key == "dataset" and names_set(value) and isinstance(old, Mapping):
-            old = {each: old[each] for each in old if each not in _OF_ONE_SET}
-        if isinstance(old, Mapping) and isinstance(value, Mapping) and key != "progressive_sizes":
-            merged[key] = merge(old, value)
-        else:
-            merged[key] = value
-    return merged

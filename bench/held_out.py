@@ -1,11 +1,11 @@
 """Which images test a trial: never one that it learnt from, and on request no copy of one either."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..ablations.spec import ArtifactTest, OtherSet, Study
-from ..datasets.artifacts import ARTIFACTS
 from ..datasets.splits import Split, make_split
 from .errors import MedbenchError
 from .sets import OpenSet, Sets
@@ -25,6 +25,15 @@ class Material:
         return {*self.splits[fold].train, *self.splits[fold].validation}
 
 
+def some(ids: Sequence[str], most: int | None, seed: int) -> list[str]:
+    """No more than `most` of these ids, in their own order, chosen by a hash of seed and id: what else is in the list,
+    and in which order, has no say in whether one comes before another."""
+    if most is None or len(ids) <= most:
+        return list(ids)
+    chosen = {*sorted(ids, key=lambda id: hashlib.sha256(f"test:{seed}:{id}".encode()).digest())[:most]}
+    return [id for id in ids if id in chosen]
+
+
 class HeldOut:
     """The evaluations of a study's trials.
 
@@ -42,7 +51,7 @@ class HeldOut:
         """Name and configuration of every evaluation of a trial, in the study's order.
 
         Raises:
-            MedbenchError: a set is missing, an artifact unknown, or a test image was trained on and may not be left
+            MedbenchError: a set is missing, or a test image was trained on and may not be left
                 out.
         """
         learnt = material.learnt(fold)
@@ -61,6 +70,8 @@ class HeldOut:
             ids = [id for id in wanted if id not in known and f"{tested.image_set.name}/{id}" not in copied]
             if not ids:
                 raise MedbenchError(f"{name}: every one of its images has a copy among those trained on")
+            copies_left_out = len(wanted) - len(ids)
+            ids = some(ids, self.study.dataset.test_images, self.study.dataset.split_seed)
             if artifact:
                 tested = self.sets.painted(tested, ids, artifact)
             config = {
@@ -72,7 +83,7 @@ class HeldOut:
                 "images_digest": tested.digest_of(ids),
                 "images": ids,
                 "left_out": tested.left_out,
-                "copies_left_out": len(wanted) - len(ids),
+                "copies_left_out": copies_left_out,
                 "source": {"set": where, "leave_out_broken": self.study.dataset.leave_out_broken},
             }
             if artifact:
@@ -86,7 +97,6 @@ class HeldOut:
         own = material.splits[fold].test
         for wanted in self.study.evaluate:
             if isinstance(wanted, ArtifactTest):
-                _ = ARTIFACTS[wanted.artifact]
                 for name, severity in wanted.names.items():
                     artifact = {"kind": wanted.artifact, "severity": severity, "seed": 0}
                     yield name, dict(material.source), material.opened, own, artifact

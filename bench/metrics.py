@@ -27,7 +27,6 @@ from typing import Any, cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree  # pyright: ignore[reportMissingTypeStubs]
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
@@ -262,6 +261,8 @@ def _distances(points: Values, others: Values) -> Values:
     A search tree is exact at any size and spacing. A distance transform of the image takes several times as long where
     the boundary is a contour, less where the mask is noise, and OpenCV's is off by 6e-4 px on 12 megapixels.
     """
+    from scipy.spatial import KDTree  # pyright: ignore[reportMissingTypeStubs] # a third of a second, for a command that asks for names alone
+
     # Pixels are spread so evenly that the plainer tree, which is quicker to build, answers as fast.
     tree = cast(Any, KDTree(others, leafsize=32, balanced_tree=False, compact_nodes=False))
     return tree.query(points)[0]

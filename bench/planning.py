@@ -1,7 +1,6 @@
 """From a study to jobs: every choice resolved, every image and weight named by its digest, every id known."""
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +8,14 @@ import yaml
 
 from ..ablations.grid import Cell, expand
 from ..ablations.loading import Loaded
-from ..ablations.spec import Study, names_set
-from ..datasets.artifacts import ARTIFACTS
+from ..ablations.spec import Study
 from ..datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
 from ..datasets.splits import Split, make_split
-from ..models.catalog import build_model, resolve_model
-from ..models.counting import count_macs, count_parameters
+from .checking import check_names, key_of_dataset, placed
 from .errors import MedbenchError, first_line
 from .held_out import HeldOut, Material
 from .provenance import package_version
-from .records import same_trials
+from .records import same_trials, short_id
 from .sets import Sets
 from .store import PROTOCOL, trial_id
 
@@ -47,29 +44,36 @@ class Plan:
 
 
 def plan(loaded: Loaded, sets: Sets) -> Plan:
-    """Resolves a study against data and weights.
+    """Resolves a study against data and weights. Torch is imported when names and training images are found to be in
+    order, so that most mistakes are told at once.
 
     Raises:
         MedbenchError: a set, a split, a model or its weights are not to be had.
     """
     study = loaded.study
+    check_names(loaded)
     cells = expand(study)
     folds = list(dict.fromkeys(cell.fold for cell in cells))
     materials: dict[str, Material] = {}
     models: dict[str, _Model] = {}
     for name, variant in study.variants.items():
         if variant.model:
-            keys = ("variants", name, "dataset") if names_set(variant.dataset) else ("dataset",)
+            keys = key_of_dataset(study, name)
             with placed(loaded, *keys):
                 material = materials[name] = _open(study, name, sets)
-            with placed(loaded, *(keys if len(keys) > 1 else ("dataset", "split"))):
+            with placed(loaded, *(keys if len(keys) > 1 else ("dataset", "split")), also=keys):
                 material.splits.update(_splits(study, name, material, folds))
-            with placed(loaded, "variants", name):
-                models[name] = _resolve(study, name, sets)
     for name, variant in study.variants.items():
         if variant.ensemble:
             with placed(loaded, "variants", name, "ensemble"):
                 materials[name] = _shared_material(study, variant.ensemble.members, materials)
+    resolved: dict[str, _Model] = {}
+    for name, variant in study.variants.items():
+        if variant.model:
+            key = short_id([variant.model, variant.options, study.encoder_weights_of(name)])
+            with placed(loaded, "variants", name, also=("encoder_weights",)):
+                models[name] = resolved.get(key) or _resolve(study, name, sets)
+            resolved[key] = models[name]
 
     jobs: list[Job] = []
     ids: dict[Cell, str] = {}
@@ -85,15 +89,6 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
             evaluations = dict(held_out.of(ids[cell], material, cell.fold))
         jobs.append(Job(cell, ids[cell], config, evaluations))
     return Plan(jobs, _record(loaded, models, materials, jobs))
-
-
-@contextmanager
-def placed(loaded: Loaded, *keys: str) -> Generator[None]:
-    """Puts file, line and key before the message of a MedbenchError."""
-    try:
-        yield
-    except MedbenchError as error:
-        raise MedbenchError(f"{loaded.place(*keys)}: {error}") from error
 
 
 def _open(study: Study, variant: str, sets: Sets) -> Material:
@@ -135,10 +130,11 @@ class _Model:
 
 
 def _resolve(study: Study, variant: str, sets: Sets) -> _Model:
+    from ..models.catalog import build_model, resolve_model
+    from ..models.counting import count_macs, count_parameters
+
     spec = study.variants[variant]
     assert spec.model is not None
-    for kind in study.training_of(variant).augment.artifacts or ():
-        _ = ARTIFACTS[kind]
     weights = study.encoder_weights_of(variant)
     built = build_model(spec.model, spec.options, encoder_weights=weights, data=sets.data)
     name, options, description = resolve_model(spec.model, spec.options)
@@ -242,7 +238,7 @@ def _record(
     return {
         "study": loaded.name,
         "profile": loaded.profile,
-        "set": list(loaded.settings),
+        "set": [" = ".join(map(str.strip, each.split("=", 1))) for each in loaded.settings],
         "recipe": loaded.recipe,
         "question": study.question,
         "baseline": study.baseline,

@@ -11,11 +11,12 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from .records import short_id
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = (  # whatever a number of a trial or of its evaluations comes out of
     "albucore",
@@ -47,7 +48,7 @@ INSTRUCTIONS = {  # by the names in /proc/cpuinfo; integers and sums of floats d
 NO_KERNEL = "does not have a deterministic implementation"
 
 
-def environment(device: torch.device, precision: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def environment(device: "torch.device", precision: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Versions, hardware, code, data and flags, as plain values.
 
     Args:
@@ -55,6 +56,8 @@ def environment(device: torch.device, precision: str, config: Mapping[str, Any])
         precision: what it computes in, "fp32" or "fp16".
         config: the resolved configuration of the trial or the evaluation, for the digests of its data.
     """
+    import torch
+
     on_gpu = device.type == "cuda"
     return {
         "medbench": package_version("medbench"),
@@ -122,16 +125,20 @@ def _cpu_info(key: str) -> str | None:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(key)), None)
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: "torch.device") -> str:
     """The GPU's name, or the processor's with the number of threads in use."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     n = torch.get_num_threads()
     return f"{cpu_name()}, {n} thread{'s' if n > 1 else ''}"
 
 
-def machine_id(device: torch.device) -> str:
+def machine_id(device: "torch.device") -> str:
     """Same hardware, threads and torch, same id: latencies of one id can be compared."""
+    import torch
+
     return short_id([device_name(device), torch.__version__])
 
 

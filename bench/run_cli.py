@@ -34,6 +34,15 @@ class Tracker(StrEnum):
     MLFLOW = "mlflow"
 
 
+def _number_or_auto(text: str) -> int | None:
+    """The number of `--jobs`, None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or not int(text):
+        raise typer.BadParameter(f"{text!r} is neither a number from 1 on nor auto")
+    return int(text)
+
+
 @told_in_one_line
 def run(
     study: Annotated[
@@ -45,7 +54,15 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as in training.epochs=20.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Trials at once; they share the processor's cores.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            parser=_number_or_auto,
+            metavar="N|auto",
+            show_default="auto",
+            help="Trials at once. auto: one a GPU, or as many as cores and free memory allow.",
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=0, help="Loader processes a trial. On a GPU, 0 keeps images and augmentation there.")
     ] = 0,
@@ -86,14 +103,10 @@ def run(
 ) -> None:
     """Train and evaluate every trial of a study that the store does not have yet."""
     from ..ablations.loading import load_study, study_of_report
-    from .executors import Resources
     from .planning import plan
-    from .runner import annotate, decode, left_to_do, run_study, threads_for
     from .sets import Sets, cache_folder, data_folder
     from .stats import same_training
     from .store import Store, check_writable
-    from .tracking import tracked
-    from .trials import Place
     from .view import View
 
     if str(Path.cwd()) not in sys.path:
@@ -112,28 +125,41 @@ def run(
     with View(terminal, 0) as view:
         sets = Sets(data_folder(data), cache, view.reading)
         planned = plan(loaded, sets)
+        # These need torch, which takes seconds to import: what was wrong is told by now.
+        from .executors import Resources
+        from .executors.local import visible_gpus
+        from .runner import annotate, decode, left_to_do, run_study
+        from .sharing import threads_for, trials_at_once
+        from .tracking import tracked
+        from .trials import Place
+
         todo = left_to_do(planned, Store(store))
         if not dry_run:
             decode(todo, sets)
             annotate(planned, Store(store), sets)
-    jobs = min(jobs, len(todo) or jobs)
-    threads = threads_for(jobs) if executor == ExecutorName.LOCAL else cpus
+    n_gpus = len(visible_gpus())
+    at_once = jobs or trials_at_once(todo, n_gpus)
+    at_once = min(at_once, len(todo) or at_once)
+    threads = threads_for(at_once, n_gpus) if executor == ExecutorName.LOCAL else cpus
     # Absolute, so that processes elsewhere find them.
     place = Place(store.absolute(), sets.data and sets.data.absolute(), cache.absolute(), threads, workers, compiled)
     record = planned.record
     n_images = record["n_images"]
     terminal.print(
         f"{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for validation, "
-        f"{n_images['test']} for test; {len(todo)} to do, {place.threads} thread(s) each"
+        f"{n_images['test']} for test; {len(todo)} to do, {threads} thread(s) each"
+        f"{f', {at_once} at once' if executor == ExecutorName.LOCAL and todo else ''}"
     )
+    if most := record["dataset"].get("test_images"):
+        terminal.print(f"a first look: no more than {most} images of each test set (dataset.test_images)")
     if record["left_out"]:
         terminal.print(f"{record['left_out']} images left out: `medbench data verify` says which")
     for names in record["same"]:
         terminal.print(f"{same_training(names)}: their settings come to the same trials, and nothing will be compared")
     if dry_run:
-        _tell_of(planned.jobs, todo, sets, threads, jobs)
+        _tell_of(planned.jobs, todo, sets, threads, at_once)
         return
-    execute = _executor(executor, jobs, Resources(cpus, gpus, memory), address, slurm or [], store)
+    execute = _executor(executor, at_once, Resources(cpus, gpus, memory), address, slurm or [], store)
     try:
         with View(terminal, len(todo)) as view, tracked(view, track, record, store) as listen:
             failed = run_study(planned, place, listen, execute=execute, retry_failed=retry_failed)
@@ -226,19 +252,19 @@ def verify(
     data: DataOption = None,
 ) -> None:
     """Check every file of a store against its digest, or one trial against a second training; exit 1 on differences."""
-    from .runner import threads_for
     from .sets import cache_folder, data_folder
     from .store import Store
+
+    opened, terminal = Store(_existing(store)), console()
+    trial = opened.trial_named(rerun) if rerun else None
     from .trials import Place
     from .verifying import damaged_folders, finished_folders
     from .verifying import rerun as again
     from .view import View
 
-    opened, terminal = Store(_existing(store)), console()
-    if rerun:
-        trial = opened.trial_named(rerun)
+    if trial:
         with View(terminal, 1) as view:
-            place = Place(opened.root, data_folder(data), cache_folder(), threads_for(1), 0)
+            place = Place(opened.root, data_folder(data), cache_folder(), 1, 0)
             lines = again(opened, trial, place, view)
         terminal.print("\n".join(lines) or f"{trial}: identical: history, weights and scores")
         raise typer.Exit(1 if lines else 0)

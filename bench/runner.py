@@ -1,6 +1,5 @@
 """A whole study: plan it, run what the store lacks, time every model, and keep a record."""
 
-import os
 from collections.abc import Sequence
 
 from ..datasets.annotations import annotations
@@ -8,7 +7,6 @@ from .errors import MedbenchError
 from .executors import Execute
 from .executors.guard import failure
 from .planning import Job, Plan
-from .provenance import n_cores
 from .records import write_json, write_yaml
 from .sets import Sets
 from .store import Store
@@ -71,9 +69,3 @@ def run_study(
 def _waits_for(job: Job, failed: list[Job]) -> bool:
     members = job.config["ensemble"]["members"].values() if job.is_ensemble else ()
     return any(other.id in members for other in failed)
-
-
-def threads_for(jobs: int) -> int:
-    """Threads of each of so many jobs at once: an equal share of the cores, or OMP_NUM_THREADS where it is set."""
-    named = os.environ.get("OMP_NUM_THREADS", "")
-    return int(named) if named.isdigit() and int(named) > 0 else max(1, n_cores() // jobs)

@@ -4,18 +4,21 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import torch
 
 from ..ablations.grid import Cell
 from .errors import MedbenchError
 from .planning import Job
 from .records import MANIFEST, damage, read_yaml
 from .store import Store, evaluation_id, trial_id
-from .trials import Listen, Place, run_job
+
+if TYPE_CHECKING:  # both take seconds to import, and reading a store needs neither
+    import pandas as pd
+    from torch import Tensor
+
+    from .trials import Listen, Place
 
 TIMES = {"seconds", "images_per_second"}  # of the history: no rerun gives them again
 
@@ -57,18 +60,20 @@ def _wrong_id(folder: Path) -> list[str]:
     return [] if expected == folder.name else [f"{folder}: its configuration has the id {expected}"]
 
 
-def rerun(store: Store, trial: str, place: Place, listen: Listen) -> list[str]:
+def rerun(store: Store, trial: str, place: "Place", listen: "Listen") -> list[str]:
     """Trains and evaluates a trial again, elsewhere, and says what differs; an empty list where nothing does.
 
     Args:
         store: where the trial is.
         trial: the id of a finished one.
-        place: where data and cache are, and the share of the machine; its store is not touched.
+        place: where data and cache are. Its store is not touched, and the trial has as many threads as it had.
         listen: hears of the progress.
 
     Raises:
         MedbenchError: it is an ensemble, or its data are not to be had.
     """
+    from .trials import run_job
+
     config = store.config(trial)
     if "ensemble" in config:
         members = ", ".join(config["ensemble"]["members"].values())
@@ -80,7 +85,8 @@ def rerun(store: Store, trial: str, place: Place, listen: Listen) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         again = Store(Path(folder))
         job = Job(Cell(config["model"], config["seed"], None), trial, config, evaluations)
-        run_job(job, replace(place, store=again.root), listen)
+        threads = store.environment(trial)["threads"]  # on which the bytes depend
+        run_job(job, replace(place, store=again.root, threads=threads), listen)
         return [
             *_history_differs(store.history(trial), again.history(trial)),
             *_weights_differ(store.weights(trial), again.weights(trial)),
@@ -92,7 +98,7 @@ def rerun(store: Store, trial: str, place: Place, listen: Listen) -> list[str]:
         ]
 
 
-def _history_differs(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]:
+def _history_differs(before: "pd.DataFrame", after: "pd.DataFrame") -> Iterator[str]:
     for row in range(min(len(before), len(after))):
         for column in before.columns:
             old, new = float(before[column].iloc[row]), float(after[column].iloc[row])
@@ -101,22 +107,24 @@ def _history_differs(before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]
                 return
 
 
-def _weights_differ(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> Iterator[str]:
+def _weights_differ(before: "dict[str, Tensor]", after: "dict[str, Tensor]") -> Iterator[str]:
     apart = {
         name: float((before[name].double() - after[name].double()).abs().max())
         for name in before
-        if not torch.equal(before[name], after[name])
+        if not before[name].equal(after[name])
     }
     if apart:
         name = max(apart, key=lambda each: apart[each])
         yield f"weights: {len(apart)} of {len(before)} tensors differ, {name} by up to {apart[name]:.3g}"
 
 
-def _scores(store: Store, trial: str, evaluation: str) -> pd.DataFrame:
+def _scores(store: Store, trial: str, evaluation: str) -> "pd.DataFrame":
+    import pandas as pd
+
     return pd.read_parquet(store.evaluation(trial, evaluation) / "scores.parquet").set_index("image")
 
 
-def _scores_differ(name: str, before: pd.DataFrame, after: pd.DataFrame) -> Iterator[str]:
+def _scores_differ(name: str, before: "pd.DataFrame", after: "pd.DataFrame") -> Iterator[str]:
     for metric in before.columns:
         apart = np.abs(before[metric].to_numpy(dtype=float) - after[metric].to_numpy(dtype=float))
         if np.nan_to_num(apart).any():

@@ -2,11 +2,13 @@
 
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from .trials import Event
+if TYPE_CHECKING:  # which takes torch along
+    from .trials import Event
 
 LINE_EVERY_S = 30.0
 
@@ -51,7 +53,7 @@ class View:
         if done == total:
             self._drop(what)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: "Event") -> None:
         """Shows an event."""
         values = event.values
         if event.kind == "step":
@@ -103,7 +105,7 @@ class View:
         if key in self.bars:
             self.progress.remove_task(self.bars.pop(key))
 
-    def _line(self, event: Event, text: str, *, seldom: bool = False) -> None:
+    def _line(self, event: "Event", text: str, *, seldom: bool = False) -> None:
         """A line of log; `seldom` ones are dropped while the last of the same trial is fresh."""
         now = time.monotonic()
         if seldom and now - self.last_line.get(event.job, -LINE_EVERY_S) < LINE_EVERY_S:

@@ -59,6 +59,12 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
+def check_name(name: str) -> None:
+    """UnknownNameError where no set has that name."""
+    if name not in DATASETS:
+        raise UnknownNameError("dataset", name, DATASETS, " A set of your own: folder:PATH.")
+
+
 def open_dataset(
     name: str | None = None,
     *,
@@ -82,8 +88,7 @@ def open_dataset(
         raise MedbenchError("dataset: give either a name or a folder")
     if folder is not None:
         return _read("folder", folder, "it needs images/ and masks/ with equal stems")
-    if name not in DATASETS:
-        raise UnknownNameError("dataset", str(name), DATASETS, " A set of your own: folder:PATH.")
+    check_name(str(name))
     if name == "synthetic":
         return SyntheticSet(images=images, size=size)
     data = data or (Path(os.environ["MEDBENCH_DATA"]) if os.environ.get("MEDBENCH_DATA") else None)

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from medbench.ablations.grid import expand
+from medbench.ablations.layers import merge
 from medbench.ablations.loading import HERE, find_study, load_study, shipped_studies
-from medbench.ablations.spec import Study, merge
+from medbench.ablations.spec import Study
 from medbench.bench.errors import MedbenchError
 from medbench.models.catalog import build_model
 from medbench.models.counting import count_macs
@@ -151,7 +152,7 @@ def test_a_study_expands_to_variants_times_seeds_times_folds(tmp_path: Path) -> 
         ("[clean, {dataset: ph2}]", "[clean, clean]", "mine.yaml:10: evaluate: two evaluations have one name"),
         ("evaluate:", "primary: dise\nevaluate:", "mine.yaml:10: primary: unknown metric 'dise'. Did you mean 'dice'?"),
         ("evaluate:", "seeds: [1, 1]\nevaluate:", "mine.yaml:10: seeds: seeds must differ"),
-        ("evaluate:", "seeds: -1\nevaluate:", "mine.yaml:10: seeds: Input should be a valid list"),
+        ("evaluate:", "seeds: -1\nevaluate:", "mine.yaml:10: seeds: say a number of trainings from 1 on, or a list"),
         ("evaluate:", "profiles: 3\nevaluate:", "mine.yaml:10: profiles must map names"),
         ("full: {model", "full: {ensemble: {members: [less, more], weighting: equal}, modl", "there is no such key"),
         (
@@ -176,18 +177,41 @@ def test_a_mistake_is_told_in_one_line_with_file_line_and_key(tmp_path: Path, ol
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["training.epochs=many"], "--set training.epochs: Input should be a valid integer"),
-        (["training.epoch=3"], "--set training.epoch: there is no such key; did you mean 'epochs'?"),
+        (["training.epochs=many"], "--set training.epochs=many: Input should be a valid integer, got 'many'"),
+        (["training={epochs: 0.5}"], "--set training={epochs: 0.5}: training.epochs: Input should be a valid integer"),
+        (["training.epoch=3"], "--set training.epoch=3: there is no such key; did you mean 'epochs'?"),
         (["training.epochs"], "write it as key=value"),
         (["training.epochs=[1"], "the value is not YAML"),
-        (["training=3"], "--set training: "),
+        (["training=3"], "--set training=3: write a mapping here"),
+        (["seeds=0"], "--set seeds=0: say a number of trainings from 1 on, or a list of seeds, got 0"),
+        (["question=null"], "--set question=null: Input should be a valid string, got null"),
+        (
+            ["dataset.name=ph2", "dataset.images=3"],
+            "--set dataset.images=3: dataset: images is the number of synthetic images",
+        ),
+        (["variants.less.model=null"], "--set variants.less.model=null: variants.less: give either a model or"),
+        (["variants={less: {ensemble: {members: [full, full], weighting: equal}}}"], "variants.less: give either"),
+        (["baseline=none", "seeds=1"], "--set baseline=none: unknown variant 'none'"),
+        (["seeds=1", "baseline=none"], "--set baseline=none: unknown variant 'none'"),
+        (["baseline=a", "baseline=b"], "--set baseline=a --set baseline=b: unknown variant 'b'"),
     ],
 )
-def test_a_wrong_setting_names_the_option(tmp_path: Path, settings: list[str], said: str) -> None:
+def test_a_mistake_in_a_setting_is_blamed_on_it_and_says_what_was_given(
+    tmp_path: Path, settings: list[str], said: str
+) -> None:
     with pytest.raises(MedbenchError) as caught:
         load_study(study_file(tmp_path), settings=settings)
 
     assert said in str(caught.value)
+    assert "mine.yaml" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_of_the_file_is_not_blamed_on_a_setting(tmp_path: Path) -> None:
+    path = study_file(tmp_path, GOOD.replace("epochs: 7", "epochs: seven"))
+
+    with pytest.raises(MedbenchError, match=r"mine\.yaml:7: variants\.less\.training\.epochs: .*, got 'seven'"):
+        load_study(path, settings=["seeds=1", "training.epochs=3"])
 
 
 def test_a_mistake_in_a_profile_is_told_at_its_own_line(tmp_path: Path) -> None:

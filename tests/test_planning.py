@@ -9,6 +9,7 @@ from PIL import Image
 
 from medbench.ablations.loading import load_study
 from medbench.bench.errors import MedbenchError
+from medbench.bench.held_out import some
 from medbench.bench.planning import Plan, plan
 from medbench.bench.runner import left_to_do
 from medbench.bench.sets import Sets
@@ -60,8 +61,8 @@ def test_an_archive_id_is_known_in_another_set_even_with_other_pixels(tmp_path: 
     same = (train[0].removeprefix("ISIC_"),)
     other = write_set(tmp_path / "other", SyntheticSet(images=12, size=64), same, prefix="ISIC_")
 
-    with pytest.raises(MedbenchError, match=r"mine\.yaml.*evaluate: .*trained or selected on"):
-        planned(tmp_path, mine, f"evaluate=[clean, {{folder: {other}}}]")
+    with pytest.raises(MedbenchError, match=r"mine\.yaml:9: evaluate: .*trained or selected on"):
+        planned(tmp_path, mine, text=f"{STUDY}evaluate: [clean, {{folder: {other}}}]\n")
 
 
 def test_images_with_equal_pixels_stay_on_one_side(tmp_path: Path) -> None:
@@ -159,8 +160,70 @@ def test_an_artifact_is_an_evaluation_a_severity_on_the_test_images_of_the_study
     }
 
 
-def test_an_unknown_artifact_has_a_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("evaluate=[{artifact: hairs, severity: 1}]", "unknown artifact 'hairs'. Did you mean 'hair'?"),
+        ("evaluate=[{dataset: ph3}]", "unknown dataset 'ph3'. Did you mean 'ph2'?"),
+        ("training.augment.artifacts=[hairs]", "unknown artifact 'hairs'"),
+        ("variants.full.model=medlitnet", "unknown model 'medlitnet'. Did you mean 'medlitenet'?"),
+        ("variants.full.options.heds=2", "unknown option of model 'medlitenet' 'heds'. Did you mean 'heads'?"),
+        ("variants.other.model=smp:Unet", "name its encoder too, as in smp:Unet/mobilenet_v2"),
+        ("variants={other: {model: 'nosuch.module:Net'}}", "cannot be imported: No module named 'nosuch'"),
+        ("encoder_weights=nowhere.safetensors", "there is no file nowhere.safetensors"),
+        ("dataset.folder=nowhere", "looked for the folder nowhere"),
+        ("dataset.split=official", "no images of the official"),
+    ],
+)
+def test_what_a_setting_asks_for_in_vain_is_blamed_on_it(tmp_path: Path, setting: str, said: str) -> None:
     mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
 
-    with pytest.raises(MedbenchError, match=r"mine.yaml:1: evaluate: unknown artifact 'hairs'. Did you mean 'hair'\?"):
-        planned(tmp_path, mine, "evaluate=[{artifact: hairs, severity: 1}]")
+    with pytest.raises(MedbenchError) as caught:
+        planned(tmp_path, mine, "seeds=2", setting)
+
+    assert str(caught.value).startswith(f"--set {setting}: ")
+    assert said in str(caught.value)
+
+
+def test_an_unknown_artifact_has_a_place(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    text = f"{STUDY}evaluate: [{{artifact: hairs, severity: 1}}]\n"
+
+    with pytest.raises(MedbenchError, match=r"mine.yaml:9: evaluate: unknown artifact 'hairs'. Did you mean 'hair'\?"):
+        planned(tmp_path, mine, "seeds=2", text=text)
+
+
+def test_a_first_look_tests_on_some_images_and_changes_no_training(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=40, size=32))
+    other = write_set(tmp_path / "other", SyntheticSet(images=9, size=32, seed=1), prefix="other-")
+    tests = f"evaluate=[clean, {{artifact: hair, severity: 1}}, {{folder: {other}}}]"
+
+    whole = planned(tmp_path, mine, tests, "seeds=2")
+    some = planned(tmp_path, mine, tests, "seeds=2", "dataset.test_images=5")
+    fewer = planned(tmp_path, mine, tests, "seeds=2", "dataset.test_images=3")
+
+    assert ids(some) == ids(whole)
+    tested = [{name: each["images"] for name, each in job.evaluations.items()} for job in some.jobs]
+    assert tested[0] == tested[1]
+    assert {name: len(images) for name, images in tested[0].items()} == {"clean": 5, "hair-1": 5, "other": 5}
+    assert tested[0]["clean"] == tested[0]["hair-1"]
+    for name, each in whole.jobs[0].evaluations.items():
+        assert set(fewer.jobs[0].evaluations[name]["images"]) < set(tested[0][name]) < set(each["images"])
+        assert some.jobs[0].evaluations[name]["images_digest"] != each["images_digest"]
+        assert some.jobs[0].evaluations[name]["copies_left_out"] == 0
+    assert some.record["dataset"]["test_images"] == 5
+    assert some.record["n_images"] == {**whole.record["n_images"], "test": 5}
+    assert "test_images" not in whole.record["dataset"]
+
+
+def test_which_images_a_first_look_takes_depends_on_nothing_but_their_ids() -> None:
+    names = [f"image-{i}" for i in range(50)]
+
+    chosen = some(names, 10, 0)
+
+    assert len(chosen) == 10
+    assert chosen != names[:10]
+    assert set(some(names[::-1], 10, 0)) == set(chosen)
+    assert set(some(chosen, 5, 0)) == set(some(names, 5, 0))
+    assert set(some(names, 10, 1)) != set(chosen)
+    assert some(names, None, 0) == some(names, 50, 0) == names

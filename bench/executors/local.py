@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from typing import Any
 
 import torch
@@ -44,15 +44,15 @@ class Local:
 
 
 def _side_by_side(jobs: Sequence[Job], place: Place, listen: Listen, work: Work, at_once: int) -> list[Job]:
-    context = multiprocessing.get_context("spawn")
+    gpus = visible_gpus()
+    context = _context(on_gpus=bool(gpus))
     with _deaf_to_interrupts():
         manager = context.Manager()
     events = manager.Queue()
     teller = threading.Thread(target=_pass_on, args=(events, listen), daemon=True)
     teller.start()
-    gpus = visible_gpus()
-    store, waiting, running = Store(place.store), deque(jobs), dict[int, tuple[SpawnProcess, Job, int]]()
-    failed: list[Job] = []
+    store, waiting, failed = Store(place.store), deque(jobs), list[Job]()
+    running: dict[int, tuple[SpawnProcess | ForkServerProcess, Job, int]] = {}
     try:
         while waiting or running:
             for _ in range(len(waiting)):
@@ -86,6 +86,16 @@ def _side_by_side(jobs: Sequence[Job], place: Place, listen: Listen, work: Work,
         teller.join()
         manager.shutdown()
     return failed
+
+
+def _context(*, on_gpus: bool) -> SpawnContext | ForkServerContext:
+    """How processes come to be: on a CPU as copies of one that has imported what a trial needs, which takes seconds. A
+    GPU is chosen in the environment, of which such a copy would see an old one."""
+    if on_gpus or sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["medbench.bench.trials", "medbench.datasets.augment"])
+    return context
 
 
 def visible_gpus() -> list[str]:
