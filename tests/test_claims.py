@@ -125,6 +125,18 @@ def test_a_variant_that_is_surely_not_much_worse_is_said_to_be_so(difference: fl
     assert "new is not worse than old by 0.01 or more." in words.may
 
 
+@pytest.mark.parametrize(("difference", "error"), [(0.03, 0.005), (0.0, 0.003), (0.0, 0.02)])
+def test_what_two_seeds_show_a_third_may_undo(difference: float, error: float) -> None:
+    three = around(difference, error)
+
+    two = replace(three, n_seeds_b=2)
+
+    assert (
+        say(two, p=None).not_shown
+        == f"{say(three, p=None).not_shown} Two seeds may lie close by chance; a third would tell."
+    )
+
+
 def test_where_no_possible_difference_would_be_found_none_is_quoted() -> None:
     seeds = np.array([[0.28], [0.6], [0.92]]) + np.zeros((3, 50))
     comparison = compare(seeds, np.full((3, 50), 0.5), bounds=(0, 1))

@@ -60,6 +60,8 @@ def claim(
     assert comparison.ci_high is not None
     word = "better" if (comparison.difference > 0) == higher_is_better else "worse"
     span = f"95 % interval {comparison.ci_low:+.3g} to {comparison.ci_high:+.3g}"
+    has_two = min(comparison.n_seeds_a, comparison.n_seeds_b) == 2
+    by_chance = " Two seeds may lie close by chance; a third would tell." if has_two else ""
     if _below_alpha(equivalence(comparison, margin)):
         inner = f"90 % interval {comparison.tost_low:+.3g} to {comparison.tost_high:+.3g}, two one-sided tests"
         which = f"{a} is {word}, though by less than that" if p < ALPHA else "either may be ahead by less than that"
@@ -68,7 +70,7 @@ def claim(
             verdict=f"equivalent within {margin:g}",
             may=f"For new trainings and new images, {a} and {b} differ in mean {metric} by less than {margin:g} "
             f"({inner}).",
-            not_shown=f"that they are the same: {which}, and single images may differ by more.",
+            not_shown=f"that they are the same: {which}, and single images may differ by more.{by_chance}",
         )
     if p < ALPHA:
         least = min(abs(comparison.ci_low), abs(comparison.ci_high))
@@ -76,14 +78,13 @@ def claim(
             kind=word,
             verdict=word,
             may=f"For new trainings and new images, {a} is {word} than {b} in mean {metric}.",
-            not_shown=f"that every training or every image agrees, nor that it is by more than {least:.3g} ({span}).",
+            not_shown=f"that every training or every image agrees, nor that it is by more than {least:.3g} ({span})."
+            f"{by_chance}",
         )
     smallest = detectable(comparison, n_compared)
-    least = (
-        "Not even the largest possible difference"
-        if smallest is None
-        else (f"Only differences of about {smallest:.2g} or more")
-    )
+    found = "Not even the largest possible difference"
+    if smallest is not None:
+        found = f"Only differences of about {smallest:.2g} or more"
     is_spared = margin > 0 and _below_alpha(non_inferiority(comparison, margin, higher_is_better=higher_is_better))
     spared = f" {a} is not worse than {b} by {margin:g} or more." if is_spared else ""
     if comparison.ci_low <= 0 <= comparison.ci_high:
@@ -95,8 +96,8 @@ def claim(
     return Claim(
         kind="no difference shown",
         verdict="no difference shown",
-        may=f"{least} in {metric} would be found in {POWER:.0%} of such studies.{spared}",
-        not_shown=not_shown,
+        may=f"{found} in {metric} would be found in {POWER:.0%} of such studies.{spared}",
+        not_shown=f"{not_shown}{by_chance}",
     )
 
 

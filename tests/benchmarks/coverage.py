@@ -96,7 +96,7 @@ def t_cut(found: Summary, bounds: Bounds) -> Ends:
 def root(found: Summary, bounds: Bounds) -> Ends:
     """Student's on the scale of the root of a distance, or of the arcsine of a share's root; cut there."""
     if found.mean in bounds:
-        return found.mean, found.mean
+        return medbench(found, bounds)
     center = np.sqrt(found.mean) if bounds == DISTANCE else np.arcsin(np.sqrt(found.mean))
     spread = found.mean if bounds == DISTANCE else found.mean * (1 - found.mean)
     width = _t(found) * (found.error or 0.0) / (2 * spread**0.5)
@@ -112,8 +112,8 @@ def effective(found: Summary, bounds: Bounds) -> Ends:
     """As many independent coins, or as long a count, as have this error (Korn and Graubard 1998, Survey Methodology
     24(2)): the exact interval of a binomial or Poisson mean."""
     error, mean = found.error or 0.0, found.mean
-    if error == 0:
-        return mean, mean
+    if mean in bounds:
+        return medbench(found, bounds)
     shrunk = (stats.norm.ppf((1 + LEVEL) / 2) / _t(found)) ** 2
     tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     if bounds == DISTANCE:
