@@ -2,11 +2,13 @@
 
 import json
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from . import completing
 from .cost_cli import deployment, latency, models
 from .data_cli import app as data_app
 from .errors import MedbenchError
@@ -15,23 +17,34 @@ from .terminal import (
     DataOption,
     JsonOption,
     StoreOption,
+    at_work,
     console,
-    default_store,
+    existing_store,
     print_table,
     progress_bar,
     told_in_one_line,
 )
 from .use_cli import export, predict
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 for command in (run, status, verify, predict, export, latency, deployment, models):
     app.command()(command)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"medbench {version('medbench')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and stop.")
+    ] = False,
+) -> None:
     """Benchmark and ablation suite for lightweight medical image segmentation."""
 
 
@@ -39,6 +52,9 @@ def main() -> None:
 @told_in_one_line
 def report(
     stores: Annotated[list[Path] | None, typer.Argument(help="Stores to read; `runs` where none is named.")] = None,
+    named: Annotated[
+        list[Path] | None, typer.Option("--store", help="The same, as other commands have it; may be repeated.")
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")] = Path("report"),
     all_images: Annotated[
         bool, typer.Option("--all-images", help="Put images that the page has no room for into pictures/ beside it.")
@@ -47,14 +63,20 @@ def report(
         bool, typer.Option("--watch", help="Write it anew whenever a trial or an evaluation is finished, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Write index.html, tables, figures and report.json from one or more stores, which are read as one."""
-    from ..reports.page import write_report
+    """Write a report from one or more stores.
+
+    index.html, tables, figures and report.json; several stores are read as one.
+    """
+    wanted = [existing_store(each) for each in [*(stores or ()), *(named or ())] or [None]]
+    if not watch:
+        with at_work("reading the store and writing the page"):
+            from ..reports.page import write_report
+
+            index = write_report(wanted, out, all_images=all_images)
+        console().print(f"the report is {index}")
+        return
     from ..reports.watching import watched
 
-    wanted = stores or [default_store()]
-    if not watch:
-        console().print(f"the report is {write_report(wanted, out, all_images=all_images)}")
-        return
     try:
         for index in watched(wanted, out, all_images=all_images):
             console().print(f"{datetime.now():%H:%M:%S} the report is {index}; Ctrl-C ends")
@@ -74,16 +96,17 @@ def score(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score masks that any tool made, image by image, at the size of their references.
+    """Score masks that any tool made, image by image.
 
-    Files belong together by their stems; the endings _segmentation, _mask and _lesion do not count.
+    At the size of their references. Files belong together by their stems; the endings _segmentation, _mask and _lesion
+    do not count.
     """
+    if out and out.suffix not in (".csv", ".json"):
+        raise MedbenchError(f"--out {out}: end the name in .csv or .json")
     from .metrics import METRICS
     from .records import write_json, write_text
     from .scoring import score_folders
 
-    if out and out.suffix not in (".csv", ".json"):
-        raise MedbenchError(f"--out {out}: end the name in .csv or .json")
     with progress_bar("scoring") as show:
         scores = score_folders(prediction, reference, on_image=show)
     summary = scores.summary()
@@ -117,7 +140,7 @@ def score(
 def compare(
     scores: Annotated[Path, typer.Argument(help="CSV file with the columns variant, seed, image and metrics.")],
     baseline: Annotated[str, typer.Option(help="The variant that the others are compared with.")],
-    metric: Annotated[str, typer.Option(help="The column that is compared.")],
+    metric: Annotated[str, typer.Option(help="The column that is compared.", autocompletion=completing.metrics)],
     margin: Annotated[
         float, typer.Option(min=0, help="A difference below it counts as practically nothing; 0: none does.")
     ] = 0.0,
@@ -127,7 +150,12 @@ def compare(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare variants from a table that any tool made, and say what may be claimed of new trainings and new images."""
+    """Compare variants from a table that any tool made.
+
+    It says what may be claimed of new trainings and new images, and what may not.
+    """
+    if not scores.is_file():
+        raise MedbenchError(f"{scores}: there is no such file")
     from .comparing import compare_variants, measure_of, read_scores
 
     measure = measure_of(metric, higher_is_better)
@@ -173,14 +201,24 @@ def compare(
 @app.command()
 @told_in_one_line
 def artifacts(
-    what: Annotated[str, typer.Argument(metavar="IMAGE|NAME", help="An image file, a data set, or folder:PATH.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE|NAME",
+            help="An image file, a data set, or folder:PATH.",
+            autocompletion=completing.datasets,
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
-    kind: Annotated[str | None, typer.Option(help="hair, ruler, ink, bubbles, corners, patch, jpeg, ...")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="hair, ruler, ink, bubbles, corners, patch, jpeg, ...", autocompletion=completing.artifacts),
+    ] = None,
     severity: Annotated[int | None, typer.Option(help="1 to 5.")] = None,
     seed: Annotated[int, typer.Option(help="For other artifacts on the same images.")] = 0,
     data: DataOption = None,
 ) -> None:
-    """Paint hair, a ruler or another artifact over an image or over a whole data set.
+    """Paint hair, a ruler or another artifact over images.
 
     IMAGE gives <stem>-<kind>-<severity>.png and its -mask.png; without --kind or --severity, a sheet of all of them.
     A data set gives a folder set: images/, masks/, artifacts/ and how they were made.
@@ -216,7 +254,10 @@ def artifacts(
 @app.command()
 @told_in_one_line
 def doctor(store: StoreOption = Path("runs"), data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Say what this machine can do and what is missing; exit 1 where something is wrong that every run needs."""
+    """Say what this machine can do and what is missing.
+
+    Exit 1 where something is wrong that every run needs.
+    """
     from dataclasses import asdict
 
     from .doctor import examine
@@ -236,7 +277,10 @@ def doctor(store: StoreOption = Path("runs"), data: DataOption = None, as_json: 
 @app.command()
 @told_in_one_line
 def schema() -> None:
-    """Print the JSON Schema of a study file, with which editors complete and explain its keys."""
+    """Print the JSON Schema of a study file.
+
+    With it, editors complete and explain keys.
+    """
     from ..ablations.schema import study_schema
     from ..datasets.artifacts import ARTIFACTS
     from ..datasets.catalog import DATASETS

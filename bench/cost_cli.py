@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from . import completing
 from .errors import MedbenchError
 from .terminal import (
     DataOption,
     JsonOption,
     StoreOption,
     console,
+    existing_store,
     print_table,
     progress_bar,
     progress_bars,
@@ -32,7 +34,12 @@ RuntimeOption = Annotated[
 @told_in_one_line
 def latency(
     names: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="As in a study, or ensemble; the first is the reference.")
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="As in a study, or ensemble; the first is the reference.",
+            autocompletion=completing.models,
+        ),
     ],
     size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 256,
     batch: BatchOption = "1,16",
@@ -44,11 +51,17 @@ def latency(
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Time models side by side on this machine: median, spread, throughput, and each one's ratio to the first.
+    """Time models side by side on this machine.
 
-    The models take turns, so that whatever slows the machine down slows all of them. Weights are random, which costs
-    what trained ones do; batch norms are folded into convolutions.
+    Median, spread, throughput, and each one's ratio to the first. The models take turns, so that whatever slows the
+    machine down slows all of them. Weights are random, which costs what trained ones do; batch norms are folded into
+    convolutions.
     """
+    from ..models.names import check_name_or_ensemble
+
+    batches = _numbers("--batch", batch)
+    for name in names:
+        check_name_or_ensemble(name)
     import torch
 
     from ..models.catalog import untrained_model
@@ -58,7 +71,6 @@ def latency(
     from .timing import pinned, time_side_by_side
     from .training import best_device, prepare
 
-    batches = _numbers("--batch", batch)
     prepare(0, threads)
     device = best_device()
     runtimes = ",".join(runtime).split(",") if runtime else ["eager", *(["graph"] if device.type == "cuda" else [])]
@@ -142,7 +154,12 @@ def _ratio(row: dict[str, Any], key: str) -> str:
 @told_in_one_line
 def deployment(
     studies: Annotated[
-        list[str] | None, typer.Argument(metavar="[STUDY]...", help="Studies of the store; all where none is named.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY]...",
+            help="Studies of the store; all where none is named.",
+            autocompletion=completing.stored_studies,
+        ),
     ] = None,
     batch: BatchOption = "1",
     runtime: RuntimeOption = None,
@@ -151,21 +168,23 @@ def deployment(
     store: StoreOption = Path("runs"),
     data: DataOption = None,
 ) -> None:
-    """Measure what a study's trained models cost on this processor, in torch, ONNX Runtime and OpenVINO, in single
-    precision and in 8-bit integers, and what the integers lose on its test images; for the report.
+    """Measure what trained models cost in other runtimes.
 
-    It takes minutes, and takes the place of what was measured of the study on this machine before.
+    On this processor, in torch, ONNX Runtime and OpenVINO, in single precision and in 8-bit integers, and what the
+    integers lose on a study's test images; for the report. It takes minutes, and takes the place of what was measured
+    of the study on this machine before.
     """
+    from .store import Store
+
+    opened, batches = Store(existing_store(store)), _numbers("--batch", batch)
+    names = studies or opened.studies()
+    for name in names:
+        opened.check_study(name)
     from .deployment import DEFAULT_RUNTIMES, measure_deployment
     from .sets import Sets, cache_folder, data_folder
-    from .store import Store
     from .timing import pinned
     from .training import prepare
 
-    opened, batches = Store(store), _numbers("--batch", batch)
-    names = studies or sorted(path.stem for path in (store / "studies").glob("*.yaml"))
-    if not names:
-        raise MedbenchError(f"{store}: no studies/ there; name the store that `medbench run --store` wrote")
     prepare(0, threads)
     sets = Sets(data_folder(data), cache_folder())
     for name in names:
@@ -184,9 +203,11 @@ def deployment(
 
 @told_in_one_line
 def models(as_json: JsonOption = False) -> None:
-    """List the models that medbench brings: parameters, multiply-accumulates and activations at 256x256, size of the
-    weights, and what each is for."""
-    from ..models.catalog import describe_models
+    """List the models that medbench brings, and what they cost.
+
+    Parameters, multiply-accumulates and activations at 256x256, size of the weights, and what each is for.
+    """
+    from ..models.names import describe_models
 
     rows = describe_models()
     if as_json:

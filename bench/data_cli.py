@@ -6,16 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
+from . import completing
 from .errors import MedbenchError
 from .terminal import DataOption, JsonOption, print_table, progress_bar, progress_bars, told_in_one_line
 
 app = typer.Typer(no_args_is_help=True, help="Look at data sets.")
+NamesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME...", help="Data sets by name, or folder:PATH.", autocompletion=completing.datasets),
+]
 
 
 @app.command("list")
 @told_in_one_line
 def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
-    """List the data sets that medbench knows, and which of them are here."""
+    """List the data sets that medbench knows, and which are here."""
     from ..datasets.catalog import DATASETS
     from .sets import data_folder
 
@@ -40,7 +45,12 @@ def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
 @app.command("fetch")
 @told_in_one_line
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="isic2018 is downloaded; ph2 and ham10000 need --from.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="isic2018 is downloaded; ph2 and ham10000 need --from.", autocompletion=completing.datasets
+        ),
+    ],
     parts: Annotated[
         list[str] | None, typer.Option("--part", help="training, validation or test; all where none is named.")
     ] = None,
@@ -49,9 +59,10 @@ def data_fetch(
     ] = None,
     data: DataOption = None,
 ) -> None:
-    """Download a set from its publisher, or unpack archives that you have, into the data folder.
+    """Download a set from its publisher, or unpack your archives.
 
-    What breaks off goes on with the same command; digests are checked before anything is unpacked.
+    Both go into the data folder. What breaks off goes on with the same command; digests are checked before anything is
+    unpacked.
     """
     from ..datasets.catalog import open_dataset
     from ..datasets.fetching import fetch, take
@@ -73,17 +84,24 @@ def data_fetch(
 @app.command("verify")
 @told_in_one_line
 def data_verify(
-    name: Annotated[str, typer.Argument(help="isic2018, ph2, ham10000, synthetic, or folder:PATH.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="isic2018, ph2, ham10000, synthetic, or folder:PATH.", autocompletion=completing.datasets),
+    ],
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at every image and mask of a set: pairs, sizes, empty and grey masks, unreadable files; exit 1 on errors."""
+    """Look at every image and mask of a set; exit 1 on errors.
+
+    Pairs, sizes, empty and grey masks, unreadable files.
+    """
     from ..datasets.catalog import open_dataset
     from ..datasets.inspection import inspect
     from .sets import cache_folder, data_folder
 
     image_set = open_dataset(name, data=data_folder(data))
-    problems = inspect(image_set, cache_folder()).problems
+    with progress_bar("looking") as show:
+        problems = inspect(image_set, cache_folder(), show).problems
     n_errors = sum(problem.kind == "error" for problem in problems)
     if as_json:
         rows = [{"id": each.id, "file": each.file, "kind": each.kind, "message": each.message} for each in problems]
@@ -99,16 +117,17 @@ def data_verify(
 @app.command("audit")
 @told_in_one_line
 def data_audit(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets by name, or folder:PATH.")],
+    names: NamesArgument,
     split: Annotated[
         str | None, typer.Option(help="Say in which part of this split each image lies: holdout, official, ...")
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find images that occur twice, within a set or across sets, even resized, cropped a little, mirrored or turned.
+    """Find images that occur twice, within a set or across sets.
 
-    Exit code 1 where there are any. In a study, `exclude_copies: true` leaves such images out of the tests.
+    Even resized, cropped a little, mirrored or turned. Exit code 1 where there are any.
+    In a study, `exclude_copies: true` leaves such images out of the tests.
     """
     from ..datasets.audit import audit
     from ..datasets.splits import make_split
@@ -156,11 +175,14 @@ def data_audit(
 @app.command("describe")
 @told_in_one_line
 def data_describe(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets by name, or folder:PATH.")],
+    names: NamesArgument,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put sets side by side: sizes of images, areas and contrast of lesions, colours of lesion and skin."""
+    """Put data sets side by side.
+
+    Sizes of images, areas and contrast of lesions, colours of lesion and skin.
+    """
     from ..datasets.catalog import open_dataset
     from ..datasets.lesions import describe
     from .sets import data_folder

@@ -62,9 +62,7 @@ def measure_deployment(
     Raises:
         MedbenchError: the study is not in the store or has no finished trial, or a model cannot be exported.
     """
-    if not store.study(study).is_file():
-        known = sorted(path.stem for path in (store.root / "studies").glob("*.yaml"))
-        raise MedbenchError(f"{store.root}: no study {study!r}; it has {', '.join(known) or 'none'}")
+    store.check_study(study)
     record = read_yaml(store.study(study))
     evaluation = "clean" if "clean" in record["evaluations"] else record["evaluations"][0]
     trials = {name: trial for name in _baseline_first(record) if (trial := _first_finished(store, record, name))}

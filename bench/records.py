@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 from .errors import MedbenchError
 
 MANIFEST = "manifest.json"
+BULKY = {".safetensors", ".png", ".jpg"}  # weights are read where they are used; pictures are many, and no number
 
 
 def canonical(value: Any) -> bytes:
@@ -135,8 +136,15 @@ def is_sealed(folder: Path) -> bool:
         return False
 
 
-def damage(folder: Path) -> list[str]:
-    """One line for each file of a sealed folder that is missing or differs from the manifest; empty when sound."""
+def is_sound(folder: Path) -> bool:
+    """Whether the folder is finished work whose numbers are what was written: as `is_sealed`, and the digests of all
+    files but `BULKY` ones fit the manifest."""
+    return is_sealed(folder) and not damage(folder, spare=BULKY)
+
+
+def damage(folder: Path, *, spare: Collection[str] = ()) -> list[str]:
+    """One line for each file of a sealed folder that is missing or differs from the manifest; empty when sound. Files
+    with an ending of `spare` are not read."""
     problems: list[str] = []
     try:
         digests: dict[str, str] = {
@@ -146,6 +154,8 @@ def damage(folder: Path) -> list[str]:
         return [f"{folder / MANIFEST}: not a manifest"]
     for name, digest in digests.items():
         path = folder / name
+        if path.suffix in spare:
+            continue
         if not path.is_file():
             problems.append(f"{path}: missing")
         elif file_digest(path) != digest:

@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import completing
 from .errors import MedbenchError, first_line
-from .terminal import DataOption, JsonOption, StoreOption, console, default_store, progress_bar, told_in_one_line
+from .terminal import (
+    DataOption,
+    JsonOption,
+    SameStoreOption,
+    StoreArgument,
+    StoreOption,
+    console,
+    existing_store,
+    progress_bar,
+    told_in_one_line,
+)
 
 if TYPE_CHECKING:
     from .executors import Execute, Resources
@@ -46,7 +57,12 @@ def _number_or_auto(text: str) -> int | None:
 @told_in_one_line
 def run(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a study that ships, as in `baa`.")
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A YAML file, or the name of a study that ships, as in `baa`.",
+            autocompletion=completing.studies,
+        ),
     ],
     store: StoreOption = Path("runs"),
     data: DataOption = None,
@@ -101,7 +117,10 @@ def run(
         typer.Option(metavar="KEY=VALUE", help="For sbatch, as in partition=gpu or time=240 (minutes)."),
     ] = None,
 ) -> None:
-    """Train and evaluate every trial of a study that the store does not have yet."""
+    """Train and evaluate the trials of a study that the store lacks.
+
+    What is finished is not repeated, but looked at: what is damaged is set aside and made again.
+    """
     from ..ablations.loading import load_study, study_of_report
     from .planning import plan
     from .sets import Sets, cache_folder, data_folder
@@ -212,16 +231,20 @@ def _tell_of(planned: "list[Job]", todo: "list[Job]", sets: "Sets", threads: int
 
 @told_in_one_line
 def status(
-    store: Annotated[Path | None, typer.Argument(help="The store; `runs` where none is named.")] = None,
+    store: StoreArgument = None,
+    named: SameStoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say of each study in a store which trials are done, running, failed and left, and about how long they take."""
+    """Say which trials are done, running, failed and left.
+
+    For each study of a store, and about how long the rest takes.
+    """
     from dataclasses import asdict
 
     from .status import statuses
     from .store import Store
 
-    found = statuses(Store(_existing(store)))
+    found = statuses(Store(existing_store(store, named)))
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=1))
         return
@@ -242,20 +265,29 @@ def status(
 
 @told_in_one_line
 def verify(
-    store: Annotated[Path | None, typer.Argument(help="The store; `runs` where none is named.")] = None,
+    store: StoreArgument = None,
+    named: SameStoreOption = None,
     set_aside: Annotated[
         bool, typer.Option("--set-aside", help="Move what is damaged to damaged/, so that the next run does it again.")
     ] = False,
     rerun: Annotated[
-        str | None, typer.Option(metavar="TRIAL", help="Train and evaluate this trial again and compare every number.")
+        str | None,
+        typer.Option(
+            metavar="TRIAL",
+            help="Train and evaluate this trial again and compare every number.",
+            autocompletion=completing.trials,
+        ),
     ] = None,
     data: DataOption = None,
 ) -> None:
-    """Check every file of a store against its digest, or one trial against a second training; exit 1 on differences."""
+    """Check files against their digests, or train a trial again.
+
+    Every file of a store, or one trial against a second training with as many threads; exit 1 on differences.
+    """
     from .sets import cache_folder, data_folder
     from .store import Store
 
-    opened, terminal = Store(_existing(store)), console()
+    opened, terminal = Store(existing_store(store, named)), console()
     trial = opened.trial_named(rerun) if rerun else None
     from .trials import Place
     from .verifying import damaged_folders, finished_folders
@@ -279,13 +311,6 @@ def verify(
     terminal.print(f"{n_folders} finished folders, {n_damaged} damaged")
     if n_damaged:
         raise typer.Exit(1)
-
-
-def _existing(store: Path | None) -> Path:
-    folder = store or default_store()
-    if not (folder / "studies").is_dir():
-        raise MedbenchError(f"{folder}: no studies/ there; name the store that `medbench run --store` wrote")
-    return folder
 
 
 def _duration(seconds: float) -> str:

@@ -31,12 +31,13 @@ def annotate(planned: Plan, store: Store, sets: Sets) -> None:
 
 
 def left_to_do(planned: Plan, store: Store) -> list[Job]:
-    """The jobs with a trial or an evaluation that the store lacks, each once though variants may share it."""
+    """The jobs with a trial or an evaluation that the store lacks or has damaged, each once though variants may share
+    it."""
     return [
         job
         for job in {job.id: job for job in planned.jobs}.values()
-        if not store.has_trial(job.id)
-        or any(not store.has_evaluation(job.id, config["id"]) for config in job.evaluations.values())
+        if not store.is_sound(job.id)
+        or any(not store.is_sound(job.id, config["id"]) for config in job.evaluations.values())
     ]
 
 

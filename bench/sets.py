@@ -109,7 +109,7 @@ class Sets:
         folder = Path(source["folder"]) if source.get("folder") else None
         numbers = {key: source[key] for key in ("images", "size") if source.get(key)}
         image_set = open_dataset(source.get("name"), folder=folder, data=self.data, **numbers)
-        inspection = inspect(image_set, self.cache)
+        inspection = inspect(image_set, self.cache, self._told(f"looking at the files of {image_set.name}"))
         errors = [problem for problem in inspection.problems if problem.kind == "error"]
         if errors and not leave_out_broken:
             others = f" and {len(errors) - 1} more" if len(errors) > 1 else ""

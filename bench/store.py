@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from .errors import MedbenchError
-from .records import damage, is_sealed, read_json, read_yaml, short_id, write_bytes
+from .records import damage, is_sealed, is_sound, read_json, read_yaml, short_id, write_bytes
 
 if TYPE_CHECKING:  # both take a second to import, and `medbench status` needs neither
     import pandas as pd
@@ -47,6 +47,15 @@ class Store:
     def study(self, name: str) -> Path:
         """The file of a resolved study."""
         return self.root / "studies" / f"{name}.yaml"
+
+    def studies(self) -> list[str]:
+        """The names of the store's studies."""
+        return sorted(path.stem for path in (self.root / "studies").glob("*.yaml"))
+
+    def check_study(self, name: str) -> None:
+        """MedbenchError where the store has no study of that name."""
+        if not self.study(name).is_file():
+            raise MedbenchError(f"{self.root}: no study {name!r}; it has {', '.join(self.studies()) or 'none'}")
 
     def trial(self, id: str) -> Path:
         """The folder of a trial."""
@@ -162,6 +171,11 @@ class Store:
     def has_evaluation(self, trial: str, id: str) -> bool:
         """Whether the evaluation is finished."""
         return is_sealed(self.evaluation(trial, id))
+
+    def is_sound(self, trial: str, evaluation: str | None = None) -> bool:
+        """Whether a trial, or an evaluation of it, is finished and its numbers are what was written. Weights, which are
+        read where they are used, and pictures, which are many, count by their sizes."""
+        return is_sound(self.trial(trial) if evaluation is None else self.evaluation(trial, evaluation))
 
     def config(self, trial: str) -> dict[str, Any]:
         """The resolved configuration of a finished trial."""

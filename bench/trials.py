@@ -72,13 +72,13 @@ def _do(job: Job, store: Store, sets: Sets, place: Place, listen: Listen) -> Non
     store.clear_leftovers(job.id)
     prepare(job.config["seed"], place.threads)
     tell("start")
-    missing = {
-        name: config for name, config in job.evaluations.items() if not store.has_evaluation(job.id, config["id"])
-    }
-    for folder in (store.trial(job.id), *(store.evaluation(job.id, each["id"]) for each in missing.values())):
-        # Before weights are used they are read once more; scores are, by whoever reports them.
+    missing = {name: config for name, config in job.evaluations.items() if not store.is_sound(job.id, config["id"])}
+    doubtful = [store.evaluation(job.id, each["id"]) for each in missing.values()]
+    if missing or not store.is_sound(job.id):  # before weights are used they are read once more
+        doubtful.insert(0, store.trial(job.id))
+    for folder in doubtful:
         damaged = damage(folder) if is_sealed(folder) else [f"{folder}: its manifest does not fit"]
-        if missing and folder.exists() and damaged:
+        if folder.exists() and damaged:
             tell("damaged", what=damaged[0], place=str(store.set_aside(folder)))
     if not store.has_trial(job.id):
         missing = job.evaluations

@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import completing
 from .errors import MedbenchError
-from .terminal import DataOption, StoreOption, console, progress_bar, told_in_one_line
+from .terminal import DataOption, StoreOption, console, progress_bar, progress_bars, told_in_one_line
 
 if TYPE_CHECKING:
     from .store import Store
 
-TrialArgument = Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, how it begins, or its folder.")]
+TrialArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRIAL",
+        help="The id of a trial, how it begins, or its folder.",
+        autocompletion=completing.trials,
+    ),
+]
 
 
 class Format(StrEnum):
@@ -31,16 +39,17 @@ def predict(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the masks, <stem>.png each.")],
     store: StoreOption = Path("runs"),
 ) -> None:
-    """Segment images with a trained model: a mask an image, at the image's own size, white where the lesion is.
+    """Segment images with a trained model.
 
-    Exactly what evaluations score: `medbench score` compares the masks with references. Subfolders are left alone; exit
-    1 where an image could not be read.
+    A mask an image, at the image's own size, white where the lesion is. Exactly what evaluations score:
+    `medbench score` compares the masks with references. Subfolders are left alone; exit 1 where an image could not be
+    read.
     """
+    opened, id = _found(trial, store)
     from .predicting import find_images, predict_images
     from .training import best_device
     from .trials import trained_model
 
-    opened, id = _found(trial, store)
     found = find_images(images, out)
     model = trained_model(opened, id).to(best_device())
     with progress_bar("segmenting") as show:
@@ -62,31 +71,36 @@ def export(
     store: StoreOption = Path("runs"),
     data: DataOption = None,
 ) -> None:
-    """Write a trained model as ONNX or TorchScript, checked against torch before it is written.
+    """Write a trained model as ONNX or TorchScript.
 
-    Its input is `image`, float32 (batch, 3, size, size), RGB from 0 to 1, then less the mean and over the deviation
-    that stand in an ONNX file's metadata; its output `logits`, (batch, 1, size, size), above 0 where the lesion is.
+    It is checked against torch before it is written. Its input is `image`, float32 (batch, 3, size, size), RGB from 0
+    to 1, then less the mean and over the deviation that stand in an ONNX file's metadata; its output `logits`, (batch,
+    1, size, size), above 0 where the lesion is.
     """
-    from .deployment import calibration_of
-    from .exporting import OPSET, to_int8, to_onnx, to_torchscript
-    from .provenance import package_version
-    from .records import write_bytes
-    from .sets import Sets, cache_folder, data_folder
-    from .trials import trained_model
-
     if int8 and to != Format.ONNX:
         raise MedbenchError("--int8: only with --to onnx")
     if out.is_dir():
         raise MedbenchError(f"{out}: is a folder; name the file to write")
     opened, id = _found(trial, store)
-    model, size = trained_model(opened, id), opened.config(id)["size"]
-    if to == Format.TORCHSCRIPT:
-        content = to_torchscript(model, size)
-    else:
-        notes = {"trial": id, "medbench": package_version("medbench") or ""}
-        content = to_onnx(model, size, notes)
-        if int8:
-            content = to_int8(content, calibration_of(opened, id, Sets(data_folder(data), cache_folder())))
+    with progress_bars() as show:
+        show("loading the model", 0, 0)
+        from .deployment import calibration_of
+        from .exporting import OPSET, to_int8, to_onnx, to_torchscript
+        from .provenance import package_version
+        from .records import write_bytes
+        from .sets import Sets, cache_folder, data_folder
+        from .trials import trained_model
+
+        model, size = trained_model(opened, id), opened.config(id)["size"]
+        show(f"writing {to}, and comparing it with torch", 0, 0)
+        if to == Format.TORCHSCRIPT:
+            content = to_torchscript(model, size)
+        else:
+            notes = {"trial": id, "medbench": package_version("medbench") or ""}
+            content = to_onnx(model, size, notes)
+            if int8:
+                show("taking the ranges of integers from training images", 0, 0)
+                content = to_int8(content, calibration_of(opened, id, Sets(data_folder(data), cache_folder(), show)))
     write_bytes(out, content)
     opset = f", opset {OPSET}" if to == Format.ONNX else ""
     same = "integers: `medbench deployment` measures what they lose" if int8 else "logits as torch's to 1e-4"

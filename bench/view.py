@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from .terminal import Lines
+
 if TYPE_CHECKING:  # which takes torch along
     from .trials import Event
 
 LINE_EVERY_S = 30.0
+ALL = "all trials"  # the bar above those of single ones
 
 
 class View:
@@ -24,7 +27,7 @@ class View:
         self.last_line: dict[str, float] = {}
         self.dice: dict[str, str] = {}
         self.by_epochs: set[str] = set()
-        self.told: set[str] = set()
+        self.lines = Lines(console)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -37,6 +40,7 @@ class View:
 
     def __enter__(self) -> "View":
         self.progress.start()
+        self._count()
         return self
 
     def __exit__(
@@ -46,9 +50,8 @@ class View:
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Images being looked at or decoded before the first trial."""
-        if not self.console.is_terminal and what not in self.told:
-            self.told.add(what)
-            self.console.print(f"{what}; the cache remembers it")
+        if not self.console.is_terminal:
+            self.lines.show(f"{what}, which the cache will remember", done, total)
         self._bar(what, what, done, total, "")
         if done == total:
             self._drop(what)
@@ -88,13 +91,19 @@ class View:
         elif event.kind == "done":
             self.n_done += 1
             self._drop(event.job)
+            self._count()
             self._line(event, f"done ({self.n_done} of {self.n_jobs})")
         elif event.kind == "failed":
             self.n_done += 1
             self._drop(event.job)
+            self._count()
             if values["traceback"]:
                 self.console.print(values["traceback"], style="dim")
             self._line(event, f"FAILED: {values['error']}")
+
+    def _count(self) -> None:
+        if self.n_jobs > 1:
+            self._bar(ALL, ALL, self.n_done, self.n_jobs, "")
 
     def _bar(self, key: str, label: str, done: int, total: int, note: str) -> None:
         if key not in self.bars:

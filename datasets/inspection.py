@@ -37,7 +37,9 @@ class Inspection:
     problems: list[Problem] = field(default_factory=list)
 
 
-def inspect(image_set: ImageSet, cache: Path | None = None) -> Inspection:
+def inspect(
+    image_set: ImageSet, cache: Path | None = None, on_image: Callable[[int, int], None] = lambda *_: None
+) -> Inspection:
     """Opens every image and mask of a set and checks that they are whole and fit each other.
 
     Errors: a file that cannot be decoded, sizes that differ, an image without mask and the reverse. Notes: an empty
@@ -57,8 +59,11 @@ def inspect(image_set: ImageSet, cache: Path | None = None) -> Inspection:
             return known
         return {"state": state, **_examine(image_set, id)}
 
+    found: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        found = dict(zip(image_set.ids, pool.map(look, image_set.ids), strict=True))
+        for id, entry in zip(image_set.ids, pool.map(look, image_set.ids), strict=True):
+            found[id] = entry
+            on_image(len(found), len(image_set))
     if path is not None and found != memory:
         write_json(path, found)
 

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("ablations", "bench", "datasets", "models", "reports")
 GROUND = {"errors", "registry", "records", "metrics", "calibration", "failures", "stats"}
+CLI = {"cli", "completing", "cost_cli", "data_cli", "run_cli", "use_cli", "terminal", "view", "__main__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "ground": set(),
     "models": {"ground"},
@@ -24,7 +25,7 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 def layer_of(package: str, module: str) -> str:
     if package != "bench":
         return package
-    if module in ("cli", "cost_cli", "data_cli", "run_cli", "use_cli", "terminal", "__main__"):
+    if module in CLI:
         return "cli"
     return "ground" if module in GROUND or module == "__init__" else "bench"
 

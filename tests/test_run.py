@@ -206,6 +206,29 @@ def test_a_damaged_trial_is_trained_again_to_the_same_bytes(study: Path, store: 
     assert (folder / "weights.safetensors").read_bytes() == weights
 
 
+@pytest.mark.parametrize("name", ["scores.parquet", "reliability.parquet", "history.parquet", "environment.json"])
+def test_a_flipped_byte_in_what_is_finished_is_told_set_aside_and_made_again(
+    study: Path, store: Path, name: str
+) -> None:
+    folder = store / "trials" / trials_of(store)["less", 0]
+    damaged = next(folder.rglob(name) if name != "environment.json" else folder.glob(name))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    weights = (folder / "weights.safetensors").stat().st_mtime_ns
+
+    planned = medbench("run", study, "--store", store, "--dry-run")
+    result = medbench("run", study, "--store", store)
+
+    assert result.exit_code == 0, result.output
+    assert f"{trials_of(store)['less', 0]}  less seed 0: to do" in planned.output
+    assert f"{damaged}: SHA-256 differs from the manifest's; set aside as {store}/damaged/" in result.output
+    assert ("epoch 2/2" in result.output) == (damaged.parent == folder)
+    assert ((folder / "weights.safetensors").stat().st_mtime_ns == weights) == (damaged.parent != folder)
+    assert medbench("verify", store).exit_code == 0
+    assert "0 to do" in medbench("run", study, "--store", store, "--dry-run").output
+
+
 def test_several_trials_at_once_give_the_same_bytes_as_one_after_the_other(
     study: Path, finished: Path, tmp_path: Path
 ) -> None:
