@@ -174,7 +174,7 @@ def run(
     if record["left_out"]:
         terminal.print(f"{record['left_out']} images left out: `medbench data verify` says which")
     for names in record["same"]:
-        terminal.print(f"{same_training(names)}: their settings come to the same trials, and nothing will be compared")
+        terminal.print(f"{same_training(names)}; they will not be compared")
     if dry_run:
         _tell_of(planned.jobs, todo, sets, threads, at_once)
         return

@@ -77,7 +77,7 @@ def _gaps(study: Study) -> Iterator[str]:
         done = f"{len(study.trials)} of {counted(study.n_planned, 'trial')} done"
         yield f"Unfinished: {done}. " + "; ".join(study.missing) + "."
     for names in study.same:
-        yield f"{same_training(names)}: their settings come to the same trials, and nothing is compared."
+        yield f"{same_training(names)}; they are not compared."
     lacking = [
         f"{part} {there} of {all_}" for part, (there, all_) in study.spec["completeness"].items() if there < all_
     ]

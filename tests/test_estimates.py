@@ -66,12 +66,14 @@ def test_seconds_follow_epochs_sizes_images_and_members(tmp_path: Path, monkeypa
 def test_a_dry_run_of_a_model_that_breaks_still_prints_the_plan(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     model = "{model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}"
-    path.write_text(STUDY.replace(model, "{model: 'tests.test_run:Broken'}"))
+    broken = "{model: 'tests.test_run:Broken'}"
+    path.write_text(STUDY.replace(model, broken).replace("  both:", f"  twin: {broken}\n  both:"))
 
     result = medbench("run", path, "--store", tmp_path / "runs", "--dry-run")
 
     assert result.exit_code == 0
     assert "no estimate: this model is broken" in result.output
+    assert "two and twin are one and the same training, for their settings come to the same trials" in result.output
     assert result.output.count("to do") >= 6
 
 

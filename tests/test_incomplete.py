@@ -1,14 +1,17 @@
 """Stores that are unfinished, damaged or mixed: the report names it, and no number hides it."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from medbench.bench.errors import MedbenchError
 from medbench.bench.records import read_yaml, write_json, write_yaml
+from medbench.reports import load
 from medbench.reports.doubts import warnings_of
-from medbench.reports.load import load_studies
+from medbench.reports.load import KEYS, load_studies
 
 from .fabricated_store import environment, fabricate, trial_id, unsealed
 from .test_report import evaluation_of, rescore, write
@@ -55,6 +58,31 @@ def test_a_store_without_finished_trials_still_gives_a_page(tmp_path: Path) -> N
     page, _ = write([tmp_path], tmp_path / "out")
 
     assert "0 of 9 trials done" in page
+
+
+def test_scores_of_a_store_without_finished_trials_are_an_empty_frame_with_its_columns(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_seeds=1, n_images=3)
+    shutil.rmtree(tmp_path / "trials")
+
+    assert load(tmp_path).columns.tolist() == KEYS
+    assert load(tmp_path).empty
+
+
+@pytest.mark.parametrize(("name", "what"), [("", r"no studies/\*\.yaml there"), ("none", "there is no such folder")])
+def test_a_place_that_is_no_store_is_named_with_the_remedy(tmp_path: Path, name: str, what: str) -> None:
+    for place in (tmp_path / name, str(tmp_path / name)):
+        with pytest.raises(MedbenchError, match=f"^{tmp_path / name}: {what}; name the store that `medbench run"):
+            load(place)
+
+
+def test_reading_scores_waits_for_nothing_that_draws() -> None:
+    code = "import sys; from medbench.reports import load; load('nowhere') if sys.argv[1:] else print(*sys.modules)"
+
+    modules = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
+    failed = subprocess.run([sys.executable, "-P", "-c", code, "x"], capture_output=True, text=True, check=False).stderr
+
+    assert not {"matplotlib", "seaborn", "torch", "jinja2"} & {*modules.split()}
+    assert failed.splitlines()[-1].endswith("there is no such folder; name the store that `medbench run --store` wrote")
 
 
 def test_damaged_scores_are_named_and_not_read(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_two_variants_of_one_configuration_are_one_trial_to_run(tmp_path: Path) 
 
     assert len(plan.jobs) == 2
     assert len(left_to_do(plan, Store(tmp_path / "runs"))) == 1
+    assert plan.record["same"] == [["full", "same"]]
 
 
 @pytest.mark.parametrize(

@@ -398,7 +398,7 @@ def test_variants_of_the_same_trials_are_told_to_be_one_and_never_compared(odd_f
     others = {"medlitenet", "key", HOSTILE}
 
     assert odd_facts["same"] == [["medlitenet", "twin"]]
-    assert odd_facts["warnings"][0].startswith("medlitenet and twin are one and the same training: ")
+    assert odd_facts["warnings"][0].startswith("medlitenet and twin are one and the same training, ")
     assert {row["variant"] for row in odd_facts["variants"]} == {*others, "twin"}
     assert {row["variant"] for row in odd_facts["comparisons"]} == others - {"medlitenet"}
     assert {answer["variant"] for answer in odd_facts["answers"]} == others - {"medlitenet"}

@@ -112,8 +112,9 @@ def same_scores(a: str, b: str) -> Claim:
 
 
 def same_training(variants: Sequence[str]) -> str:
-    """Of variants whose settings come to the same trials, a phrase."""
-    return f"{', '.join(variants[:-1])} and {variants[-1]} are one and the same training"
+    """Of variants that are not compared, because they are one; a sentence but for its stop."""
+    names = f"{', '.join(variants[:-1])} and {variants[-1]}"
+    return f"{names} are one and the same training, for their settings come to the same trials"
 
 
 def cost(components: Components, margin: float, n_compared: int = 1) -> str | None:
