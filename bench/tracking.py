@@ -5,6 +5,7 @@ import importlib
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from .trials import Event, Listen
 
 OF_AN_EPOCH = ("train_loss", "validation_loss", "validation_dice", "learning_rate", "images_per_second")
 OF_AN_EVALUATION = ("dice", "iou")
+DATABASES = {"sqlite", "postgresql", "mysql", "mssql"}  # that MLflow can write to itself, through SQLAlchemy
 
 
 class Tracker(Protocol):
@@ -99,8 +101,8 @@ class TensorBoard:
 
 
 class MLflow:
-    """One run a trial, in an experiment of the study's name, on the server that MLFLOW_TRACKING_URI names; a resumed
-    trial goes on in its run."""
+    """One run a trial, in an experiment of the study's name, on the server or in the database that MLFLOW_TRACKING_URI
+    names; a resumed trial goes on in its run."""
 
     def __init__(self, record: Mapping[str, Any], store: Path) -> None:
         del store  # MLflow has its own
@@ -111,6 +113,11 @@ class MLflow:
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         if not uri:
             raise MedbenchError("--track mlflow: set MLFLOW_TRACKING_URI to your server, as in http://localhost:5000")
+        if uri.partition(":")[0].partition("+")[0] in DATABASES and find_spec("sqlalchemy") is None:
+            raise MedbenchError(
+                f"--track mlflow: for a database ({uri}, MLFLOW_TRACKING_URI) install the whole of MLflow: pip install "
+                "mlflow; what medbench installs of it speaks with servers alone"
+            )
         try:
             self.client = mlflow.MlflowClient(tracking_uri=uri)
             found = self.client.get_experiment_by_name(record["study"])

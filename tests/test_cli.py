@@ -1,16 +1,64 @@
-"""The command line as a program: what it refuses, it refuses in one line."""
+"""The command line as a program: what it refuses, it refuses at once and in one line."""
 
+import json
+import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from medbench.bench.cli import app
+
+STUDY = """\
+question: Is it known?
+baseline: one
+variants: {one: {model: medlitenet}}
+dataset: {name: synthetic, images: 40, size: 64}
+encoder_weights: none
+"""
+MISTAKES = {  # of names and keys: the words of the command, and what is said
+    "run nosuch": "unknown study 'nosuch'",
+    "run mine.yaml --profile nosuch": "unknown profile 'nosuch'",
+    "run mine.yaml --set training.epoch=3": "there is no such key",
+    "run mine.yaml --set training.epochs=abc": "got 'abc'",
+    "run mine.yaml --set primary=dise": "unknown metric 'dise'",
+    "run mine.yaml --set variants.one.model=nosuch": "unknown model 'nosuch'",
+    "run mine.yaml --set variants.one.model=nosuch.module:Net": "No module named 'nosuch'",
+    "run mine.yaml --set variants.one.options.heds=3": "Did you mean 'heads'?",
+    "run mine.yaml --set dataset.name=nosuch": "unknown dataset 'nosuch'",
+    "run mine.yaml --set dataset={folder: nowhere}": "looked for the folder nowhere",
+    "run mine.yaml --set evaluate=[{artifact: nosuch, severity: 1}]": "unknown artifact 'nosuch'",
+    "run baa": "no data folder is set",
+    "run mine.yaml --slurm partition=x": "add --executor ray or slurm",
+    "status nowhere": "no studies/ there",
+    "verify nowhere": "no studies/ there",
+    "verify store --rerun nosuch": "no trials/ there",
+    "report nowhere": "no studies/ there",
+    "latency nosuch": "Known: ensemble, medlitenet,",
+    "latency medlitenet --batch none": "--batch none",
+    "deployment nosuch --store store": "no study 'nosuch'; it has none",
+    "predict nosuch mole.jpg -o out --store nowhere": "no trials/ there",
+    "export nosuch --to onnx -o out.onnx --store nowhere": "no trials/ there",
+    "artifacts mole.jpg --kind nosuch -o out": "unknown artifact 'nosuch'",
+    "data verify nosuch": "unknown dataset 'nosuch'",
+    "data audit nosuch": "unknown dataset 'nosuch'",
+    "score --prediction nowhere --reference nowhere": "nowhere",
+    "compare nowhere.csv --baseline a --metric dice": "nowhere.csv: there is no such file",
+}
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["run", "baa", "--jobs", "0"], "error: Invalid value for '--jobs'"),
+        (
+            ["run", "baa", "--jobs", "0"],
+            "error: Invalid value for '--jobs': '0' is neither a number from 1 on nor auto",
+        ),
         (["nosuch"], "error: No such command 'nosuch'"),
         (["run", "baa", "--slurm", "partition=x"], "add --executor ray or slurm"),
     ],
@@ -24,3 +72,122 @@ def test_every_mistake_is_one_line(tmp_path: Path, words: list[str], message: st
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def in_a_fresh_process(folder: Path, commands: list[list[str]]) -> list[dict[str, Any]]:
+    """Each command's code, output and whether torch is there afterwards, all run in one process."""
+    script = """
+import contextlib, io, json, sys
+from medbench.bench.__main__ import main
+for words in json.loads(sys.argv[1]):
+    out, errors, sys.argv[1:] = io.StringIO(), io.StringIO(), words
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    found = {"code": code, "out": out.getvalue(), "errors": errors.getvalue(), "torch": "torch" in sys.modules}
+    print(json.dumps(found))
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_mistake_in_a_study_or_a_name_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(STUDY, encoding="utf-8")
+    (tmp_path / "store" / "studies").mkdir(parents=True)
+
+    found = in_a_fresh_process(tmp_path, [split(line) for line in MISTAKES])
+
+    for line, result in zip(MISTAKES, found, strict=True):
+        assert (line, result["code"], result["torch"]) == (line, 2, False)
+        assert result["errors"].startswith("error: ")
+        assert MISTAKES[line] in result["errors"]
+        assert result["errors"].count("\n") == 1
+
+
+def split(line: str) -> list[str]:
+    """The words of a line; what follows --set is one."""
+    before, _, setting = line.partition(" --set ")
+    return [*before.split(), *(["--set", setting] if setting else [])]
+
+
+def test_lists_and_versions_need_no_torch(tmp_path: Path) -> None:
+    models, version, schema = in_a_fresh_process(tmp_path, [["models", "--json"], ["--version"], ["schema"]])
+
+    assert not schema["torch"]
+    assert json.loads(models["out"])[0]["name"] == "medlitenet"
+    assert version["out"] == f"medbench {metadata.version('medbench')}\n"
+
+
+@pytest.mark.parametrize("group", [[], ["data"]])
+def test_the_list_of_commands_cuts_no_sentence_at_80_columns(group: list[str]) -> None:
+    told = CliRunner().invoke(app, [*group, "--help"], env={"COLUMNS": "80"}).output
+
+    lines = told.partition("Commands:\n")[2].splitlines()
+    command: Any = get_command(app)
+    for name in group:
+        command = command.commands[name]
+    assert [line.split()[0] for line in lines] == list(command.commands)
+    assert all(line.endswith(".") and not line.endswith("..") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("run ba", {"baa", "backbone"}),
+        ("latency no_b medlit", {"medlitenet"}),
+        ("data verify is", {"isic2018"}),
+        ("artifacts mole.jpg --kind ru", {"ruler"}),
+        ("compare scores.csv --metric bi", {"biou"}),
+        ("predict 0a", {"0a1b2c"}),
+        ("deployment m", {"mine-quick"}),
+    ],
+)
+def test_a_shell_completes_names(tmp_path: Path, line: str, offered: set[str]) -> None:
+    (tmp_path / "runs" / "trials" / "0a1b2c").mkdir(parents=True)
+    (tmp_path / "runs" / "studies").mkdir()
+    (tmp_path / "runs" / "studies" / "mine-quick.yaml").touch()
+    words = f"medbench {line}"
+    environment = {**os.environ, "_MEDBENCH_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    environment["COMP_CWORD"] = str(len(words.split()) - 1)
+    script = (
+        "import sys; sys.argv[0] = 'medbench'; from medbench.bench.__main__ import main\ntry:\n    main()\nfinally:\n"
+    )
+    script += "    print('torch' in sys.modules, file=sys.stderr)"
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+
+    assert {*done.stdout.split()} == offered, done.stderr
+    assert done.stderr.strip() == "False"
+
+
+def test_the_store_is_an_argument_or_an_option_and_not_both(tmp_path: Path, small_store: Path) -> None:
+    def medbench(*words: object) -> Any:
+        return CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
+
+    for command in (["status"], ["verify"], ["report", "-o", tmp_path / "report"]):
+        assert medbench(*command, small_store).exit_code == 0
+        assert medbench(*command, "--store", small_store).exit_code == 0
+    assert "name one store" in medbench("status", small_store, "--store", small_store).stderr
+
+
+def test_a_store_that_lies_below_the_one_that_is_asked_for_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "demo" / "studies").mkdir(parents=True)
+
+    told = CliRunner().invoke(app, ["status", str(tmp_path / "runs")]).stderr
+
+    assert f"did you mean {tmp_path / 'runs' / 'demo'}?" in told

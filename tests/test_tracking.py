@@ -1,5 +1,6 @@
 """What TensorBoard and MLflow are told, read back from their own files."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,37 @@ def test_mlflow_without_a_server_is_refused(tmp_path: Path, monkeypatch: pytest.
 
     with pytest.raises(MedbenchError, match="set MLFLOW_TRACKING_URI"), tracked(ignore, "mlflow", RECORD, tmp_path):
         pass
+
+
+def test_mlflow_without_what_a_database_needs_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setattr("medbench.bench.tracking.find_spec", lambda _: None)
+
+    with (
+        pytest.raises(MedbenchError, match=r"sqlite:///.*pip install mlflow;") as caught,
+        tracked(ignore, "mlflow", RECORD, tmp_path),
+    ):
+        pass
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(find_spec("sqlalchemy") is None, reason="MLflow's smaller package has no databases")
+def test_mlflow_writes_to_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with tracked(ignore, "mlflow", RECORD, tmp_path) as listen:
+        listen(epoch(1))
+
+    client = mlflow.MlflowClient(tracking_uri=address)
+    [run] = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+
+    assert run.data.metrics["train_loss"] == 1.0
 
 
 def test_a_tracker_that_fails_is_told_once_and_ends_no_training(
