@@ -100,7 +100,7 @@ def data_verify(
     from .sets import cache_folder, data_folder
 
     image_set = open_dataset(name, data=data_folder(data))
-    with progress_bar("looking") as show:
+    with progress_bar(f"inspecting {image_set.name}") as show:
         problems = inspect(image_set, cache_folder(), show).problems
     n_errors = sum(problem.kind == "error" for problem in problems)
     if as_json:
@@ -133,18 +133,19 @@ def data_audit(
     from ..datasets.splits import make_split
     from .sets import Sets, cache_folder, data_folder
 
-    opener = Sets(data_folder(data), cache_folder())  # as a study opens them: equal pixels are in one group
     sources = [
         {"folder": name.removeprefix("folder:")} if name.startswith("folder:") else {"name": name} for name in names
     ]
-    sets = [opener.open(source, leave_out_broken=True).image_set for source in sources]
+    with progress_bars() as tell:
+        opener = Sets(data_folder(data), cache_folder(), tell)  # as a study opens them: equal pixels are in one group
+        sets = [opener.open(source, leave_out_broken=True).image_set for source in sources]
     part_of: dict[str, str] = {}
     for each in sets if split else ():
         found = make_split(each, str(split))
         for part in ("train", "validation", "test"):
             part_of |= {f"{each.name}/{id}": part for id in getattr(found, part)}
     with progress_bar("looking") as show:
-        pairs = audit(sets, progress=show)
+        pairs = audit(sets, cache=cache_folder(), progress=show)
     rows = [
         {
             "a": pair.a,

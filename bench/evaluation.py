@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from ..datasets.artifacts.painted import PaintedSet
 from ..datasets.base import ImageSet
 from ..datasets.cache import Arrays
 from .calibration import N_BINS, brier, reliability
@@ -67,14 +66,12 @@ def evaluate(
         masks.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     sums: list[NDArray[np.float64]] = []
-    for image, logits in _logits(model, images, sorted(ids)):
-        reference = image_set.mask(image) if score_at == "native" else images.masks[images.row[image]] > 0
+    for image, reference, logits in _compared(model, image_set, images, ids, score_at):
         height, width = reference.shape
-        logits = resized(logits, height, width)
         prediction, probability = (logits > 0).numpy(), logits.sigmoid().numpy()
-        artifact = None
-        if isinstance(image_set, PaintedSet) and image_set.is_local:
-            artifact = _at(image_set.artifact_mask(image), height, width)
+        artifact = images.artifact(image)
+        if artifact is not None:
+            artifact = _at(artifact, height, width)
         rows.append(
             {
                 "image": image,
@@ -97,6 +94,15 @@ def evaluate(
     return Scored(pd.DataFrame(rows), bins[every[:, 0] > 0].reset_index(drop=True))
 
 
+def write_masks(
+    model: nn.Module, image_set: ImageSet, images: Arrays, ids: Sequence[str], folder: Path, *, score_at: str
+) -> None:
+    """Writes the masks that `evaluate` would, and no more."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for image, _, logits in _compared(model, image_set, images, ids, score_at):
+        write_mask(folder / f"{image}.png", (logits > 0).numpy(), MASK_SIDE)
+
+
 def _scores_of_artifact(
     prediction: NDArray[np.bool_], reference: NDArray[np.bool_], artifact: NDArray[np.bool_] | None
 ) -> dict[str, float]:
@@ -114,10 +120,16 @@ def _at(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
     return np.asarray(share) >= 0.5
 
 
-def _logits(model: nn.Module, images: Arrays, ids: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+def _compared(
+    model: nn.Module, image_set: ImageSet, images: Arrays, ids: Sequence[str], score_at: str
+) -> Iterator[tuple[str, NDArray[np.bool_], torch.Tensor]]:
+    """Each image with its reference mask (H, W) and the logits (H, W) at that size."""
+    ids = sorted(ids)
     for start in range(0, len(ids), EVALUATION_BATCH):
         batch = ids[start : start + EVALUATION_BATCH]
-        yield from zip(batch, predict(model, images.images[[images.row[id] for id in batch]]), strict=True)
+        for id, logits in zip(batch, predict(model, images.images[[images.row[id] for id in batch]]), strict=True):
+            reference = image_set.mask(id) if score_at == "native" else images.masks[images.row[id]] > 0
+            yield id, reference, resized(logits, *reference.shape)
 
 
 def resized(logits: torch.Tensor, height: int, width: int) -> torch.Tensor:

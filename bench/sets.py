@@ -77,7 +77,7 @@ class Sets:
 
         Computed sets are not looked at: each of their images is drawn anew.
         """
-        sets = {id(each.image_set): each for each in opened if each.image_set.files(each.image_set.ids[0])}
+        sets = {id(each.image_set): each for each in opened if _is_of_files(each.image_set)}
         looks: dict[int, Looks] = {}
         pairs: list[tuple[str, str]] = []
         for two in combinations_with_replacement(sets.values(), 2):
@@ -86,7 +86,8 @@ class Sets:
             if not path.is_file():
                 for each in two:
                     if id(each) not in looks:
-                        looks[id(each)] = look_at(each.image_set, self._told(f"looking at {each.image_set.name}"))
+                        told = self._told(f"looking at {each.image_set.name}")
+                        looks[id(each)] = look_at(each.image_set, self.cache, told)
                 a, b = (looks[id(each)] for each in two)
                 told = self._told(f"comparing {two[0].image_set.name} with {two[1].image_set.name}")
                 write_json(path, [[pair.a, pair.b] for pair in copies(a, b, told)])
@@ -109,7 +110,8 @@ class Sets:
         folder = Path(source["folder"]) if source.get("folder") else None
         numbers = {key: source[key] for key in ("images", "size") if source.get(key)}
         image_set = open_dataset(source.get("name"), folder=folder, data=self.data, **numbers)
-        inspection = inspect(image_set, self.cache, self._told(f"looking at the files of {image_set.name}"))
+        told = self._told(f"inspecting {image_set.name}")
+        inspection = inspect(image_set, self.cache, told) if _is_of_files(image_set) else inspect(image_set)
         errors = [problem for problem in inspection.problems if problem.kind == "error"]
         if errors and not leave_out_broken:
             others = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
@@ -122,6 +124,10 @@ class Sets:
         image_set.leave_out(broken)
         _group_twins(image_set, inspection.pixels)
         return OpenSet(image_set, inspection.digests, inspection.pixels, len(broken))
+
+
+def _is_of_files(image_set: ImageSet) -> bool:
+    return bool(image_set.files(image_set.ids[0]))
 
 
 def _group_twins(image_set: ImageSet, pixels: Mapping[str, str]) -> None:

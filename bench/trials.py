@@ -13,7 +13,7 @@ from ..datasets.artifacts.painted import PaintedSet
 from ..models.catalog import build_model
 from ..models.ensemble import Ensemble
 from .errors import MedbenchError
-from .evaluation import evaluate, write_pictures
+from .evaluation import evaluate, write_masks, write_pictures
 from .failures import FAILURES
 from .latency import time_model
 from .planning import Job
@@ -211,7 +211,7 @@ def _evaluate(
             worst = worst_images(scored.images)
             (folder / "pictures").mkdir()
             write_pictures(folder / "pictures", opened.image_set, worst)
-            evaluate(model, opened.image_set, images, worst, score_at=config["score_at"], masks=folder / "masks")
+            write_masks(model, opened.image_set, images, worst, folder / "masks", score_at=config["score_at"])
         scored.images.to_parquet(folder / "scores.parquet", index=False)
         scored.reliability.to_parquet(folder / "reliability.parquet", index=False)
         write_yaml(folder / "config.yaml", {key: value for key, value in config.items() if key != "id"})

@@ -11,19 +11,27 @@ pairs.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import ImageSet
+from ..bench.records import short_id, write_bytes
+from .base import FileSet, ImageSet
+from .inspection import file_state
 
 VERSION = 1  # of the verdicts: raised when other pairs would be found
+LOOKS_VERSION = 1  # of what is remembered of an image
+REMEMBERED_EVERY = 500  # images looked at, so that an interruption costs no more
 FEW_SCALES = (1.0, 0.9, 0.8)
 HASH_SIDE, HASH_BLUR = 24, 3.0
 FINE_SIDE, FINE_BLUR, EDGE = 128, 4.0, 3.0  # EDGE: in medians of the absolute structure
@@ -64,30 +72,53 @@ class Looks:
 Progress = Callable[[int, int], None]
 
 
-def audit(sets: Sequence[ImageSet], *, progress: Progress = lambda *_: None) -> list[Pair]:
+def audit(sets: Sequence[ImageSet], *, cache: Path | None = None, progress: Progress = lambda *_: None) -> list[Pair]:
     """Every pair of images of these sets that shows the same picture, the most alike first.
 
     Sets are compared two by two, so that no third one changes what is found between them.
 
     Args:
         sets: one or more; all their images are compared with each other.
+        cache: a folder where looks are remembered, if any.
         progress: called with the numbers of images looked at or compared, and to look at or compare.
     """
-    looks = [look_at(each, progress) for each in sets]
+    looks = [look_at(each, cache, progress) for each in sets]
     pairs = [pair for a, b in combinations_with_replacement(looks, 2) for pair in copies(a, b, progress)]
     return sorted(pairs, key=lambda pair: (-pair.similarity, pair.a, pair.b))
 
 
-def look_at(image_set: ImageSet, progress: Progress = lambda *_: None) -> Looks:
-    """Reads every image of a set, once."""
-    found: list[tuple[str, Picture, Picture, Picture]] = []
-    with ThreadPoolExecutor(THREADS) as pool:
-        for look in pool.map(lambda id: _look(image_set.image(id)), image_set.ids):
-            found.append(look)
+def look_at(image_set: ImageSet, cache: Path | None = None, progress: Progress = lambda *_: None) -> Looks:
+    """Reads every image of a set, once: what was seen of unchanged files is remembered below `cache`."""
+    path, memory = None, dict[str, _Seen]()
+    if cache is not None and isinstance(image_set, FileSet):
+        path = cache / f"looks-{image_set.name}-{short_id([LOOKS_VERSION, str(image_set.root.resolve())])}.npz"
+        memory = _recall(path)
+
+    def look(id: str) -> tuple[_Seen, Picture, Picture]:
+        state = json.dumps(file_state(image_set, id))
+        known = memory.get(id)
+        seen = known if known and known.state == state else _see(image_set.image(id), state)
+        return seen, *_prints(seen.fine.astype(np.float32))
+
+    found: list[tuple[_Seen, Picture, Picture]] = []
+    new: dict[str, _Seen] = {}
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        for id, each in zip(image_set.ids, pool.map(look, image_set.ids), strict=True):
+            found.append(each)
+            if each[0] is not memory.get(id):
+                new[id] = each[0]
+                if path is not None and len(new) % REMEMBERED_EVERY == 0:
+                    _remember(path, memory | new)
             progress(len(found), len(image_set.ids))
-    pixels, hashes, fine, coarse = zip(*found, strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)  # else an interruption would wait for all images that are left
+    if path is not None and new:
+        _remember(path, memory | new)
+    seen, hashes, coarse = zip(*found, strict=True)
     names = [f"{image_set.name}/{id}" for id in image_set.ids]
-    return Looks(names, list(pixels), np.stack(hashes), np.stack(fine), np.stack(coarse))
+    fine = np.stack([each.fine for each in seen]).astype(np.float32)
+    return Looks(names, [each.pixels for each in seen], np.stack(hashes), fine, np.stack(coarse))
 
 
 def copies(a: Looks, b: Looks, progress: Progress = lambda *_: None) -> list[Pair]:
@@ -117,17 +148,48 @@ def _pair(one: str, other: str, kind: Literal["exact", "near"], similarity: floa
     return Pair(min(one, other), max(one, other), kind, similarity)
 
 
-def _look(image: NDArray[np.uint8]) -> tuple[str, Picture, Picture, Picture]:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is remembered of an image: its files' state, the digest of its pixels, and (FINE_SIDE, FINE_SIDE) of it."""
+
+    state: str
+    pixels: str
+    fine: NDArray[np.uint8]
+
+
+def _see(image: NDArray[np.uint8], state: str) -> _Seen:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     grey = cv2.cvtColor(image[top : top + side, left : left + side], cv2.COLOR_RGB2GRAY)
-    fine = _shrunk(grey, FINE_SIDE)
+    fine = cv2.resize(grey, (FINE_SIDE, FINE_SIDE), interpolation=cv2.INTER_AREA)
+    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+    return _Seen(state, digest, np.asarray(fine, dtype=np.uint8))
+
+
+def _prints(fine: Picture) -> tuple[Picture, Picture]:
+    """Hashes and coarse textures of a picture."""
     middles = [_cut(fine, scale) for scale in FEW_SCALES]
     hashes = [_normed(_band(_shrunk(middle, HASH_SIDE), HASH_BLUR)) for middle in middles]
     coarse = [_normed(_texture(_shrunk(middle, COARSE_SIDE), COARSE_BLUR)) for middle in middles]
-    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
-    return digest, np.stack(hashes), fine, np.stack(coarse)
+    return np.stack(hashes), np.stack(coarse)
+
+
+def _remember(path: Path, memory: Mapping[str, _Seen]) -> None:
+    content, seen = io.BytesIO(), memory.values()
+    words = {name: np.array([getattr(each, name) for each in seen]) for name in ("state", "pixels")}
+    np.savez(content, ids=np.array(list(memory)), fine=np.stack([each.fine for each in seen]), **words)
+    write_bytes(path, content.getvalue())
+
+
+def _recall(path: Path) -> dict[str, _Seen]:
+    """What an earlier look left; nothing if there is none or it cannot be read, for it is only a memory."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            columns = [file[name] for name in ("ids", "state", "pixels", "fine")]
+        return {str(id): _Seen(str(state), str(pixels), fine) for id, state, pixels, fine in zip(*columns, strict=True)}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
 
 
 def _shrunk(grey: NDArray[Any], side: int) -> Picture:

@@ -1,14 +1,17 @@
-"""Images and masks at training size, decoded once and mapped into memory afterwards.
+"""Images and masks at training size, decoded and painted once and mapped into memory afterwards.
 
-A cache file holds one record an image (image, then mask, both uint8) and ends with the SHA-256 of all records. It
-appears under its name by a rename, whole; one that is cut short or altered all the same is built again. Builders that
-meet write the same bytes, so the last rename wins and nobody waits.
+A cache file holds one record an image (image, then mask, both uint8) and ends with the SHA-256 of all before. Where an
+artifact covers a part of the images, its masks at the images' own sizes lie between, compressed bits and then a table
+of where each lies: evaluations ask for them, and painting is what takes long. A file appears under its name by a
+rename, whole; one that is cut short or altered all the same is built again. Builders that meet write the same bytes, so
+the last rename wins and nobody waits.
 """
 
 import hashlib
 import os
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 
 from ..bench.errors import MedbenchError
 from ..bench.records import short_id
+from .artifacts.painted import PaintedSet
 from .base import ImageSet
 
 VERSION = 1  # of resizing and of the file: raised when either changes
@@ -30,6 +34,7 @@ THREADS = 2  # decoding and resizing let go of Python's lock
 Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float32])
 
 DIGEST_BYTES = hashlib.sha256().digest_size
+PLACE = np.dtype([("end", "<u8"), ("height", "<u4"), ("width", "<u4")])  # of a compressed mask among all
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,25 @@ class Arrays:
         images: (N, size, size, 3) uint8, RGB.
         masks: (N, size, size) uint8, 1 inside the lesion, else 0.
         row: The row of each id.
+        artifacts: The compressed masks of an artifact, one after another, and where each lies; None without one.
     """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     row: dict[str, int]
+    artifacts: tuple[NDArray[np.uint8], NDArray[np.void]] | None = None
+
+    def artifact(self, id: str) -> NDArray[np.bool_] | None:
+        """(H, W) of the image's own size, True where an artifact changed it; None if none covers a part of it."""
+        if self.artifacts is None:
+            return None
+        content, places = self.artifacts
+        row = self.row[id]
+        height, width = int(places["height"][row]), int(places["width"][row])
+        start = int(places["end"][row - 1]) if row else 0
+        packed = zlib.decompress(content[start : int(places["end"][row])])
+        bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=height * width)
+        return bits.view(np.bool_).reshape(height, width)
 
 
 def load_arrays(
@@ -71,11 +90,18 @@ def load_arrays(
     if missing := [id for id in ids if id not in digests]:
         raise MedbenchError(f"{image_set.name}: {missing[0]} could not be read; see medbench data verify")
     record = np.dtype([("image", np.uint8, (size, size, 3)), ("mask", np.uint8, (size, size))])
-    path = cache / f"{image_set.name}-{size}-{short_id([VERSION, size, [digests[id] for id in ids]])}.u8"
-    if not _is_whole(path, len(ids) * record.itemsize):
+    is_painted = isinstance(image_set, PaintedSet) and image_set.is_local
+    key = short_id([VERSION, size, [digests[id] for id in ids], *(["with artifacts"] if is_painted else [])])
+    path = cache / f"{image_set.name}-{size}-{key}.u8"
+    n_places = len(ids) * PLACE.itemsize if is_painted else 0
+    if not _is_whole(path, len(ids) * record.itemsize + n_places, or_more=is_painted):
         _build(path, image_set, ids, size, progress)
     records = np.memmap(path, dtype=record, mode="r", shape=(len(ids),))
-    return Arrays(images=records["image"], masks=records["mask"], row={id: row for row, id in enumerate(ids)})
+    artifacts = None
+    if is_painted:
+        more = np.memmap(path, mode="r", offset=records.nbytes)[:-DIGEST_BYTES]
+        artifacts = more[:-n_places], np.frombuffer(more[-n_places:].tobytes(), PLACE)
+    return Arrays(records["image"], records["mask"], {id: row for row, id in enumerate(ids)}, artifacts)
 
 
 def squeeze(array: Pixels, size: int) -> Pixels:
@@ -92,12 +118,18 @@ def squeeze(array: Pixels, size: int) -> Pixels:
 def _build(
     path: Path, image_set: ImageSet, ids: list[str], size: int, progress: Callable[[int, int], None] | None
 ) -> None:
-    def record(id: str) -> bytes:
-        image, mask = image_set.image(id), image_set.mask(id)
+    def record(id: str) -> tuple[bytes, bytes | None, tuple[int, int]]:
+        packed = None
+        if isinstance(image_set, PaintedSet) and image_set.is_local:
+            image, artifact = image_set.painted(id)
+            packed = zlib.compress(np.packbits(artifact).tobytes())
+        else:
+            image = image_set.image(id)
+        mask = image_set.mask(id)
         if image.shape[:2] != mask.shape:
             raise MedbenchError(f"{image_set.name}: {id}: image and mask differ in size; see medbench data verify")
         share = squeeze(mask.astype(np.float32), size)  # of a pixel that the lesion covers
-        return squeeze(image, size).tobytes() + (share >= 0.5).astype(np.uint8).tobytes()
+        return squeeze(image, size).tobytes() + (share >= 0.5).astype(np.uint8).tobytes(), packed, mask.shape
 
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(".*.u8.*.tmp"):  # of builders that were killed; a living one writes all the time
@@ -108,15 +140,23 @@ def _build(
     try:
         with os.fdopen(handle, "wb") as file, ThreadPoolExecutor(THREADS) as pool:
             digest = hashlib.sha256()
+            artifacts: list[bytes] = []
+            places: list[tuple[int, int, int]] = []
             try:
-                for done, content in enumerate(pool.map(record, ids), start=1):
+                for done, (content, packed, (height, width)) in enumerate(pool.map(record, ids), start=1):
                     file.write(content)
                     digest.update(content)
+                    if packed is not None:
+                        artifacts.append(packed)
+                        places.append(((places[-1][0] if places else 0) + len(packed), height, width))
                     if progress:
                         progress(done, len(ids))
             except BaseException:
                 pool.shutdown(cancel_futures=True)  # else a failure would wait for all images that are left
                 raise
+            for content in (*artifacts, np.array(places, PLACE).tobytes()):
+                file.write(content)
+                digest.update(content)
             file.write(digest.digest())
         Path(name).chmod(0o644)  # mkstemp makes files that only their owner can read
         Path(name).replace(path)
@@ -125,10 +165,12 @@ def _build(
         raise
 
 
-def _is_whole(path: Path, n_bytes: int) -> bool:
-    """Whether the file is there, as long as it should be, and what its digest says."""
-    if not path.is_file() or path.stat().st_size != n_bytes + DIGEST_BYTES:
+def _is_whole(path: Path, n_bytes: int, *, or_more: bool) -> bool:
+    """Whether the file is there, as long as it should be (or longer), and what its digest says."""
+    found = path.stat().st_size - DIGEST_BYTES if path.is_file() else -1
+    if found < n_bytes or (found > n_bytes and not or_more):
         return False
+    n_bytes = found
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while n_bytes > 0:

@@ -17,6 +17,7 @@ from .reading import binarise, grey_share, mask_levels
 
 VERSION = 2  # of the rules below: raised when they change, so that what was remembered is looked at again
 MAX_GREY_SHARE = 0.01
+REMEMBERED_EVERY = 300  # images looked at, so that an interruption costs no more
 THREADS = 2  # decoding lets go of Python's lock; more threads wait for the disk
 
 
@@ -38,12 +39,14 @@ class Inspection:
 
 
 def inspect(
-    image_set: ImageSet, cache: Path | None = None, on_image: Callable[[int, int], None] = lambda *_: None
+    image_set: ImageSet, cache: Path | None = None, progress: Callable[[int, int], None] = lambda *_: None
 ) -> Inspection:
     """Opens every image and mask of a set and checks that they are whole and fit each other.
 
     Errors: a file that cannot be decoded, sizes that differ, an image without mask and the reverse. Notes: an empty
-    mask, a mask with more than 1 % of its pixels neither black nor white. Results are remembered below `cache`.
+    mask, a mask with more than 1 % of its pixels neither black nor white. Results are remembered below `cache`, those
+    of an interrupted look too. `progress` is called with the numbers of images looked at and to look at, unless all
+    are remembered.
     """
     memory: dict[str, Any] = {}
     path = None
@@ -53,17 +56,26 @@ def inspect(
         memory = _recall(path)
 
     def look(id: str) -> dict[str, Any]:
-        state = _state(image_set, id)
+        state = file_state(image_set, id)
         known = memory.get(id)
         if state and known and known["state"] == state:
             return known
         return {"state": state, **_examine(image_set, id)}
 
-    found: dict[str, dict[str, Any]] = {}
-    with ThreadPoolExecutor(THREADS) as pool:
+    found: dict[str, Any] = {}
+    n_new = 0
+    pool = ThreadPoolExecutor(THREADS)
+    try:
         for id, entry in zip(image_set.ids, pool.map(look, image_set.ids), strict=True):
             found[id] = entry
-            on_image(len(found), len(image_set))
+            if entry is not memory.get(id):
+                n_new += 1
+                if path is not None and n_new % REMEMBERED_EVERY == 0:
+                    write_json(path, memory | found)
+            if n_new:
+                progress(len(found), len(image_set.ids))
+    finally:
+        pool.shutdown(cancel_futures=True)  # else an interruption would wait for all images that are left
     if path is not None and found != memory:
         write_json(path, found)
 
@@ -90,7 +102,7 @@ def _recall(path: Path) -> dict[str, Any]:
     return memory if isinstance(memory, dict) else {}
 
 
-def _state(image_set: ImageSet, id: str) -> list[list[Any]]:
+def file_state(image_set: ImageSet, id: str) -> list[list[Any]]:
     """Name, size and time of change of the files of an image; empty when there are none, or one has gone."""
     if not isinstance(image_set, FileSet):
         return []

@@ -145,6 +145,39 @@ def test_the_command_lists_pairs_and_exits_with_1(folder: Path) -> None:
     assert f"1 pairs in 3 images of {name}" in as_text.output
 
 
+def test_looks_are_remembered_by_their_files_even_of_an_interrupted_look(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_set, cache = open_dataset(folder=folder), folder / "cache"
+    monkeypatch.setattr("medbench.datasets.audit.REMEMBERED_EVERY", 1)
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        look_at(image_set, cache, stop)
+    Image.fromarray(textured(3)).save(folder / "images" / "b.png")
+    read: list[str] = []
+    image = image_set.image
+
+    def counted(id: str) -> Pixels:
+        read.append(id)
+        return image(id)
+
+    monkeypatch.setattr(image_set, "image", counted)
+    again = look_at(image_set, cache)
+    (memory,) = cache.iterdir()
+    memory.write_bytes(memory.read_bytes()[:-50])
+    anew = look_at(image_set, cache)
+
+    assert sorted(read[:2]) == ["b", "c"]
+    assert sorted(read[2:5]) == ["a", "b", "c"]
+    assert again.pixels == anew.pixels == look_at(image_set).pixels
+    for name in ("hashes", "fine", "coarse"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(look_at(image_set), name))
+
+
 def test_with_a_split_each_image_has_its_part(folder: Path) -> None:
     for index in range(3, 12):
         Image.fromarray(textured(index)).save(folder / "images" / f"{index}.png")

@@ -2,13 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from medbench.bench.errors import MedbenchError
-from medbench.datasets.base import FileSet
+from medbench.datasets import inspection
+from medbench.datasets.base import FileSet, ImageSet
 from medbench.datasets.catalog import DATASETS, open_dataset
 from medbench.datasets.inspection import inspect
 from medbench.datasets.layouts import folder
@@ -27,11 +29,11 @@ def one_pair(tmp_path: Path, mask: NDArray[np.generic]) -> FileSet:
 def test_a_sound_pair_has_digest_size_and_no_problem(tmp_path: Path) -> None:
     image_set = one_pair(tmp_path, LESION)
 
-    inspection = inspect(image_set)
+    found = inspect(image_set)
 
-    assert inspection.digests == {"a": image_set.digest("a")}
-    assert inspection.sizes == {"a": (6, 10)}
-    assert inspection.problems == []
+    assert found.digests == {"a": image_set.digest("a")}
+    assert found.sizes == {"a": (6, 10)}
+    assert found.problems == []
 
 
 @pytest.mark.parametrize(
@@ -65,10 +67,10 @@ def test_a_file_that_went_away_is_told(tmp_path: Path) -> None:
     image_set = one_pair(tmp_path, LESION)
     (tmp_path / "masks" / "a.png").unlink()
 
-    inspection = inspect(image_set)
+    found = inspect(image_set)
 
-    assert inspection.digests == {}
-    assert [str(problem)[:27] for problem in inspection.problems] == ["masks/a.png: cannot be read"]
+    assert found.digests == {}
+    assert [str(problem)[:27] for problem in found.problems] == ["masks/a.png: cannot be read"]
 
 
 def test_an_unchanged_set_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,15 +81,46 @@ def test_an_unchanged_set_is_not_opened_again(tmp_path: Path, monkeypatch: pytes
     assert inspect(image_set, tmp_path / "cache") == first
 
 
+def test_an_interrupted_look_goes_on_where_it_ended_and_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(9):
+        save_pair(tmp_path / "set", f"images/{index}.png", f"masks/{index}.png")
+    image_set = folder(tmp_path / "set")
+    monkeypatch.setattr(inspection, "REMEMBERED_EVERY", 4)
+    told: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        told.append((done, total))
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        inspect(image_set, tmp_path / "cache", stop)
+    opened: list[str] = []
+    examine = inspection._examine
+
+    def counted(image_set: ImageSet, id: str) -> dict[str, Any]:
+        opened.append(id)
+        return examine(image_set, id)
+
+    monkeypatch.setattr(inspection, "_examine", counted)
+
+    assert len(inspect(image_set, tmp_path / "cache").digests) == 9
+    assert told == [(done, 9) for done in range(1, 7)]
+    assert sorted(opened) == ["4", "5", "6", "7", "8"]
+    inspect(image_set, tmp_path / "cache", lambda *_: pytest.fail("nothing is new"))
+
+
 def test_a_changed_file_is_opened_again(tmp_path: Path) -> None:
     image_set = one_pair(tmp_path / "set", LESION)
     inspect(image_set, tmp_path / "cache")
     save(tmp_path / "set" / "masks" / "a.png", np.zeros((6, 10), np.uint8))
 
-    inspection = inspect(image_set, tmp_path / "cache")
+    found = inspect(image_set, tmp_path / "cache")
 
-    assert inspection.digests == {"a": image_set.digest("a")}
-    assert [problem.message for problem in inspection.problems] == ["the mask is empty"]
+    assert found.digests == {"a": image_set.digest("a")}
+    assert [problem.message for problem in found.problems] == ["the mask is empty"]
 
 
 def test_a_broken_memory_is_only_forgotten(tmp_path: Path) -> None:
@@ -102,10 +135,10 @@ def test_a_broken_memory_is_only_forgotten(tmp_path: Path) -> None:
 def test_computed_sets_are_inspected_too() -> None:
     image_set = open_dataset("synthetic", images=3, size=32)
 
-    inspection = inspect(image_set)
+    found = inspect(image_set)
 
-    assert inspection.sizes == dict.fromkeys(image_set.ids, (32, 32))
-    assert inspection.problems == []
+    assert found.sizes == dict.fromkeys(image_set.ids, (32, 32))
+    assert found.problems == []
 
 
 def test_a_set_is_found_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,14 +37,14 @@ class PaintedSet(ImageSet):
         return self.kind in LOCAL
 
     def image(self, id: str) -> NDArray[np.uint8]:
-        return self._painted(id)[0]
+        return self.painted(id)[0]
 
     def mask(self, id: str) -> NDArray[np.bool_]:
         return self.base.mask(id)
 
     def artifact_mask(self, id: str) -> NDArray[np.bool_]:
-        """(H, W), True where the artifact changed the image visibly."""
-        return self._painted(id)[1]
+        """(H, W), True where the artifact changed the image visibly; painted anew, `Arrays.artifact` remembers it."""
+        return self.painted(id)[1]
 
     def digest(self, id: str) -> str:
         return self.digest_over(self.base.digest(id))
@@ -53,5 +53,6 @@ class PaintedSet(ImageSet):
         """The digest of a painted image, given that of the clean one."""
         return short_id([VERSION, clean, self.kind, self.severity, self.seed])
 
-    def _painted(self, id: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    def painted(self, id: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Image and artifact mask of one painting."""
         return paint(self.base.image(id), id=id, kind=self.kind, severity=self.severity, seed=self.seed)
