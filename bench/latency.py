@@ -1,97 +1,90 @@
-"""How long one forward pass takes on this machine."""
+"""How long a forward pass of a study's models takes on this machine: all of them in turns, once a machine."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
-from ..models.fusing import fused
-from .provenance import device_name
+from ..ablations.grid import Cell
+from .planning import Job, Plan
+from .provenance import device_name, machine_id
+from .records import read_json, short_id, write_json
+from .runtimes import Subject
+from .store import Store
+from .timing import time_side_by_side
+from .training import best_device, prepare
+from .trials import Listen, Place, trained_model
 
-WARM_UP_S = 0.3
-PASSES = 50
-MOST_SECONDS = 1.5  # a slow model on a slow machine gets fewer passes, and the table says how many
+PASSES = {1: 40, 16: 10}  # by images a pass; a GPU, whose passes are short, does PASSES_ON_GPU of either
+PASSES_ON_GPU = 200
 
 
-def time_model(
-    model: nn.Module, name: str, *, size: int, batches: Sequence[int] = (1, 16), device: torch.device
-) -> list[dict[str, Any]]:
-    """One row a batch size: median, 5th and 95th percentile of a forward pass, in milliseconds for the whole batch.
-
-    FP16 on a GPU, timed by events; FP32 on a CPU, timed by the clock. Batch norms are folded, weights and inputs are on
-    the device already, in that precision and channels last; nothing but the model is timed.
+def timing_of(planned: Plan, store: Store, without: Sequence[Job]) -> Job | None:
+    """The job of timing a study: of each variant the first trial that is finished, the baseline's before the others.
+    None where no trial is.
 
     Args:
-        model: on the CPU in single precision; it stays as it is.
-        name: what it is called in the rows.
-        size: pixels a side.
-        batches: images a pass.
-        device: where it is timed.
+        planned: the study.
+        store: where its trials are.
+        without: jobs that failed.
     """
-    on_gpu = device.type == "cuda"
-    dtype = torch.float16 if on_gpu else torch.float32
-    # Training asks for deterministic kernels; some of them are slow, and nobody deploys them.
-    torch.use_deterministic_algorithms(False)
-    torch.backends.cudnn.benchmark = on_gpu
-    model = fused(model, torch.rand(1, 3, size, size)).to(device, dtype)
-    rows: list[dict[str, Any]] = []
-    for batch in batches:
-        image = torch.rand(batch, 3, size, size, device=device, dtype=dtype).contiguous(
-            memory_format=torch.channels_last
-        )
-
-        def forward(image: torch.Tensor = image) -> None:
-            with torch.inference_mode():
-                model(image)
-
-        _for_a_while(forward)
-        clock, times = clock_of(device), list[float]()
-        while len(times) < PASSES and sum(times) < MOST_SECONDS * 1000:
-            times.append(clock(forward))
-        p5, median, p95 = np.percentile(times, (5, 50, 95))
-        rows.append(
-            {
-                "model": name,
-                "runtime": "torch eager",
-                "device": device_name(device),
-                "dtype": "fp16" if on_gpu else "fp32",
-                "batch": batch,
-                "size": size,
-                "median_ms": float(median),
-                "p5_ms": float(p5),
-                "p95_ms": float(p95),
-                "n": len(times),
-            }
-        )
-    return rows
+    record = planned.record
+    finished = [job for job in planned.jobs if store.has_trial(job.id) and job not in without]
+    finished.sort(key=lambda job: job.cell.variant != record["baseline"])
+    first: dict[str, Job] = {}
+    for job in finished:
+        first.setdefault(job.cell.variant, job)
+    if not first:
+        return None
+    by_id = {job.id: job for job in planned.jobs}
+    models = {variant: {"trial": job.id, "model": _model_of(job, by_id)} for variant, job in first.items()}
+    config = {"study": record["study"], "seed": 0, "models": models}
+    return Job(Cell(f"latency of {record['study']}", 0, None), f"latency-{record['study']}", config, {})
 
 
-def clock_of(device: torch.device) -> Callable[[Callable[[], Any]], float]:
-    """A function that runs another and gives its milliseconds: by events on a GPU, by the clock on a CPU."""
-    return _gpu_ms if device.type == "cuda" else _cpu_ms
+def _model_of(job: Job, by_id: Mapping[str, Job]) -> str:
+    """What decides how long a trial's model takes, as an id: not its weights, so that another seed has the same."""
+    if job.is_ensemble:
+        return short_id([_model_of(by_id[id], by_id) for id in job.config["ensemble"]["members"].values()])
+    return short_id([job.config[key] for key in ("model", "options", "code_digest", "size")])
 
 
-def _cpu_ms(forward: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    forward()
-    return (time.perf_counter() - started) * 1000
+def time_study(job: Job, place: Place, listen: Listen) -> None:
+    """Times a study's models on this machine, if these models were not timed here before: an image and 16 at a time,
+    in FP16 on a GPU and in FP32 on a CPU."""
+    del listen  # seconds; nothing to tell
+    store = Store(place.store)
+    prepare(job.config["seed"], place.threads)
+    device = best_device()
+    path = store.latency(job.config["study"], machine_id(device))
+    models: dict[str, dict[str, str]] = job.config["models"]
+    with store.claimed("latency", wait=True):  # two timings at once would slow each other
+        if path.is_file() and _has(read_json(path), models):
+            return
+        subjects = [
+            Subject(name, trained_model(store, each["trial"]), store.config(each["trial"])["size"])
+            for name, each in models.items()
+        ]
+        on_gpu = device.type == "cuda"
+        rows: list[dict[str, Any]] = []
+        for batch, passes in PASSES.items():
+            rows += time_side_by_side(
+                subjects,
+                batches=[batch],
+                dtypes=["fp16" if on_gpu else "fp32"],
+                runtimes=["eager"],
+                device=device,
+                passes=PASSES_ON_GPU if on_gpu else passes,
+                brief=not on_gpu,
+            )
+        found = {"study": job.config["study"], "machine": device_name(device), "torch": torch.__version__}
+        write_json(path, found | {"baseline": subjects[0].name, "models": models, "rows": rows})
 
 
-def _gpu_ms(forward: Callable[[], Any]) -> float:
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    forward()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end)
-
-
-def _for_a_while(forward: Callable[[], None]) -> None:
-    """Warm-up: caches, clocks, and kernels that are chosen at the first call."""
-    until = time.perf_counter() + WARM_UP_S
-    forward()
-    while time.perf_counter() < until:
-        forward()
+def _has(found: dict[str, Any], wanted: dict[str, dict[str, str]]) -> bool:
+    """Whether a file holds the timings of these models, divided by the same one."""
+    known = {name: each["model"] for name, each in found["models"].items()}
+    return (
+        found["baseline"] == next(iter(wanted))
+        and {name: each["model"] for name, each in wanted.items()}.items() <= known.items()
+    )

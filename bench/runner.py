@@ -1,4 +1,4 @@
-"""A whole study: plan it, run what the store lacks, time every model, and keep a record."""
+"""A whole study: plan it, run what the store lacks, time its models, and keep a record."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,12 @@ from ..datasets.annotations import annotations
 from .errors import MedbenchError
 from .executors import Execute
 from .executors.guard import failure
+from .latency import time_study, timing_of
 from .planning import Job, Plan
 from .records import write_json, write_yaml
 from .sets import Sets
 from .store import Store
-from .trials import Listen, Place, run_job, time_trial
+from .trials import Listen, Place, run_job
 
 
 def decode(jobs: Sequence[Job], sets: Sets) -> None:
@@ -63,8 +64,8 @@ def run_study(
                 failed.append(job)
         if ready:
             failed += execute(ready, place, listen, work=run_job)
-    timed = [job for job in planned.jobs if store.has_trial(job.id) and job not in failed]
-    return failed + execute(timed, place, listen, work=time_trial, alone=True)
+    timing = timing_of(planned, store, failed)
+    return failed + (execute([timing], place, listen, work=time_study, alone=True) if timing else [])
 
 
 def _waits_for(job: Job, failed: list[Job]) -> bool:

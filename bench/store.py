@@ -65,9 +65,9 @@ class Store:
         """The folder of an evaluation."""
         return self.trial(trial) / "evaluations" / id
 
-    def latency(self, trial: str, machine: str) -> Path:
-        """The timing table of a trial on a machine."""
-        return self.trial(trial) / "latency" / f"{machine}.json"
+    def latency(self, study: str, machine: str) -> Path:
+        """The timings of a study's models on a machine."""
+        return self.root / "latency" / study / f"{machine}.json"
 
     def deployment(self, study: str, machine: str) -> Path:
         """What a study's models cost and lose in other runtimes on a machine."""

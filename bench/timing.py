@@ -5,24 +5,25 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
+from .clocks import clock_of
 from .energy import Joules, meter_of
 from .errors import MedbenchError, UnknownNameError
-from .latency import clock_of
 from .provenance import device_name, instructions, n_cores
 from .runtimes import DTYPES, RUNTIMES, Run, Subject
+from .stats import paired_ratio
 
 INSTANCES = 5  # of each model: the same weights loaded twice differ by a few percent, by where in memory they lie
 ROUNDS = 4  # of each instance; in each, every model has its turn
 PASSES = 200  # at least, of each model
 WINDOW, STABLE, LONGEST_WARM_UP_S = 10, 0.03, 20.0
 PAUSE_S, PAUSED_PASSES = 0.05, 4  # of each instance
+BRIEF_ROUNDS, BRIEF_WARM_UP = 2, 1
 METERED_S = 1.0  # counters move in steps of milliseconds
 Instances = Sequence[Sequence[NDArray[np.float64]]]
 
@@ -76,6 +77,7 @@ def time_side_by_side(
     runtimes: Sequence[str],
     device: torch.device,
     passes: int = PASSES,
+    brief: bool = False,
     on_round: Callable[[int, int], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:
     """One row a model, runtime, data type and batch size.
@@ -93,15 +95,18 @@ def time_side_by_side(
         runtimes: names of `RUNTIMES`; each is timed in the data types that it serves.
         device: where.
         passes: how many of each model at least.
+        brief: a pass of warm-up and two rounds of each instance, no pauses and no meter: for models whose single
+            pass takes long.
         on_round: called with the numbers of rounds done and to do.
 
     Returns:
         rows with model, runtime, device, instructions (a processor's; None on a GPU), threads, dtype, batch, size, n,
-        warm_up (passes), median_ms, p5_ms, p95_ms (of a pass), images_per_second, paused_ms (median after a pause),
-        peak_mb (GPU: of preparing the model and a pass; else None), joules (an image; None without a meter), ratio (to
-        the first model in the same runtime, geometric mean), ratio_low, ratio_high (95 %, t over instances; None of the
-        first model itself), and best_ratio, best_ratio_low, best_ratio_high, the same between the fastest runtimes of
-        both (None in the rows of slower runtimes).
+        warm_up (passes), median_ms, p5_ms, p95_ms (of a pass), images_per_second, paused_ms (median after a pause; None
+        if brief), peak_mb (GPU: of preparing the model and a pass; else None), joules (an image; None without a meter),
+        instance_ms (of each instance the geometric mean over rounds of their medians), ratio (to the first model in the
+        same runtime, geometric mean), ratio_low, ratio_high (95 %, t over instances; None of the first model itself),
+        and best_ratio, best_ratio_low, best_ratio_high, the same between the fastest runtimes of both (None in the rows
+        of slower runtimes).
 
     Raises:
         MedbenchError: a runtime is not known, or no runtime computes in a data type on this device.
@@ -114,22 +119,23 @@ def time_side_by_side(
     settings = [(dtype, batch) for dtype in dtypes for batch in batches]
     for done, (dtype, batch) in enumerate(settings):
         every = [_Timed(subject, runtime) for subject in subjects for runtime in chosen[dtype]]
-        turns, n_rounds = max(1, -(-passes // (INSTANCES * ROUNDS))), INSTANCES * ROUNDS
+        rounds = BRIEF_ROUNDS if brief else ROUNDS
+        turns, n_rounds = max(1, -(-passes // (INSTANCES * rounds))), INSTANCES * rounds
         for instance in range(INSTANCES):
             for each in every:
                 each.prepare(batch, dtype, device)
             for each in every:
-                _warm_up(each, clock, until_stable=instance == 0)
-            for turn in range(ROUNDS):
-                start = (instance * ROUNDS + turn) % len(every)
+                _warm_up(each, clock, BRIEF_WARM_UP if brief else WINDOW, until_stable=instance == 0 and not brief)
+            for turn in range(rounds):
+                start = (instance * rounds + turn) % len(every)
                 for each in every[start:] + every[:start]:
                     each.instances[-1].append(np.array([clock(each.run) for _ in range(turns)]))
-                on_round(done * n_rounds + instance * ROUNDS + turn + 1, len(settings) * n_rounds)
-            for _ in range(PAUSED_PASSES):
+                on_round(done * n_rounds + instance * rounds + turn + 1, len(settings) * n_rounds)
+            for _ in range(0 if brief else PAUSED_PASSES):
                 for each in every:
                     time.sleep(PAUSE_S)
                     each.paused.append(clock(each.run))
-        if not isinstance(meter, str):
+        if not isinstance(meter, str) and not brief:
             for each in every:
                 each.joules = _joules(each.run, meter, device) / batch
         where = {"device": device_name(device), "instructions": None if on_gpu else instructions()}
@@ -176,13 +182,13 @@ def _serving(dtype: str, runtimes: Sequence[str], device: torch.device) -> list[
     return found
 
 
-def _warm_up(timed: _Timed, clock: Callable[[Run], float], *, until_stable: bool) -> None:
-    """Until the median of a window is that of the window before, or for one window."""
+def _warm_up(timed: _Timed, clock: Callable[[Run], float], window: int, *, until_stable: bool) -> None:
+    """Until the median of a window of passes is that of the window before, or for one window."""
     until = time.perf_counter() + LONGEST_WARM_UP_S
     before = np.inf
     while time.perf_counter() < until:
-        now = float(np.median([clock(timed.run) for _ in range(WINDOW)]))
-        timed.warm_up += WINDOW
+        now = float(np.median([clock(timed.run) for _ in range(window)]))
+        timed.warm_up += window
         if not until_stable or abs(now / before - 1) < STABLE:
             return
         before = now
@@ -223,9 +229,10 @@ def _rows(every: Sequence[_Timed], shared: dict[str, Any]) -> list[dict[str, Any
                 "p5_ms": float(p5),
                 "p95_ms": float(p95),
                 "images_per_second": 1000 * shared["batch"] / float(median),
-                "paused_ms": float(np.median(each.paused)),
+                "paused_ms": float(np.median(each.paused)) if each.paused else None,
                 "peak_mb": None if each.peak_bytes is None else each.peak_bytes / 1e6,
                 "joules": each.joules,
+                "instance_ms": _of_instances(each.instances),
                 **ratio_to(each.instances, reference.instances if reference is not each else None),
                 **{f"best_{key}": v for key, v in (to_best if fastest[each.name] is each else no_ratio).items()},
             }
@@ -246,16 +253,10 @@ def ratio_to(instances: Instances, reference: Instances | None) -> dict[str, flo
     """
     if reference is None:
         return {"ratio": 1.0, "ratio_low": None, "ratio_high": None}
-    logs = np.array(
-        [
-            np.mean([np.log(np.median(a) / np.median(b)) for a, b in zip(ours, theirs, strict=True)])
-            for ours, theirs in zip(instances, reference, strict=True)
-        ]
-    )
-    mean, n = float(logs.mean()), len(logs)
-    half = float(cast(Any, stats).t.ppf(0.975, n - 1) * logs.std(ddof=1) / np.sqrt(n))
-    return {
-        "ratio": float(np.exp(mean)),
-        "ratio_low": float(np.exp(mean - half)),
-        "ratio_high": float(np.exp(mean + half)),
-    }
+    found = paired_ratio(_of_instances(instances), _of_instances(reference))
+    return {"ratio": found.ratio, "ratio_low": found.low, "ratio_high": found.high}
+
+
+def _of_instances(instances: Instances) -> list[float]:
+    """The time of each instance: the geometric mean over rounds of their medians."""
+    return [float(np.exp(np.mean([np.log(np.median(times)) for times in rounds]))) for rounds in instances]

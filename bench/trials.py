@@ -1,4 +1,4 @@
-"""What a job does: train, evaluate, time. Each finished part goes to the store in one step."""
+"""What a job does: train and evaluate. Each finished part goes to the store in one step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,9 +15,8 @@ from ..models.ensemble import Ensemble
 from .errors import MedbenchError
 from .evaluation import evaluate, write_masks, write_pictures
 from .failures import FAILURES
-from .latency import time_model
 from .planning import Job
-from .provenance import environment, machine_id, noting_nondeterminism
+from .provenance import environment, noting_nondeterminism
 from .records import damage, is_sealed, read_json, sealed_folder, write_json, write_yaml
 from .sets import Sets
 from .store import BusyError, Store, save_weights
@@ -104,19 +103,6 @@ def trained_model(store: Store, trial: str) -> nn.Module:
     model = build_model(config["model"], config["options"]).model
     model.load_state_dict(store.weights(trial))
     return model.eval()
-
-
-def time_trial(job: Job, place: Place, listen: Listen) -> None:
-    """Times the trial's model on this machine, if that was not done before."""
-    del listen  # seconds; nothing to tell
-    store = Store(place.store)
-    prepare(job.config["seed"], place.threads)
-    device = best_device()
-    path = store.latency(job.id, machine_id(device))
-    with store.claimed("latency", wait=True):  # two timings at once would slow each other
-        if not path.is_file():
-            rows = time_model(trained_model(store, job.id), job.cell.variant, size=job.config["size"], device=device)
-            write_json(path, {"machine": rows[0]["device"], "rows": rows})
 
 
 def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[..., None]) -> None:

@@ -6,7 +6,7 @@ A figure draws text in INK and grids in RULE; both, and the variants' colours, b
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -127,15 +127,18 @@ def distribution(scores: pd.DataFrame, variants: Sequence[str], metric: str, nam
         return _svg(figure, name, f"Distribution of {KNOWN[metric].label} over images")
 
 
-def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str | None:
-    """The primary metric against parameters and, where measured, latency and energy; bars are 95 % CI, filled points
-    lie on the Pareto front, which is dashed. None without any cost.
+def cost(
+    rows: pd.DataFrame, variants: Sequence[str], metric: str, fronts: Mapping[str, set[str]], name: str
+) -> str | None:
+    """The primary metric against parameters and, where measured, latency and energy; bars are 95 % CI, hollow points
+    are off the Pareto front. Latencies without intervals are not drawn. None without any cost.
 
     Args:
         rows: one row a variant: variant, <metric>_mean, <metric>_ci_low, <metric>_ci_high, parameters, latency_ms,
-            joules.
+            latency_ratio, latency_low, latency_high (to the baseline, whose own ends are None), joules.
         variants: every variant of the study in order.
         metric: the primary metric.
+        fronts: by cost the variants on its front, as far as it is known.
         name: unique in the page.
     """
     costs = {
@@ -144,21 +147,27 @@ def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) ->
         "joules": "energy (J an image, log)",
     }
     shown = [column for column in costs if column in rows and len(rows.dropna(subset=[column])) > 1]
+    if rows.get("latency_ratio", pd.Series(dtype=float)).isna().all():
+        shown = [column for column in shown if column != "latency_ms"]
     if not shown:
         return None
     with _drawing(1, len(shown), 3.1) as (figure, axes):
         for axis, column in zip(axes, shown, strict=True):
             points = rows.dropna(subset=[column]).to_dict("records")
-            front = pareto(points, column, metric)
+            front = fronts.get(column, set(variants))
             unit = 1e6 if column == "parameters" else 1
-            line = sorted((row[column] / unit, row[f"{metric}_mean"]) for row in front)
-            axis.plot(*zip(*line, strict=True), color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            ends: list[float] = []
             for row in points:
                 x = row[column] / unit
+                ends.append(x)
                 mean, low, high = (row[f"{metric}_{part}"] for part in ("mean", "ci_low", "ci_high"))
                 bars = None if pd.isna(low) else [[mean - low], [high - mean]]
                 colour = colour_of(variants.index(row["variant"]))
-                face = colour if row in front else PAPER
+                face = colour if row["variant"] in front else PAPER
+                if column == "latency_ms" and not pd.isna(row["latency_low"]):
+                    reach = [x * row[f"latency_{end}"] / row["latency_ratio"] for end in ("low", "high")]
+                    axis.plot(reach, [mean, mean], color=colour, linewidth=1.2, zorder=1)
+                    ends += reach
                 axis.errorbar(
                     x, mean, yerr=bars, fmt="o", color=colour, markerfacecolor=face, markersize=7, elinewidth=1.2
                 )
@@ -167,24 +176,13 @@ def cost(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) ->
                 )
             axis.set(xscale="log", xlabel=costs[column], ylabel=KNOWN[metric].label)
             axis.margins(x=0.4, y=0.15)
-            low, high = (end(row[column] for row in points) / unit for end in (min, max))
+            low, high = min(ends), max(ends)
             if high < LIKE * low:  # else a difference of nothing would span the panel
                 axis.set_xlim(low / LIKE, high * LIKE)
             axis.xaxis.set_major_locator(MaxNLocator(5))
             axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
         return _svg(figure, name, f"{KNOWN[metric].label} against cost")
-
-
-def pareto(rows: Sequence[dict[str, Any]], column: str, metric: str) -> list[dict[str, Any]]:
-    """The rows that no other beats: none is as cheap and better, or as good and cheaper."""
-    sign = 1 if KNOWN[metric].higher_is_better else -1
-
-    def beats(a: dict[str, Any], b: dict[str, Any]) -> bool:
-        gains = (b[column] - a[column], sign * (a[f"{metric}_mean"] - b[f"{metric}_mean"]))
-        return min(gains) >= 0 and max(gains) > 0
-
-    return [row for row in rows if not any(beats(other, row) for other in rows)]
 
 
 def rank_stability(ranks: Ranks, variants: Sequence[str], name: str) -> str:

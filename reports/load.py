@@ -51,7 +51,7 @@ class Trial:
     """One row an epoch; None for an ensemble, which is not trained."""
     evaluations: dict[str, Evaluation]
     latency: tuple[dict[str, Any], ...]
-    """Rows of the timing tables."""
+    """Timings of this trial alone, as older versions took them."""
 
     @property
     def members(self) -> list[str]:
@@ -78,6 +78,8 @@ class Study:
     """By evaluation, what publishers tell of the test images: see `datasets.annotations`."""
     deployment: tuple[Path, ...]
     """Files of what its models cost and lose in other runtimes, one a machine and store: see `deployment`."""
+    timings: tuple[Path, ...]
+    """Files of how long its models take, one a machine and store: see `latency`."""
 
     @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
@@ -147,19 +149,24 @@ def load_studies(stores: Sequence[Path]) -> list[Study]:
             specs.setdefault(file.stem, []).append((store, spec))
     files = Files(stores)
     return [
-        _load_study(*each, files, [path for store in stores for path in _deployment(store, name)])
+        _load_study(*each, files, _measured(stores, "deployment", name), _measured(stores, "latency", name))
         for name, found in sorted(specs.items())
         for each in joined(name, found)
     ]
 
 
-def _deployment(store: Path, name: str) -> list[Path]:
-    """The store's files of a study that goes by this name in the store."""
-    return sorted((store / "deployment" / name).glob("*.json"))
+def _measured(stores: Sequence[Path], what: str, name: str) -> list[Path]:
+    """The stores' files, one a machine, of a study that goes by this name in the store."""
+    return [path for store in stores for path in sorted((store / what / name).glob("*.json"))]
 
 
 def _load_study(
-    name: str, spec: dict[str, Any], apart: tuple[str, ...], files: Files, deployment: Sequence[Path]
+    name: str,
+    spec: dict[str, Any],
+    apart: tuple[str, ...],
+    files: Files,
+    deployment: Sequence[Path],
+    timings: Sequence[Path],
 ) -> Study:
     spec = complete(spec)
     trials: list[Trial] = []
@@ -207,6 +214,7 @@ def _load_study(
         gallery=tuple(store / "gallery" for store in files.stores),
         annotations=_annotations(trials, files.stores),
         deployment=tuple(deployment),
+        timings=tuple(timings),
     )
 
 

@@ -30,6 +30,7 @@ from .explorer import Room, explorer
 from .failures import failure_pictures, failures_table
 from .gallery import Picture, disagreements, pictures
 from .generalization import generalization_table
+from .latency import headline_timing, latency_table, load_timings
 from .load import Study, load_studies
 from .published import published_rows
 from .ranking import pairwise_rows, ranks_of
@@ -38,6 +39,7 @@ from .robustness import relative_robustness, robustness_table
 from .settings import alike, flatten
 from .sparks import sparks
 from .strata import strata_table
+from .tradeoff import fronts
 from .writing import main_metrics, write_tables
 
 HERE = Path(__file__).parent
@@ -70,7 +72,7 @@ def write_report(stores: Sequence[Path], out: Path, *, all_images: bool = False,
         shown, failed, apart = pictures(study, scores), failure_pictures(study, scores), disagreements(study, scores)
         machines, left_out = load_machines(study)
         facts = _facts(study, scores, variants, comparisons)
-        facts["warnings"] += left_out
+        facts["warnings"] += left_out + load_timings(study)[1]
         facts["deployment"] = [each | {"sentences": sentences(study, each)} for each in machines]
         facts |= {name: tables.records(table) for name, table in evidence.items()}
         relative = relative_robustness(evidence["robustness"])
@@ -88,9 +90,13 @@ def write_report(stores: Sequence[Path], out: Path, *, all_images: bool = False,
             "disagreements": {variant: [_without_data(each) for each in found] for variant, found in apart.items()},
         }
         facts["ranking"] = [each for each in _ranking(facts) if each in study.distinct]
+        on_front = fronts(facts, headline_timing(study))
+        facts["fronts"] = {
+            cost: [name for name in facts["ranking"] if name in found] for cost, found in on_front.items()
+        }
         facts["under_artifacts"], facts["elsewhere"] = findings.under_artifacts(facts), findings.elsewhere(facts)
         anchor = anchor_of(study.name)
-        drawn = _figures(study, scores, variants, comparisons, evidence, sums, ranks, machines, anchor)
+        drawn = _figures(study, scores, variants, comparisons, evidence, sums, ranks, machines, on_front, anchor)
         found = explorer(study, scores, room)
         contexts.append(
             {
@@ -201,7 +207,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
         "differing_settings": tables.differing_settings(study),
         "settings": {name: flatten(known["settings"]) for name, known in spec["variants"].items()},
         "descriptions": {name: known["description"] for name, known in spec["variants"].items()},
-        "latency": tables.records(tables.latency_table(study)),
+        "latency": tables.records(latency_table(study)),
         "trials": [
             {
                 "variant": trial.variant,
@@ -268,6 +274,7 @@ def _figures(
     sums: Sums,
     ranks: Ranks | None,
     machines: Sequence[Machine],
+    on_front: dict[str, set[str]],
     anchor: str,
 ) -> dict[str, Markup]:
     """The figures that the store has data for: curves, distribution, cost, severity, reliability, ranks, forest, and
@@ -285,7 +292,7 @@ def _figures(
     if len(variants):
         rows: Any = variants[variants["evaluation"] == first]
         rows = rows.assign(joules=rows["variant"].map(energy(machines)[1]))
-        drawn["cost"] = figures.cost(rows, names, primary, f"{anchor}-cost")
+        drawn["cost"] = figures.cost(rows, names, primary, on_front, f"{anchor}-cost")
     for position, machine in enumerate(machines, start=1):
         key = f"deployment-{position}"
         drawn[key] = figures.latencies(single(machine), names, f"{anchor}-{key}")
@@ -348,7 +355,7 @@ def _render(contexts: list[dict[str, Any]], room: Room, digest: str, refresh: in
         "same_training": same_training,
         "p": notes.p_text,
         "digits": notes.digits_of,
-        "rounded": lambda value: f"{value:.2f}" if isinstance(value, float) else str(value),
+        "rounded": lambda value: f"{value:.2f}" if isinstance(value, float) else "–" if value is None else str(value),
         "seconds": lambda value: "–" if value is None else f"{value:.1f}" if value < 10 else f"{value:.0f}",
         "setting": lambda value: (
             "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

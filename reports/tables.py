@@ -1,4 +1,4 @@
-"""The tables of a report: variants, their settings and timings.
+"""The tables of a report: variants and their settings.
 
 Every table is a frame of plain values, one row a thing, NaN or None where there is no number.
 """
@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
 from ..bench.stats import summarize
+from .latency import NOT_TIMED, headline
 from .load import Study
 from .settings import flatten
 
@@ -69,9 +70,9 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
     <metric>_mean, _sd_seeds (of the seeds' means), _sd_images (of the images' means), _ci_low, _ci_high (95 %, crossed:
     for new seeds and new images, within the metric's range; NaN with one seed); pooled_dice, pooled_iou (mean
     over seeds of one confusion matrix over all pixels of these images) and their _sd_seeds; parameters, macs (at
-    256 x 256), latency_ms, latency_at; trials (ids, space-separated).
+    256 x 256); latency_* (`latency.headline`); trials (ids, space-separated).
     """
-    headline = _headline_latency(study)
+    timed = headline(study)
     rows: list[dict[str, Any]] = []
     for (evaluation, variant), cell in cells.items():
         known = study.spec["variants"][variant]
@@ -91,7 +92,7 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
             row[f"pooled_{metric}"] = values.mean()
             row[f"pooled_{metric}_sd_seeds"] = values.std(ddof=1) if len(values) > 1 else None
         row |= {"parameters": known["parameters"], "macs": known["macs"]}
-        row |= headline.get(variant, {"latency_ms": None, "latency_at": None})
+        row |= timed.get(variant, NOT_TIMED)
         row["trials"] = cell.trials
         rows.append(row)
     return pd.DataFrame(rows)
@@ -106,12 +107,6 @@ def differing_settings(study: Study) -> dict[str, dict[str, Any]]:
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     table = {key: {variant: settings.get(key) for variant, settings in flat.items()} for key in keys}
     return {key: row for key, row in table.items() if len(set(map(repr, row.values()))) > 1}
-
-
-def latency_table(study: Study) -> pd.DataFrame:
-    """Every timing of the study's trials: variant, trial, model, runtime, device, dtype, batch, size, *_ms, n."""
-    rows = [{"variant": t.variant, "trial": t.id, **row} for t in study.trials for row in t.latency]
-    return pd.DataFrame(rows)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -143,21 +138,3 @@ def _cell(scores: pd.DataFrame) -> Cell:
         tables={metric: table for metric, table in tables.items() if not table.empty},
         trials=" ".join(scores["trial"].drop_duplicates()),
     )
-
-
-def _headline_latency(study: Study) -> dict[str, dict[str, Any]]:
-    """One latency a variant, all measured alike: batch 1, under the conditions that most variants were timed in.
-
-    Among equals half precision goes first, for only accelerators are timed in it.
-    """
-    table = latency_table(study)
-    if table.empty:
-        return {}
-    single: Any = table[table["batch"] == 1].groupby(["device", "runtime", "dtype", "size"])
-    groups = sorted(single, key=lambda item: (-item[1]["variant"].nunique(), item[0][2] == "fp32", item[0]))
-    if not groups:
-        return {}
-    (device, runtime, dtype, size), best = groups[0]
-    where = f"{device}, {runtime}, {dtype}, {size} × {size}, batch 1"
-    medians = best.groupby("variant")["median_ms"].median()  # over the variant's timed trials
-    return {variant: {"latency_ms": value, "latency_at": where} for variant, value in medians.items()}

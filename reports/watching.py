@@ -12,7 +12,7 @@ PATTERNS = (
     "studies/*.yaml",
     f"trials/*/{MANIFEST}",
     f"trials/*/evaluations/*/{MANIFEST}",
-    "trials/*/latency/*.json",
+    "latency/*/*.json",
     "deployment/*/*.json",
 )
 

@@ -286,7 +286,7 @@ def test_the_cost_figure_does_without_energy() -> None:
     rows = pd.DataFrame({"variant": ["a", "b"], "parameters": [1e6, 2e6], "latency_ms": [None, None]})
     rows[["dice_mean", "dice_ci_low", "dice_ci_high"]] = [0.9, 0.8, 1.0]
 
-    drawn = cost(rows, ["a", "b"], "dice", "cost")
+    drawn = cost(rows, ["a", "b"], "dice", {}, "cost")
 
     assert drawn is not None
     assert "energy" not in drawn

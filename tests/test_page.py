@@ -19,7 +19,7 @@ from medbench.bench.records import write_yaml
 from medbench.bench.stats import compare, holm, summarize
 from medbench.reports import load
 from medbench.reports.explorer import Room, explorer
-from medbench.reports.figures import PALETTE, pareto
+from medbench.reports.figures import PALETTE
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
 from medbench.reports.published import published_rows
@@ -146,15 +146,6 @@ def test_ranks_are_shares_and_the_best_comes_first(facts: dict[str, Any]) -> Non
     assert facts["ranking"] == ["ensemble", "medlitenet", "no_baa"]
     assert np.sum(ranks["share"], axis=1) == pytest.approx([1, 1, 1])
     assert dict(zip(ranks["variants"], ranks["place"], strict=True)) == {"ensemble": 1, "medlitenet": 2, "no_baa": 3}
-
-
-def test_on_the_pareto_front_nobody_is_beaten() -> None:
-    rows = [
-        {"name": name, "parameters": cost, "dice_mean": dice}
-        for name, cost, dice in (("a", 1, 0.8), ("b", 2, 0.9), ("c", 3, 0.85), ("d", 2, 0.9), ("e", 1, 0.7))
-    ]
-
-    assert [row["name"] for row in pareto(rows, "parameters", "dice")] == ["a", "b", "d"]
 
 
 def test_sparklines_lie_on_one_scale(store: Path) -> None:

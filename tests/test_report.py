@@ -256,11 +256,14 @@ def test_settings_that_differ_are_shown_and_the_others_are_not(facts: dict[str, 
     assert "size" not in rows
 
 
-def test_latency_says_on_what_it_was_measured(page: str, facts: dict[str, Any]) -> None:
+def test_the_latency_of_trials_says_on_what_and_how_it_was_measured(page: str, facts: dict[str, Any]) -> None:
     row = next(row for row in facts["variants"] if row["variant"] == "no_baa")
 
     assert row["latency_ms"] == 51.0
-    assert "Latency: median; a processor, 2 threads, torch eager, fp32, 256 × 256, batch 1." in page
+    where = "a processor, 2 threads, torch eager, fp32, 256 × 256, batch 1"
+    assert f"Latency: median; {where}; timed trial by trial, without an interval." in page
+    assert "Latency is not drawn: it was timed trial by trial, without intervals." in page
+    assert "latency_ms" not in facts["fronts"]
 
 
 def test_the_gallery_ranks_by_the_mean_over_variants_and_seeds(store: Path, facts: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from medbench.bench.cli import app
 from medbench.bench.metrics import METRICS
 from medbench.bench.records import damage, is_sealed
 from medbench.bench.store import Store
+from medbench.bench.timing import INSTANCES
 from medbench.bench.trials import trained_model
 from medbench.datasets.synthetic import SyntheticSet
 
@@ -95,7 +96,7 @@ def test_a_run_leaves_what_the_design_says(finished: Path) -> None:
     assert len(set(trials_of(finished).values())) == 6
     for (variant, _), id in trials_of(finished).items():
         folder = finished / "trials" / id
-        names = {path.name for path in folder.iterdir()} - {"evaluations", "latency", "manifest.json"}
+        names = {path.name for path in folder.iterdir()} - {"evaluations", "manifest.json"}
         trained = {"history.parquet", "weights.safetensors"} if variant != "both" else set()
         assert names == {"config.yaml", "environment.json"} | trained
         assert is_sealed(folder)
@@ -105,10 +106,24 @@ def test_a_run_leaves_what_the_design_says(finished: Path) -> None:
         scores = pd.read_parquet(evaluation / "scores.parquet")
         assert len(scores) == 6
         assert set(METRICS) < set(scores.columns)
-        [latency] = (folder / "latency").iterdir()
-        rows = json.loads(latency.read_text(encoding="utf-8"))["rows"]
-        assert [row["batch"] for row in rows] == [1, 16]
-        assert all(0 < row["p5_ms"] <= row["median_ms"] <= row["p95_ms"] for row in rows)
+
+
+def test_the_models_of_a_study_are_timed_in_turns_once_a_machine(finished: Path) -> None:
+    [path] = (finished / "latency").glob("*/*.json")
+
+    found = json.loads(path.read_text(encoding="utf-8"))
+
+    assert {name: each["trial"] for name, each in found["models"].items()} == {
+        variant: id for (variant, seed), id in trials_of(finished).items() if seed == 0
+    }
+    assert [(row["model"], row["batch"]) for row in found["rows"]] == [
+        (name, batch) for batch in (1, 16) for name in found["models"]
+    ]
+    assert next(iter(found["models"])) == found["baseline"] == record_of(finished)["baseline"]
+    for row in found["rows"]:
+        assert 0 < row["p5_ms"] <= row["median_ms"] <= row["p95_ms"]
+        assert len(row["instance_ms"]) == INSTANCES
+        assert row["model"] == found["baseline"] or row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
 
 
 def test_nothing_of_the_test_set_is_learnt_or_selected_on(finished: Path) -> None:

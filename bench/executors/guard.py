@@ -11,16 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import MedbenchError
+from ..latency import time_study
 from ..planning import Job
 from ..records import write_json
 from ..store import BusyError, Store
-from ..trials import Event, Listen, Place, time_trial
+from ..trials import Event, Listen, Place
 
 BUSY, FAILED = 75, 1  # exit codes of a job; 0 is success
 LOOK_AGAIN_S = 1.0  # for jobs that another run is at
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
-Work = Callable[[Job, Place, Listen], None]  # a function that a process can find by its name: run_job, time_trial
+Work = Callable[[Job, Place, Listen], None]  # a function that a process can find by its name: run_job, time_study
 
 
 def guarded(work: Work, job: Job, place: Place, listen: Listen) -> int:
@@ -40,7 +41,7 @@ def guarded(work: Work, job: Job, place: Place, listen: Listen) -> int:
         told = failure(job, error)
         record = store.failure(job.id)
         with suppress(OSError):
-            if work is not time_trial and not record.is_file():  # a trial that cannot be timed is finished all the same
+            if work is not time_study and not record.is_file():  # trials that cannot be timed are finished all the same
                 write_json(record, {"trial": job.id, "label": job.cell.label, **told.values})
         listen(told)
         return FAILED

@@ -12,6 +12,7 @@ from .intervals import ALPHA, Bounds
 from .margins import equivalence, non_inferiority
 from .power import Needed, minimum_detectable, needed
 from .ranks import Ranks, rank_stability
+from .ratios import Ratio, paired_ratio
 from .samples import Gap, gap, paired_gap
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Gap",
     "Needed",
     "Ranks",
+    "Ratio",
     "Summary",
     "against_baseline",
     "benjamini_hochberg",
@@ -41,6 +43,7 @@ __all__ = [
     "needed",
     "non_inferiority",
     "paired_gap",
+    "paired_ratio",
     "rank_stability",
     "same_scores",
     "same_training",

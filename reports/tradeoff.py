@@ -1,0 +1,76 @@
+"""Which variants are worth their cost: those that no other is shown to beat."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from .latency import Timing, ratio_of
+from .tables import KNOWN
+
+Shown = Literal["better", "equal", "not shown"]
+Compared = Callable[[str, str], Shown]
+
+
+def fronts(facts: dict[str, Any], timing: Timing | None) -> dict[str, set[str]]:
+    """By cost, `parameters` and, where it was timed with intervals, `latency_ms`: the variants on the Pareto front.
+
+    A variant is off the front only where another is shown to beat it: shown better in one of cost and primary metric,
+    and shown better or equal in the other. Shown better in the metric: the 95 % interval of their difference on the
+    first evaluation leaves 0 on the good side. Cheaper: fewer parameters, which are exact; or the 95 % interval of the
+    ratio of times lies below 1. Equal: the same number, or the same training.
+
+    Args:
+        facts: of the study, with `variants`, `comparisons` and `pairwise`.
+        timing: what latencies are taken from.
+    """
+    rows = {row["variant"]: row for row in facts["variants"] if row["evaluation"] == facts["evaluations"][0]}
+    quality = _quality(facts, rows)
+    found: dict[str, set[str]] = {}
+    sized = [name for name, row in rows.items() if row["parameters"] is not None]
+    if sized:
+        found["parameters"] = _front(
+            sized, quality, lambda a, b: _smaller(rows[a]["parameters"], rows[b]["parameters"])
+        )
+    timed = [name for name, row in rows.items() if row["latency_over"] is not None]
+    if timing is not None and timed:
+        found["latency_ms"] = _front(timed, quality, lambda a, b: _faster(timing, a, b))
+    return found
+
+
+def _front(names: list[str], quality: Compared, cost: Compared) -> set[str]:
+    def beats(a: str, b: str) -> bool:
+        shown = {quality(a, b), cost(a, b)}
+        return "better" in shown and "not shown" not in shown
+
+    return {name for name in names if not any(beats(other, name) for other in names if other != name)}
+
+
+def _quality(facts: dict[str, Any], rows: dict[str, dict[str, Any]]) -> Compared:
+    """Whether the first of two variants is better in the primary metric."""
+    metric, first = facts["primary"], facts["evaluations"][0]
+    sign = 1 if KNOWN[metric].higher_is_better else -1
+    pairs = [(row["a"], row["b"], row) for row in facts["pairwise"]] or [
+        (row["variant"], row["baseline"], row)
+        for row in facts["comparisons"]
+        if row["evaluation"] == first and row["metric"] == metric
+    ]
+    better: set[tuple[str, str]] = set()
+    for a, b, row in pairs:
+        if row["ci_low"] is not None and (row["ci_low"] > 0 or row["ci_high"] < 0):
+            better.add((a, b) if sign * row["difference"] > 0 else (b, a))
+
+    def compared(a: str, b: str) -> Shown:
+        is_same = rows[a]["trials"] == rows[b]["trials"] or rows[a][f"{metric}_mean"] == rows[b][f"{metric}_mean"]
+        return "better" if (a, b) in better else "equal" if is_same else "not shown"
+
+    return compared
+
+
+def _smaller(a: float, b: float) -> Shown:
+    return "better" if a < b else "equal" if a == b else "not shown"
+
+
+def _faster(timing: Timing, a: str, b: str) -> Shown:
+    if timing["models"][a]["trial"] == timing["models"][b]["trial"]:
+        return "equal"
+    ratio = ratio_of(timing, a, b)
+    return "better" if ratio and ratio.high < 1 else "not shown"
