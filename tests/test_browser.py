@@ -4,7 +4,6 @@ Needs Chromium (Debian's package, `make browser-test` says how); skipped without
 """
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,11 @@ from medbench.bench.records import write_yaml
 from medbench.reports.explorer import Room
 from medbench.reports.page import write_report
 
+from .chromium import CHROMIUM, QUIET
 from .fabricated_store import fabricate, paint, write_deployment
 from .test_page import CLAIM
 
 sync_api: Any = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = (  # else the browser asks after updates, which a closed network answers late
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 pytestmark = [
