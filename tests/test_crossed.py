@@ -259,6 +259,20 @@ def test_equal_constant_tables_do_not_differ_whatever_the_number_of_seeds(score:
     assert comparison.difference == pytest.approx(0)
 
 
+def test_seeds_that_each_miss_another_image_are_not_certain_though_their_means_are_equal() -> None:
+    a, b = np.ones((3, 20)), np.full((3, 20), 0.9)
+    a[[0, 1, 2], [4, 9, 14]] = 0.0
+
+    comparison, summary = compare(a, b), summarize(a)
+
+    residual = 3 * (2 / 3) / (2 * 19)  # (2/3)^2 + 2 (1/3)^2 on each of three images
+    assert comparison.difference == pytest.approx(0.05)
+    assert comparison.error == pytest.approx((residual / 60) ** 0.5)
+    assert comparison.df == pytest.approx(2)
+    assert summary.error == pytest.approx(comparison.error)
+    assert compare(a[::-1], b[::-1]).error == pytest.approx(comparison.error)
+
+
 def test_a_constant_difference_without_any_variance_is_certain() -> None:
     comparison = compare(np.ones((3, 7)), np.zeros((3, 7)))
 

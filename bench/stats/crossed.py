@@ -268,9 +268,22 @@ def crossed(of_images: NDArray[np.float64], tables: Sequence[Table]) -> tuple[li
     images = max(images, 0.0)
     terms.append(Term(images / n_images, n_images, "images"))
     n_seeds = tuple(map(len, tables))
+    if is_nothing(terms, tables):
+        terms = of_residuals(tables)
     return terms, Components(
         images=images, seeds=tuple(seeds), residuals=tuple(residuals), n_seeds=n_seeds, n_images=n_images
     )
+
+
+def is_nothing(terms: Sequence[Term], tables: Sequence[Table]) -> bool:
+    """Whether nothing but rounding is left of an error. It need not be for want of variance: seeds that each miss
+    another image have equal means, and then an estimate of 0 would make the difference certain."""
+    return sum(term.variance for term in terms) <= rounding_of(*tables) ** 2
+
+
+def of_residuals(tables: Sequence[Table]) -> list[Term]:
+    """What residuals alone make of the error of a mean, the least that it can be."""
+    return [Term(residual_square(table) / table.size, len(table), "seeds") for table in tables]
 
 
 def residual_square(table: Table) -> float:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 
 from numpy.typing import ArrayLike
 
-from .crossed import Table, checked_pair, checked_table, crossed, residual_square, rounding_of, untested
+from .crossed import (
+    Table,
+    checked_pair,
+    checked_table,
+    crossed,
+    is_nothing,
+    of_residuals,
+    residual_square,
+    rounding_of,
+    untested,
+)
 from .intervals import Bounds, Term, largest_difference, tested
 
 
@@ -58,6 +68,7 @@ def gap(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, bounds: Bou
             n_images = table.shape[1]
             images = float(table.mean(axis=0).var(ddof=1)) - residual_square(table) / n_seeds
             terms.append(Term(max(images, 0.0) / n_images, n_images, "images"))
+        terms = of_residuals(tables) if is_nothing(terms, tables) else terms
     return _told(float(gaps.mean()), terms, tables, level, bounds)
 
 

@@ -43,6 +43,7 @@ class Scenario:
 SCENARIOS = (
     Scenario("as seen in practice"),
     Scenario("two seeds", seeds=2),
+    Scenario("two seeds, many images", seeds=2, images=1000),
     Scenario("two seeds, large seed variance", seeds=2, seed=0.03),
     Scenario("three seeds", seeds=3),
     Scenario("three seeds, many images", seeds=3, images=1000),
