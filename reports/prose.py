@@ -54,7 +54,7 @@ def abstract(facts: Facts) -> str:
     sentences.append(f"Over {over} {own['variant']} {level}.")
     for row in found:
         if row["ci_low"] is None:
-            sentences.append(f"Whether {row['variant']} differs from it {row['claim']}.")
+            sentences.append(f"Whether {row['variant']} differs from {row['baseline']} {row['claim']}.")
             continue
         sentences.append(
             f"Against it, {row['variant']} differed by {signed(row['difference'], digits)} "

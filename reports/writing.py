@@ -80,7 +80,9 @@ def _comparisons_excerpt(comparisons: pd.DataFrame, primary: str) -> pd.DataFram
                 "evaluation": row["evaluation"],
                 "variant": row["variant"],
                 f"difference in {notes.heading(primary)}": notes.signed(row["difference"], digits),
-                "95 % CI": f"[{notes.signed(row['ci_low'], digits)}, {notes.signed(row['ci_high'], digits)}]",
+                "95 % CI": "–"
+                if row["ci_low"] is None
+                else f"[{notes.signed(row['ci_low'], digits)}, {notes.signed(row['ci_high'], digits)}]",
                 "p (Holm)": notes.p_text(row["p_adjusted"]),
                 "claim": row["claim"],
             }

@@ -414,6 +414,33 @@ def test_two_seeds_are_warned_of(odd_facts: dict[str, Any]) -> None:
     assert any(text.startswith("Two seeds: intervals can be very wide, or too") for text in odd_facts["warnings"])
 
 
+def test_where_two_seeds_decide_nothing_nothing_is_quoted_and_every_place_says_so(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_seeds=2, n_images=6)
+    claim = {"metric": "hd95", "value": 2.0, "spread": None, "variant": "no_baa", "evaluation": "clean"}
+    claim |= {"under": {}, "source": "somebody", "note": ""}
+    write_yaml(tmp_path / "studies" / "baa.yaml", study | {"claims": [claim]})
+    rescore(tmp_path, "no_baa", 1, lambda table: table.assign(dice=0.4 * table["dice"], hd95=20 * table["hd95"]))
+
+    page, (facts,) = write([tmp_path], tmp_path / "out")
+
+    (row,) = [
+        r for r in facts["comparisons"] if (r["evaluation"], r["metric"], r["variant"]) == ("clean", "dice", "no_baa")
+    ]
+    quoted = ("error", "df", "ci_low", "ci_high", "tost_low", "p_value", "p_adjusted", "p_equivalence", "seed_share")
+    assert {row[key] for key in (*quoted, "minimum_detectable", "seeds_needed", "images_needed", "cost")} == {None}
+    assert row["claim"] == "cannot be decided with 2 seeds"
+    assert re.search(
+        r"\(2 seeds × 6 images\)\. 2 seeds leave 1\.\d\d degrees of freedom, and an interval takes 2\.", page
+    )
+    assert "Whether no_baa differs from medlitenet cannot be decided with 2 seeds." in page
+    assert "& -- & -- & cannot be decided with 2 seeds" in (tmp_path / "out/tables/baa-comparisons.tex").read_text()
+    assert {pair["p_value"] for pair in facts["pairwise"] if "no_baa" in (pair["a"], pair["b"])} == {None}
+    means = [variant for variant in facts["variants"] if variant["evaluation"] == "clean"]
+    assert all(0 < each["dice_ci_low"] < each["dice_mean"] < each["dice_ci_high"] < 1 for each in means)
+    assert all(0 <= each["hd95_ci_low"] < each["hd95_mean"] < each["hd95_ci_high"] for each in means)
+    assert facts["published"][0]["why"].startswith("our interval is too wide to tell: ")
+
+
 def test_split_sizes_of_a_cross_validation_are_said_to_be_those_of_fold_0(odd: Path) -> None:
     assert "test 6 (fold 0;" in (odd / "index.html").read_text()
 

@@ -118,10 +118,11 @@ def effective(found: Summary, bounds: Bounds) -> Ends:
     tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     if bounds == DISTANCE:
         n = (mean / error) ** 2 * shrunk
-        return stats.gamma.ppf(tails[0], n) * mean / n, stats.gamma.ppf(tails[1], n + 1) * mean / n
+        low, high = stats.gamma.ppf(tails[0], n), stats.gamma.ppf(tails[1], n + 1)
+        return float(low) * mean / n, float(high) * mean / n
     n = mean * (1 - mean) / error**2 * shrunk
     hits, misses = n * mean, n * (1 - mean)
-    return stats.beta.ppf(tails[0], hits, misses + 1), stats.beta.ppf(tails[1], hits + 1, misses)
+    return float(stats.beta.ppf(tails[0], hits, misses + 1)), float(stats.beta.ppf(tails[1], hits + 1, misses))
 
 
 def _t(found: Summary) -> float:
