@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..models.fusing import fused
+from .compiling import compiled_model
 from .errors import MedbenchError, first_line
 from .exporting import onnxruntime_session, openvino_session, quietly, to_int8, to_onnx
 
@@ -84,10 +85,9 @@ def _compiled(subject: Subject, image: Tensor, dtype: str) -> Run:
 
 
 def _compile(subject: Subject, image: Tensor) -> Run:
-    config: Any = torch._dynamo.config  # pyright: ignore[reportAttributeAccessIssue]
-    config.recompile_limit = config.accumulated_recompile_limit = 1000  # at 8 it falls back to eager without a word
-    options: dict[str, Any] = {"freezing": True, "triton.cudagraphs": image.device.type == "cuda"}
-    model = torch.compile(_placed(subject, image), dynamic=False, options=options)
+    model = compiled_model(
+        _placed(subject, image), {"freezing": True, "triton.cudagraphs": image.device.type == "cuda"}
+    )
 
     def run() -> Tensor:
         with torch.inference_mode():

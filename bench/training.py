@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..datasets.cache import Arrays
 from .checkpoints import Progress, restore_checkpoint, save_checkpoint
+from .compiling import Compiled, compiled_model
 from .errors import MedbenchError
 from .loading import STEP, Batches, loader, to_input
 from .losses import segmentation_loss
@@ -144,6 +145,7 @@ def train(
     compiled: bool = False,
     checkpoint: Path | None = None,
     on_resume: Callable[[int], None] = lambda _: None,
+    on_eager: Callable[[str], None] = lambda _: None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Trained:
@@ -160,10 +162,11 @@ def train(
         workers: loader processes; on a CPU no result depends on it. On a GPU, 0 keeps the images there and augments
             them there where it can: where they fit, and without artifacts.
         parts: pieces that each batch is computed in, to fit a small GPU; batch norm sees them apart.
-        compiled: whether torch compiles the model first.
+        compiled: whether torch compiles the model first, where it can.
         checkpoint: a file for the state after each epoch, or on a GPU after one in 15 seconds. Where it holds one,
             training goes on from there and ends with the same bytes (on a CPU) as if it had never stopped.
         on_resume: called with the number of epochs that are done already.
+        on_eager: called with the reason where the model cannot be compiled; it is trained as it was written.
         on_step: called with step, steps and loss.
         on_epoch: called with each row of the history.
 
@@ -184,10 +187,11 @@ def train(
         if stays
         else loader(images, batches, training["augment"], workers=workers, pin=on_gpu)
     )
-    forward: Any = torch.compile(model, dynamic=False) if compiled else model
-    take_step = Step(model, forward, optimizer, scaler, training, parts)
-    if on_gpu and parts == 1:
-        take_step = Replayed(take_step, cuda_graph)
+    if compiled:
+        one_step = Compiled(model, compiled_model(model), optimizer, scaler, training, parts, on_eager)
+    else:
+        one_step = Step(model, model, optimizer, scaler, training, parts)
+    take_step = Replayed(one_step, cuda_graph) if on_gpu and parts == 1 else one_step
     epochs, steps = training["epochs"], training["epochs"] * len(batches)
     warmup = training["warmup_epochs"] * len(batches)
     history: list[dict[str, float]] = []
@@ -233,8 +237,9 @@ def train(
             save_checkpoint(checkpoint, model, optimizer, scaler, Progress(history, chosen))
             saved = time.perf_counter()
         on_epoch(history[-1])
-    path = {"images": "on the device" if stays else "loaded", "model": "compiled" if compiled else "eager"}
-    path["steps"] = "eager"
+    path = {"images": "on the device" if stays else "loaded", "model": "eager", "steps": "eager"}
+    if isinstance(one_step, Compiled):
+        path["model"] = f"eager: {one_step.failed}" if one_step.failed else "compiled"
     if isinstance(take_step, Replayed):
         path["steps"] = f"eager: {take_step.failed}" if take_step.failed else "CUDA graph"
     return Trained(chosen, history, "fp16" if mixed else "fp32", path)

@@ -79,6 +79,8 @@ class View:
             self._line(event, f"goes on after epoch {values['done']} of {values['epochs']}")
         elif event.kind == "smaller":
             self._line(event, f"out of memory: each batch is now computed in {values['parts']} parts")
+        elif event.kind == "eager":
+            self._line(event, f"torch cannot compile this model, it is trained as it was written: {values['why']}")
         elif event.kind == "damaged":
             self._line(event, f"{values['what']}; set aside as {values['place']}, done again")
         elif event.kind == "untracked":

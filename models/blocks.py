@@ -82,6 +82,15 @@ class LocalGlobalBlock(nn.Module):
         return self.fuse(torch.cat(views, dim=1))
 
 
+def replicate_edges(x_bchw: Tensor) -> Tensor:
+    """The map with its edges repeated once around it, (B, C, H + 2, W + 2)."""
+    if x_bchw.requires_grad and torch.compiler.is_dynamo_compiling():
+        # Compiled, the gradient of torch's own padding breaks off: it lies in memory otherwise than was promised.
+        x_bchw = torch.cat([x_bchw[:, :, :1], x_bchw, x_bchw[:, :, -1:]], dim=2)
+        return torch.cat([x_bchw[..., :1], x_bchw, x_bchw[..., -1:]], dim=3)
+    return F.pad(x_bchw, (1, 1, 1, 1), mode="replicate")
+
+
 class BoundaryAwareAttention(nn.Module):
     """Amplifies features where they change: out = x * (1 + r), r in [0, 1) high on contours and 0 on flat ground.
 
@@ -105,7 +114,7 @@ class BoundaryAwareAttention(nn.Module):
 
     def response(self, x_bchw: Tensor) -> Tensor:
         """The boundary response map r, (B, 1, H, W)."""
-        maps = F.pad(self.mix(x_bchw), (1, 1, 1, 1), mode="replicate")
+        maps = replicate_edges(self.mix(x_bchw))
         gradients = F.conv2d(maps, self.kernels.to(maps.dtype), groups=self.mix.out_channels)
         edges_b1hw = gradients.abs().sum(dim=1, keepdim=True)
         return torch.tanh(edges_b1hw / (edges_b1hw.mean(dim=(2, 3), keepdim=True) + 1e-4))
@@ -130,5 +139,5 @@ class UpsampleTwice(nn.Module):
         self.register_buffer("kernels", kernels, persistent=False)
 
     def forward(self, x_b1hw: Tensor) -> Tensor:
-        x_b1hw = F.pad(x_b1hw, (1, 1, 1, 1), mode="replicate")
+        x_b1hw = replicate_edges(x_b1hw)
         return F.pixel_shuffle(F.conv2d(x_b1hw, self.kernels.to(x_b1hw.dtype)), 2)
