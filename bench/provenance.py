@@ -143,15 +143,16 @@ def machine_id(device: "torch.device") -> str:
 
 
 def command() -> str:
-    """The command line, without what names a person: the home directory is `~`, and the user's name in any other path
-    is `user`."""
+    """The command line, without what names a person."""
+    return " ".join(map(without_names, [Path(sys.argv[0]).name, *sys.argv[1:]]))
+
+
+def without_names(text: str) -> str:
+    """The text with `~` for the home directory, and `user` for the user's name in any other path."""
     home, user = str(Path.home()), _user()
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
     if len(home) > 1:
-        words = [word.replace(home, "~") for word in words]
-    if user:
-        words = [re.sub(rf"(?<=[/=]){re.escape(user)}(?=/|$)", "user", word) for word in words]
-    return " ".join(words)
+        text = text.replace(home, "~")
+    return re.sub(rf"(?<=[/=_]){re.escape(user)}(?=[/:\s]|$)", "user", text) if user else text
 
 
 def _user() -> str:

@@ -83,7 +83,10 @@ def run(
         int, typer.Option(min=0, help="Loader processes a trial. On a GPU, 0 keeps images and augmentation there.")
     ] = 0,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="Let torch compile each model before it is trained, for a GPU; no gain on a CPU.")
+        bool,
+        typer.Option(
+            "--compile", help="Let torch compile each model before it is trained, for a GPU; no gain on a CPU."
+        ),
     ] = False,
     from_report: Annotated[
         Path | None, typer.Option(help="A report.json: STUDY is one of those that it was made of, as it was resolved.")

@@ -16,7 +16,7 @@ from .errors import MedbenchError
 from .evaluation import evaluate, write_masks, write_pictures
 from .failures import FAILURES
 from .planning import Job
-from .provenance import environment, noting_nondeterminism
+from .provenance import environment, noting_nondeterminism, without_names
 from .records import damage, is_sealed, read_json, sealed_folder, write_json, write_yaml
 from .sets import Sets
 from .store import BusyError, Store, save_weights
@@ -149,7 +149,8 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
     with sealed_folder(store.trial(job.id)) as folder:
         write_yaml(folder / "config.yaml", config)
         made = environment(device, trained.precision, config)
-        made |= {"path": trained.path, "not_deterministic": operations} | ({"batch_parts": parts} if parts > 1 else {})
+        path = {key: without_names(way) for key, way in trained.path.items()}  # compilers' errors name folders
+        made |= {"path": path, "not_deterministic": operations} | ({"batch_parts": parts} if parts > 1 else {})
         write_json(folder / "environment.json", made)
         pd.DataFrame(trained.history).to_parquet(folder / "history.parquet", index=False)
         save_weights(folder / "weights.safetensors", trained.weights)

@@ -27,6 +27,7 @@ SIZE = 64
 
 
 def light() -> nn.Module:
+    torch.manual_seed(0)
     return lived(build_model("medlitenet", {"backbone": "mobilenetv3_small_050", "width": 32}).model)
 
 

@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from medbench.bench import provenance
-from medbench.bench.provenance import PACKAGES, environment, instructions, machine_id, noting_nondeterminism
+from medbench.bench.provenance import (
+    PACKAGES,
+    environment,
+    instructions,
+    machine_id,
+    noting_nondeterminism,
+    without_names,
+)
 
 NOT_IN_NUMBERS = {  # they show, check or fetch; no score comes out of them
     "filelock",
@@ -48,6 +55,17 @@ def test_no_user_no_machine_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "alice" not in made
     assert "hunter2" not in made
     assert "medbench run ~/baa.yaml --data=/mnt/user/data --store /scratch/user" in made
+
+
+def test_an_error_of_a_compiler_names_no_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv("LOGNAME", "alice")
+
+    made = without_names(
+        "/tmp/torchinductor_alice/ph/x.so: file too short; see /home/alice/a and /data/alice: no malice"
+    )
+
+    assert made == "/tmp/torchinductor_user/ph/x.so: file too short; see ~/a and /data/user: no malice"
 
 
 def test_every_package_that_a_number_depends_on_is_named() -> None:
