@@ -14,8 +14,12 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(BIN)/.installed ## install, train two variants on synthetic images, write the report
-	$(BIN)/medbench run baa --profile quick --store runs/demo --jobs 2
+	$(BIN)/medbench run baa --profile quick --store runs/demo
 	$(BIN)/medbench report runs/demo -o report/demo
+	@echo "open report/demo/index.html in a browser; to go on:"
+	@echo "  . $(BIN)/activate               # then medbench is a command"
+	@echo "  export MEDBENCH_STORE=runs/demo # the demo's trials; without it, the store is runs"
+	@echo "  medbench status                 # what they are; medbench --help says what else there is"
 
 test: $(BIN)/.installed ## install, run all tests, a process a core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile
@@ -51,6 +55,7 @@ benchmarks: .venv/rliable/.installed ## measure medbench against named peers in 
 	$(BIN)/python tests/benchmarks/calibration.py
 	$(BIN)/python tests/benchmarks/coverage.py
 	$(BIN)/python tests/benchmarks/training.py
+	$(BIN)/python tests/benchmarks/jobs.py
 	$(BIN)/python tests/benchmarks/latency.py
 	$(BIN)/python tests/benchmarks/ensemble.py
 	$(BIN)/python tests/benchmarks/painting.py
