@@ -129,6 +129,10 @@ def score(
         f"{summary['images']} images, {summary['n_empty']} with exactly one empty mask; mean and median over images, "
         "pooled over all pixels"
     )
+    read_as = (
+        f"{what}s {', '.join(f'{how} ({n})' for how, n in each.items())}" for what, each in scores.codings.items()
+    )
+    typer.echo(f"masks by levels: {'; '.join(read_as)}")
     if scores.without_reference:
         typer.echo(f"{len(scores.without_reference)} predictions have no reference and were not scored")
     if out:

@@ -21,7 +21,7 @@ NamesArgument = Annotated[
 @told_in_one_line
 def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
     """List the data sets that medbench knows, and which are here."""
-    from ..datasets.catalog import DATASETS
+    from ..datasets.catalog import DATASETS, completeness, open_dataset, told_completeness
     from .sets import data_folder
 
     root = data_folder(data)
@@ -30,13 +30,31 @@ def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
         path = root / dataset.folder if root and dataset.folder else None
         here = dataset.folder is None or bool(path and path.is_dir())
         place = "built in" if dataset.folder is None else str(path) if here else "not here"
+        counts, holds = {}, ""
+        if dataset.folder and here:
+            try:
+                counts = completeness(name, open_dataset(name, data=root))
+                holds = told_completeness(counts)
+            except MedbenchError as error:
+                holds = str(error).split(";")[0].removeprefix(f"{name}: ")
         rows.append(
-            {"name": name, "here": here, "place": place, "description": dataset.description, "how": dataset.how}
+            {
+                "name": name,
+                "here": here,
+                "place": place,
+                "holds": holds,
+                "completeness": counts or None,
+                "description": dataset.description,
+                "how": dataset.how,
+            }
         )
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
     print_table(("name", "where", "what it is"), [(row["name"], row["place"], row["description"]) for row in rows])
+    for row in rows:
+        if row["holds"]:
+            typer.echo(f"{row['name']} holds {row['holds']}")
     for row in rows:
         if row["name"] != "synthetic":
             typer.echo(f"{row['name']}: {row['how']} (expected in <data>/{row['name']}; --data or MEDBENCH_DATA)")
@@ -93,22 +111,35 @@ def data_verify(
 ) -> None:
     """Look at every image and mask of a set; exit 1 on errors.
 
-    Pairs, sizes, empty and grey masks, unreadable files.
+    Errors: files without their counterpart or that cannot be read, sizes that differ, masks that could be read in two
+    ways. Notes: empty and grey masks, images that are nearly black, parts of a published set that are not here. How the
+    levels of masks are read is counted.
     """
-    from ..datasets.catalog import open_dataset
+    from collections import Counter
+
+    from ..datasets.base import Problem
+    from ..datasets.catalog import completeness, open_dataset, told_completeness
     from ..datasets.inspection import inspect
     from .sets import cache_folder, data_folder
 
     image_set = open_dataset(name, data=data_folder(data))
     with progress_bar(f"inspecting {image_set.name}") as show:
-        problems = inspect(image_set, cache_folder(), show).problems
+        inspection = inspect(image_set, cache_folder(), show)
+    problems, counts = inspection.problems, completeness(name, image_set)
+    codings = Counter(coding.name for coding in inspection.codings.values() if not coding.refusal)
+    if any(here < published for here, published in counts.values()):
+        problems.append(Problem(name, "", f"is not complete: {told_completeness(counts)}", "note"))
     n_errors = sum(problem.kind == "error" for problem in problems)
     if as_json:
         rows = [{"id": each.id, "file": each.file, "kind": each.kind, "message": each.message} for each in problems]
-        typer.echo(json.dumps({"name": image_set.name, "images": len(image_set), "problems": rows}, indent=1))
+        facts = {"name": image_set.name, "images": len(image_set), "completeness": counts or None, "codings": codings}
+        typer.echo(json.dumps({**facts, "problems": rows}, indent=1))
     else:
         for problem in problems:
             typer.echo(f"{problem.kind}: {problem}")
+        typer.echo(
+            f"masks by levels: {'; '.join(f'{how} ({n:,})' for how, n in codings.most_common()) or 'none is read'}"
+        )
         typer.echo(f"{image_set.name}: {len(image_set)} pairs, {n_errors} errors, {len(problems) - n_errors} notes")
     if n_errors:
         raise typer.Exit(1)

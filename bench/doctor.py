@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..datasets.catalog import DATASETS, open_dataset
+from ..datasets.catalog import DATASETS, completeness, open_dataset, told_completeness
 from .energy import meter_of
 from .errors import MedbenchError
 from .provenance import cpu_name, n_cores, package_version
@@ -102,7 +102,8 @@ def _data(data: Path | None) -> list[Finding]:
         if known.folder is None:
             continue
         try:
-            found.append(Finding(name, "ok", f"{len(open_dataset(name, data=data))} images with masks"))
+            counts = completeness(name, open_dataset(name, data=data))
+            found.append(Finding(name, "ok", told_completeness(counts)))
         except MedbenchError as error:
             found.append(Finding(name, "missing", str(error).split(";")[0].removeprefix(f"{name}: "), known.how))
     weights = sorted(path.stem for path in (data / "weights").glob("*.safetensors"))

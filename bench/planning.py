@@ -10,6 +10,7 @@ from ..ablations.grid import Cell, expand
 from ..ablations.loading import Loaded
 from ..ablations.spec import Study
 from ..datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
+from ..datasets.catalog import completeness
 from ..datasets.splits import Split, make_split
 from .checking import check_names, key_of_dataset, placed
 from .errors import MedbenchError, first_line
@@ -192,6 +193,7 @@ def _record(
     """What `studies/<study>.yaml` says: the resolved study and the ids of its trials."""
     study = loaded.study
     own = materials[study.baseline]
+    complete = completeness(own.source.get("name"), own.opened.image_set) if own.opened.image_set.official else {}
     variants: dict[str, Any] = {}
     for name, spec in study.variants.items():
         trials = [
@@ -250,6 +252,7 @@ def _record(
         "dataset": {key: value for key, value in study.dataset.model_dump().items() if value is not None},
         "n_images": _sizes(own),
         "left_out": own.opened.left_out,
+        "completeness": {part: list(counts) for part, counts in complete.items()} or None,
         "evaluations": list(jobs[0].evaluations),
         "datasets": {name: config["dataset"] for name, config in jobs[0].evaluations.items()},
         "copies_left_out": {

@@ -2,9 +2,11 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -14,6 +16,7 @@ from ..bench.errors import MedbenchError
 from .reading import read_image, read_mask
 
 Part = Literal["train", "validation", "test"]
+PUBLISHED: dict[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class ImageSet(ABC):
         groups: For each id the key of its group (lesion, patient); the id itself where nothing is known.
         official: The part of the publisher's split, for those ids that have one.
         unmatched: What was found and could not be used: images without mask, masks without image, double ids.
+        without_truth: The parts of the publisher's split none of whose images has a mask, with their numbers of images.
     """
 
     name: str
@@ -59,6 +63,7 @@ class ImageSet(ABC):
     groups: dict[str, str]
     official: dict[str, Part]
     unmatched: tuple[Problem, ...] = ()
+    without_truth: Mapping[Part, int] = MappingProxyType({})
 
     @abstractmethod
     def image(self, id: str) -> NDArray[np.uint8]:
@@ -85,7 +90,11 @@ class ImageSet(ABC):
 
 
 class FileSet(ImageSet):
-    """Images and masks in files below `root`; `digest` is that of the image's bytes followed by the mask's."""
+    """Images and masks in files below `root`; `digest` is that of the image's bytes followed by the mask's.
+
+    A publisher may offer a part's images before its masks: such a part is one note, and a single image without its mask
+    an error.
+    """
 
     def __init__(self, name: str, root: Path, items: Iterable[Item], unmatched: Iterable[Problem] = ()) -> None:
         items = list(items)
@@ -97,8 +106,20 @@ class FileSet(ImageSet):
         self.ids = tuple(sorted(self._pairs))
         self.groups = {item.id: item.group for item in items if item.mask is not None}
         self.official = {item.id: item.official for item in items if item.mask is not None and item.official}
-        alone = (Problem(item.id, self.relative(item.image), "no mask") for item in items if item.mask is None)
-        self.unmatched = (*unmatched, *alone)
+        known = set(self.official.values())
+        self.without_truth = Counter(
+            item.official for item in items if item.mask is None and item.official and item.official not in known
+        )
+        alone = (
+            Problem(item.id, self.relative(item.image), "no mask")
+            for item in items
+            if item.mask is None and item.official not in self.without_truth
+        )
+        parts = (
+            Problem(PUBLISHED[part], "", f"{n:,} images and no ground truth; no split uses them", "note")
+            for part, n in self.without_truth.items()
+        )
+        self.unmatched = (*unmatched, *alone, *parts)
 
     def image(self, id: str) -> NDArray[np.uint8]:
         return read_image(self.files(id)[0])

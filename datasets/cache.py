@@ -28,7 +28,7 @@ from ..bench.records import short_id
 from .artifacts.painted import PaintedSet
 from .base import ImageSet
 
-VERSION = 1  # of resizing and of the file: raised when either changes
+VERSION = 2  # of reading, resizing and of the file: raised when one of them changes
 DEAD_AFTER_S = 3600
 THREADS = 2  # decoding and resizing let go of Python's lock
 Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float32])

@@ -1,11 +1,13 @@
 """The data sets that medbench knows by name, where they are expected, and how one comes by them."""
 
 import os
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..bench.errors import MedbenchError, UnknownNameError
-from .base import FileSet, ImageSet
+from .base import PUBLISHED, FileSet, ImageSet
 from .layouts import LAYOUTS
 from .synthetic import SyntheticSet
 
@@ -14,7 +16,8 @@ from .synthetic import SyntheticSet
 class Dataset:
     """What a person needs to know before using a set.
 
-    `folder` is where it is expected below the data folder; `how` says how to get it.
+    `folder` is where it is expected below the data folder; `how` says how to get it. `n_images` is how many images with
+    masks the publisher has in each part, "all" where there are no parts; empty where nothing is published.
     """
 
     description: str
@@ -22,6 +25,7 @@ class Dataset:
     citation: str
     folder: str | None
     how: str
+    n_images: Mapping[str, int]
 
 
 DATASETS: dict[str, Dataset] = {
@@ -32,6 +36,7 @@ DATASETS: dict[str, Dataset] = {
         folder="isic2018",
         how="`medbench data fetch isic2018`, or unpack the Task 1 archives from "
         "https://challenge.isic-archive.com/data/#2018 there",
+        n_images={"training": 2594, "validation": 100, "test": 1000},
     ),
     "ph2": Dataset(
         description="PH2: 200 dermoscopic images of melanocytic lesions, lesion masks",
@@ -40,6 +45,7 @@ DATASETS: dict[str, Dataset] = {
         folder="ph2",
         how="request the archive at https://www.fc.up.pt/addi/ph2%20database.html and unpack it there; "
         "`medbench data fetch ph2 --from FILE` takes a zip",
+        n_images={"all": 200},
     ),
     "ham10000": Dataset(
         description="HAM10000: 10,015 dermoscopic images of 7,470 lesions, lesion masks by Tschandl",
@@ -48,6 +54,7 @@ DATASETS: dict[str, Dataset] = {
         folder="ham10000",
         how="download images, segmentations and metadata from https://doi.org/10.7910/DVN/DBW86T and unpack them "
         "there; `medbench data fetch ham10000 --from FILE` takes each archive",
+        n_images={"all": 10015},
     ),
     "synthetic": Dataset(
         description="computed images with exact masks; any number, any size",
@@ -55,6 +62,7 @@ DATASETS: dict[str, Dataset] = {
         citation="medbench",
         folder=None,
         how="nothing to get: medbench computes it",
+        n_images={},
     ),
 }
 
@@ -97,6 +105,27 @@ def open_dataset(
             f"{name}: no data folder is set; pass --data DIR or set MEDBENCH_DATA to the folder of {name}/"
         )
     return _read(name, data / name, DATASETS[name].how)
+
+
+def completeness(name: str | None, image_set: ImageSet) -> dict[str, tuple[int, int]]:
+    """How many images with masks the set has in each part, and how many its publisher has.
+
+    Empty for sets that nobody published: synthetic ones, and folders, which have no name here.
+    """
+    published = DATASETS[name].n_images if name in DATASETS else {}
+    here = Counter(PUBLISHED[image_set.official[id]] for id in image_set.ids if id in image_set.official)
+    here["all"] = len(image_set)
+    return {part: (here[part], n) for part, n in published.items()}
+
+
+def told_completeness(found: Mapping[str, tuple[int, int]]) -> str:
+    """The same in words.
+
+    >>> told_completeness({"training": (2594, 2594), "test": (0, 1000)})
+    'training 2,594 of 2,594 images with masks; test 0 of 1,000'
+    """
+    counts = [("" if part == "all" else f"{part} ") + f"{here:,} of {n:,}" for part, (here, n) in found.items()]
+    return "; ".join([f"{counts[0]} images with masks", *counts[1:]])
 
 
 def _read(layout: str, root: Path, how: str) -> FileSet:

@@ -13,11 +13,13 @@ from typing import Any
 from ..bench.errors import MedbenchError
 from ..bench.records import read_json, short_id, write_json
 from .base import FileSet, ImageSet, Problem
-from .reading import binarise, grey_share, mask_levels
+from .masks import Coding, Levels, clashes, coding_of, grey_share
+from .reading import read_levels
 
-VERSION = 2  # of the rules below: raised when they change, so that what was remembered is looked at again
+VERSION = 3  # of the rules below: raised when they change, so that what was remembered is looked at again
 MAX_GREY_SHARE = 0.01
 REMEMBERED_EVERY = 300  # images looked at, so that an interruption costs no more
+LEAST_BRIGHT = 64  # of 255: an image without such a level is nearly black
 THREADS = 2  # decoding lets go of Python's lock; more threads wait for the disk
 
 
@@ -29,12 +31,14 @@ class Inspection:
         digests: SHA-256 of image and mask, for every id whose files can be opened.
         pixels: SHA-256 of the image's pixels, for every id whose image can be decoded.
         sizes: (H, W) of the image, for every id whose image and mask can be decoded.
+        codings: How the mask's levels are read, for every id whose mask is a file that can be decoded.
         problems: What is wrong or odd, by id.
     """
 
     digests: dict[str, str] = field(default_factory=dict)
     pixels: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    codings: dict[str, Coding] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -43,10 +47,10 @@ def inspect(
 ) -> Inspection:
     """Opens every image and mask of a set and checks that they are whole and fit each other.
 
-    Errors: a file that cannot be decoded, sizes that differ, an image without mask and the reverse. Notes: an empty
-    mask, a mask with more than 1 % of its pixels neither black nor white. Results are remembered below `cache`, those
-    of an interrupted look too. `progress` is called with the numbers of images looked at and to look at, unless all
-    are remembered.
+    Errors: a file that cannot be decoded, sizes that differ, an image without mask and the reverse, a mask that could
+    be read in two ways, by itself or beside the others. Notes: an empty mask, a mask with more than 1 % of its pixels
+    neither black nor white, an image that is nearly black. Results are remembered below `cache`, of an interrupted
+    look too. `progress` is called with the numbers of images looked at and to look at, unless all are remembered.
     """
     memory: dict[str, Any] = {}
     path = None
@@ -87,7 +91,11 @@ def inspect(
             inspection.pixels[id] = entry["pixels"]
         if entry["size"]:
             inspection.sizes[id] = (entry["size"][0], entry["size"][1])
+        if entry["coding"]:
+            inspection.codings[id] = Coding(**entry["coding"])
         inspection.problems.extend(Problem(**problem) for problem in entry["problems"])
+    for id, message in clashes(inspection.codings).items():
+        inspection.problems.append(Problem(id, _names(image_set, id)[1], message))
     inspection.problems.extend(image_set.unmatched)
     inspection.problems.sort(key=lambda problem: (problem.id, problem.file))
     return inspection
@@ -114,9 +122,8 @@ def file_state(image_set: ImageSet, id: str) -> list[list[Any]]:
 
 
 def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
-    """Digest, size and problems of one image, as plain values."""
-    files = image_set.files(id)
-    names = [image_set.relative(path) for path in files] if isinstance(image_set, FileSet) else [id, id]
+    """Digest, size, coding and problems of one image, as plain values."""
+    files, names = image_set.files(id), _names(image_set, id)
     problems: list[Problem] = []
 
     def attempt(work: Callable[[], Any]) -> Any:
@@ -128,24 +135,37 @@ def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
 
     digest = attempt(lambda: image_set.digest(id))
     if digest is None:
-        return {"digest": None, "pixels": None, "size": None, "problems": [asdict(problem) for problem in problems]}
+        nothing = dict.fromkeys(("digest", "pixels", "size", "coding"))
+        return {**nothing, "problems": [asdict(problem) for problem in problems]}
     image = attempt(lambda: image_set.image(id))
-    levels = attempt(lambda: _levels(image_set, id))
-    size = None
+    levels: Levels | None = attempt(lambda: _levels(image_set, id))
+    coding = size = None
+    if image is not None and (brightest := image.max()) < LEAST_BRIGHT:
+        dark = f"the image is nearly black, no level above {brightest} of 255"
+        problems.append(Problem(id, names[0], f"{dark}; scale 10 or 12 bits up, or save 8", "note"))
     if image is not None and levels is not None:
         size = list(image.shape[:2])
-        if levels.shape != image.shape[:2]:
-            turned = ", as if turned by 90 degrees" if levels.shape == image.shape[1::-1] else ""
-            sizes = f"the mask is {levels.shape[1]}x{levels.shape[0]}, the image {size[1]}x{size[0]}{turned}"
+        height, width = levels.values.shape
+        if (height, width) != image.shape[:2]:
+            turned = ", as if turned by 90 degrees" if (height, width) == image.shape[1::-1] else ""
+            sizes = f"the mask is {width}x{height}, the image {size[1]}x{size[0]}{turned}"
             problems.append(Problem(id, names[1], sizes))
     if levels is not None:
+        coding = coding_of(levels)
         grey = grey_share(levels)
-        if grey > MAX_GREY_SHARE:
+        if coding.refusal:
+            problems.append(Problem(id, names[1], coding.refusal))
+        elif grey > MAX_GREY_SHARE:
             problems.append(Problem(id, names[1], f"{grey:.1%} of the mask is grey, cut at half of the range", "note"))
-        if not binarise(levels).any():
+        if coding.is_empty:
             problems.append(Problem(id, names[1], "the mask is empty", "note"))
-    pixels = None if image is None else hashlib.sha256(image.tobytes()).hexdigest()
-    return {"digest": digest, "pixels": pixels, "size": size, "problems": [asdict(problem) for problem in problems]}
+    return {
+        "digest": digest,
+        "pixels": None if image is None else hashlib.sha256(image.tobytes()).hexdigest(),
+        "size": size,
+        "coding": None if coding is None else asdict(coding),
+        "problems": [asdict(problem) for problem in problems],
+    }
 
 
 def _told(id: str, files: dict[str, Path], line: str) -> Problem:
@@ -156,5 +176,11 @@ def _told(id: str, files: dict[str, Path], line: str) -> Problem:
     return Problem(id, "", line)
 
 
-def _levels(image_set: ImageSet, id: str) -> Any:
-    return mask_levels(image_set.files(id)[1]) if isinstance(image_set, FileSet) else image_set.mask(id).astype("u1")
+def _levels(image_set: ImageSet, id: str) -> Levels:
+    """What the mask's file holds, or the mask itself where it is computed."""
+    return read_levels(image_set.files(id)[1]) if image_set.files(id) else Levels(image_set.mask(id).astype("u1"), 1)
+
+
+def _names(image_set: ImageSet, id: str) -> list[str]:
+    """What problems call the image and the mask."""
+    return [image_set.relative(path) for path in image_set.files(id)] if isinstance(image_set, FileSet) else [id, id]

@@ -15,7 +15,7 @@ from typing import Literal
 
 from ..bench.errors import MedbenchError
 from ..bench.registry import Registry
-from .base import FileSet, Item, Part, Problem
+from .base import PUBLISHED, FileSet, Item, Part, Problem
 from .reading import IMAGE_ENDINGS
 
 LAYOUTS: Registry[FileSet] = Registry("layout")
@@ -23,7 +23,8 @@ LAYOUTS: Registry[FileSet] = Registry("layout")
 MAX_DEPTH = 6  # PH2's files lie four folders down; two more for careless unpacking
 MASK_ENDING = re.compile(r"_(segmentation|mask|lesion)$", re.IGNORECASE)
 PASSED_OVER = re.compile(
-    r"\..*|thumbs\.db|desktop\.ini|license|readme|.*_superpixels\.png|.*\.(txt|csv|md|pdf|html?|json|xml)",
+    r"\..*|thumbs\.db|desktop\.ini|license|readme|.*_superpixels\.png|"
+    r".*\.(txt|csv|tsv|md|pdf|html?|json|ya?ml|xml|xlsx?|docx?|log)",
     re.IGNORECASE,
 )
 
@@ -35,7 +36,7 @@ def isic2018(root: Path) -> FileSet:
     Each folder is optional. `metadata.csv` (isic_id, lesion_id, patient_id) groups images that share a lesion or a
     patient, through any chain of shared ones.
     """
-    parts: dict[str, Part] = {"training": "train", "validation": "validation", "test": "test"}
+    parts: dict[str, Part] = {name: part for part, name in PUBLISHED.items()}
     images: list[tuple[Path, Part | None]] = []
     masks: list[Path] = []
     for path, folders in _walk(root):
@@ -100,18 +101,29 @@ def find_masks(root: Path) -> dict[str, Path]:
     Raises:
         MedbenchError: the folder is missing or holds no mask, or two files could be the mask of one image.
     """
-    paths = [path for path, _ in _walk(root) if path.suffix.lower() in IMAGE_ENDINGS]
-    marked = [path for path in paths if MASK_ENDING.search(_stem(path))]
     found: dict[str, Path] = {}
-    for path in marked or paths:
+    for path in _marked(path for path, _ in _walk(root) if path.suffix.lower() in IMAGE_ENDINGS):
         id = MASK_ENDING.sub("", _stem(path))
         if id in found:
             raise MedbenchError(f"{path}: {found[id].name} could be the mask of {id} as well; keep one of them")
         found[id] = path
     if not found:
-        what = "holds no mask (jpg, png or bmp)" if root.is_dir() else "there is no such folder"
+        what = "holds no mask (jpg, png, bmp or tif)" if root.is_dir() else "there is no such folder"
         raise MedbenchError(f"{root}: {what}")
     return found
+
+
+def unread_masks(root: Path) -> dict[str, Path]:
+    """The files among the masks below a folder that are not read, by the id of the image that has no other mask."""
+    paths = [(MASK_ENDING.sub("", _stem(path)), path) for path in _marked(path for path, _ in _walk(root))]
+    read = {id for id, path in paths if path.suffix.lower() in IMAGE_ENDINGS}
+    return {id: path for id, path in paths if id not in read}
+
+
+def _marked(paths: Iterable[Path]) -> list[Path]:
+    """Those with the ending of a mask, all where none has one."""
+    paths = list(paths)
+    return [path for path in paths if MASK_ENDING.search(_stem(path))] or paths
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -160,7 +172,7 @@ def _pair(
     for path, part in images:
         id = _stem(path)
         if path.suffix.lower() not in IMAGE_ENDINGS:
-            record(id, path, f"{path.suffix or 'no ending'} is not read; save it as jpg, png or bmp")
+            record(id, path, f"{_ending(path)} is not read; save it as jpg, png, bmp or tif")
         elif id in found:
             if path.read_bytes() != found[id][0].read_bytes():  # an archive unpacked twice needs no decision
                 record(id, path, f"a second image with the id {id}; rename or remove one")
@@ -170,7 +182,7 @@ def _pair(
         stem = _stem(path)
         id = stem if stem in found else MASK_ENDING.sub("", stem)
         if path.suffix.lower() not in IMAGE_ENDINGS:
-            record(id, path, f"{path.suffix or 'no ending'} is not read; save it as png")
+            record(id, path, f"{_ending(path)} is not read; save it as png")
         elif id not in found:
             record(id, path, "no image")
         elif id in mask_of:
@@ -192,7 +204,12 @@ def _pair(
 
 def _stem(path: Path) -> str:
     """A file's name without its ending, in composed Unicode: macOS archives hold é as two characters."""
-    return unicodedata.normalize("NFC", path.stem)
+    stem = Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem  # as in .nii.gz
+    return unicodedata.normalize("NFC", stem)
+
+
+def _ending(path: Path) -> str:
+    return "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix or "no ending"
 
 
 def _groups(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, str]:

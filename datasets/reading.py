@@ -15,20 +15,28 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ..bench.errors import MedbenchError
+from .masks import Levels, coding_of
 
-IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
-FORMATS = ("BMP", "JPEG", "PNG")  # whatever a file is called; Pillow would try forty others
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+FORMATS = ("BMP", "JPEG", "PNG", "TIFF")  # whatever a file is called; Pillow would try forty others
 
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
-FLAT_SHARE = 0.75  # the noise of a white mask stays above this share of its brightest level, a second class below it
+WIDE_MODES = frozenset({"I", "I;16", "I;16B", "F"})
+MODES = WIDE_MODES | {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
+PHOTOMETRIC = 262  # the TIFF tag that is 0 where 0 means white
+MAX_LEVEL = 65535
+
+FLAT_SHARE = 0.75  # channels whose levels all lie above this share of the brightest say nothing: look at another
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """An image as (H, W, 3) RGB, 8 bits, upright.
 
     Grey and palette images become RGB, alpha is dropped, the EXIF orientation is applied. 16-bit images keep their
-    high byte, except grey ones that use no level above 255: they are 8-bit images in a wide file.
+    high byte, except grey ones that use no level above 255: they are 8-bit images in a wide file. Nothing else is made
+    brighter: 12 bits in a wide file stay dark, which `inspect` notes, for a scale by content would differ from image to
+    image.
     """
     data = _bytes(path)
     # OpenCV decodes JPEG three times as fast as Pillow, turned by EXIF too, but accepts a file that ends early.
@@ -37,62 +45,73 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # pyright: ignore
     image = _decode(path, data)
+    if image.mode == "F":
+        raise MedbenchError(f"{path}: an image of floating-point numbers is not read; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
-        levels = np.asarray(image).astype(np.int64)
+        levels = _wide(path, image)
         narrow = levels if levels.max() <= 255 else levels >> 8
-        return np.repeat(narrow.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        return np.repeat(narrow.astype(np.uint8)[..., None], 3, axis=2)
     return np.array(_coloured(image).convert("RGB"))
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """A mask as (H, W), True inside the lesion, upright. See `mask_levels` and `binarise` for the rules."""
-    return binarise(mask_levels(path))
+    """A mask as (H, W), True inside the lesion, upright. See `read_levels` and `coding_of` for the rules."""
+    levels = read_levels(path)
+    coding = coding_of(levels)
+    if coding.refusal:
+        raise MedbenchError(f"{path}: {coding.refusal}")
+    return levels.values > coding.cut
 
 
-def mask_levels(path: Path) -> NDArray[np.integer]:
-    """The grey levels (H, W) of a mask file, in whatever range the file uses.
+def read_levels(path: Path) -> Levels:
+    """What a mask file holds.
 
-    Grey files give their levels, coloured ones the brightest of red, green and blue. Where these are flat, the alpha
-    channel does the work if it is not; else the palette's indices. A coloured file of one brightness (a red lesion on
-    a green ground) does not say which side is the lesion and is refused.
+    Grey files give their levels, floating-point ones from 0 to 1 or whole numbers, coloured ones the brightest of red,
+    green and blue. Where these are flat, the alpha channel does the work if it is not; else the palette's indices. A
+    coloured file of one brightness (a red lesion on a green ground) does not say which side is the lesion and is
+    refused.
     """
-    image = _decode(path, _bytes(path))
-    if image.mode in {"1", "L"} or image.mode.startswith("I"):
-        levels = np.asarray(image)
-        return levels.astype(np.uint8) if levels.dtype == np.bool_ else levels
-    indices = np.asarray(image) if image.mode == "P" else None
+    data = _bytes(path)
+    image = _decode(path, data)
+    is_lossy = data.startswith(JPEG_START) or "jpeg" in str(image.info.get("compression"))
+    if image.mode == "1":
+        return Levels(np.asarray(image).astype(np.uint8), 1)
+    if image.mode == "L":
+        return Levels(np.asarray(image), 255, is_lossy)
+    if image.mode == "F":
+        return _floats(path, np.asarray(image))
+    if image.mode.startswith("I"):
+        return Levels(_wide(path, image), MAX_LEVEL)
     rgba = np.asarray(_coloured(image).convert("RGBA"))
-    brightest = rgba[..., :3].max(axis=2)
-    for levels in (brightest, rgba[..., 3]):
-        if not _is_flat(levels):
-            return levels
-    if not all(_is_flat(rgba[..., channel]) for channel in range(3)):
+    colours, alpha = rgba[..., :3], rgba[..., 3]
+    brightest = colours.max(axis=2)
+    is_grey = bool((colours == brightest[..., None]).all())
+    if not _is_flat(brightest):
+        return Levels(brightest, 255, is_lossy, colours=None if is_grey else colours)
+    if not _is_flat(alpha):
+        return Levels(alpha, 255, source="alpha")
+    if not all(_is_flat(colours[..., channel]) for channel in range(3)):
         raise MedbenchError(f"{path}: the mask's colours are equally bright; save it with a black background")
-    return brightest if indices is None or indices.min() == indices.max() else indices
+    if image.mode == "P" and np.ptp(indices := np.asarray(image)):
+        return Levels(indices, 255, source="palette")
+    return Levels(brightest, 255, is_lossy)
 
 
-def binarise(levels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Lesion where a level lies above the middle of the range in use.
-
-    The range in use is lowest to highest level, so 0/1, 0/255 and 0/65535 need no telling apart, and grey rims fall
-    to the nearer side. A mask of one level is full, or empty if that level is 0; so is one whose levels all lie within
-    the top quarter (250 to 255: a full mask saved as JPEG).
-
-    >>> binarise(np.array([0, 100, 200, 255])).tolist()
-    [False, False, True, True]
-    >>> binarise(np.array([1, 1])).tolist()
-    [True, True]
-    """
-    if _is_flat(levels):
-        return levels > 0
-    return levels > (int(levels.min()) + int(levels.max())) / 2
+def _wide(path: Path, image: Image.Image) -> NDArray[np.int32]:
+    """Levels (H, W) of a grey image of 16 or 32 bits, 0 to 65535."""
+    levels = np.asarray(image).astype(np.int32)
+    if levels.min() < 0 or levels.max() > MAX_LEVEL:
+        raise MedbenchError(f"{path}: has levels from {levels.min()} to {levels.max()}; save it with 8 or 16 bits")
+    return levels
 
 
-def grey_share(levels: NDArray[np.integer]) -> float:
-    """Share of a mask's pixels, in [0, 1], that lie off both ends of the range in use by more than a tenth of it."""
-    low, high = float(levels.min()), float(levels.max())
-    rim = (high - low) / 10
-    return float(np.mean((levels > low + rim) & (levels < high - rim)))
+def _floats(path: Path, values: NDArray[np.float32]) -> Levels:
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1:
+        return Levels(values, 1)
+    if low >= 0 and high <= MAX_LEVEL and (values == np.round(values)).all():
+        return Levels(values.astype(np.int32), MAX_LEVEL)
+    raise MedbenchError(f"{path}: has values from {low:g} to {high:g}; save a mask as 0 and 1, probabilities between")
 
 
 def _is_flat(levels: NDArray[np.integer]) -> bool:
@@ -114,11 +133,18 @@ def _decode(path: Path, data: bytes) -> Image.Image:
         if _is_cut_jpeg(data):
             raise EOFError
         image = Image.open(io.BytesIO(data), formats=FORMATS)
+        n_pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         image.load()
-        return ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        reason = "the file is empty" if not data else "not a JPEG, PNG or BMP image, or cut short"
+        upright = ImageOps.exif_transpose(image)
+    except (OSError, ValueError, TypeError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        reason = "the file is empty" if not data else "not a JPEG, PNG, BMP or TIFF image, or cut short"
         raise MedbenchError(f"{path}: cannot be decoded ({reason}); download or save it again") from error
+    if n_pages > 1:
+        raise MedbenchError(f"{path}: holds {n_pages} pages; save the one that is meant as a file of its own")
+    is_inverted = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == 0  # pyright: ignore
+    if image.mode not in MODES or (is_inverted and image.mode in WIDE_MODES):  # Pillow inverts only 8 bits
+        raise MedbenchError(f"{path}: its kind of pixels ({image.mode}) is not read; save it as PNG")
+    return upright
 
 
 def _is_cut_jpeg(data: bytes) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..bench.errors import MedbenchError, UnknownNameError
-from .base import ImageSet
+from .base import PUBLISHED, ImageSet, Part
 
 RULES = ("official", "holdout", "egeunet", "kfold:K")
 
@@ -66,16 +66,20 @@ def make_split(image_set: ImageSet, rule: str, *, seed: int = 0, fold: int | Non
 
 
 def _official(image_set: ImageSet) -> Split:
-    parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    parts: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}
     for id in image_set.ids:
         if id in image_set.official:
             parts[image_set.official[id]].append(id)
-    missing = [part for part, ids in parts.items() if not ids]
+    missing: dict[Part, int] = {part: image_set.without_truth.get(part, 0) for part, ids in parts.items() if not ids}
     if missing:
-        raise MedbenchError(
-            f"{image_set.name}: no images of the official {' and '.join(missing)} part; "
-            "put its folders beside the others, or use the split holdout"
-        )
+        absent = " and ".join(PUBLISHED[part] for part, n in missing.items() if not n)
+        blank = " and ".join(f"{PUBLISHED[part]} ({n:,} images)" for part, n in missing.items() if n)
+        lacks = [f"no images of the official {absent} part: put its folders beside the others"] if absent else []
+        lacks += [f"ground truth is missing for the official {blank} part: put it beside the images"] if blank else []
+        if len(missing) == len(parts) and not blank:
+            lacks = ["has no official split"]
+        others = f"holdout, egeunet and kfold:K can be run on the {len(image_set):,} images with masks"
+        raise MedbenchError(f"{image_set.name}: {'; '.join(lacks)}; {others}")
     return Split(**{part: tuple(sorted(ids)) for part, ids in parts.items()})
 
 

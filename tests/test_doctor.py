@@ -29,7 +29,10 @@ def test_sets_and_weights_are_found_or_missing(tmp_path: Path) -> None:
 
     found = findings("--data", tmp_path / "data")
 
-    assert (found["isic2018"]["state"], found["isic2018"]["found"]) == ("ok", "1 images with masks")
+    assert (found["isic2018"]["state"], found["isic2018"]["found"]) == (
+        "ok",
+        "training 1 of 2,594 images with masks; validation 0 of 100; test 0 of 1,000",
+    )
     assert found["ph2"]["state"] == "missing"
     assert "request the archive" in found["ph2"]["remedy"]
     assert found["weights"]["found"] == "resnet18"

@@ -1,5 +1,6 @@
 """Inspection and catalog: what is told of a set before it is used."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
+from medbench.bench.cli import app
 from medbench.bench.errors import MedbenchError
 from medbench.datasets import inspection
 from medbench.datasets.base import FileSet, ImageSet
-from medbench.datasets.catalog import DATASETS, open_dataset
+from medbench.datasets.catalog import DATASETS, completeness, open_dataset
 from medbench.datasets.inspection import inspect
 from medbench.datasets.layouts import folder
 
@@ -42,6 +45,8 @@ def test_a_sound_pair_has_digest_size_and_no_problem(tmp_path: Path) -> None:
         (LESION[:, :9], "error", "the mask is 9x6, the image 10x6"),
         (LESION.T.copy(), "error", "the mask is 6x10, the image 10x6, as if turned by 90 degrees"),
         (np.zeros((6, 10), np.uint8), "note", "the mask is empty"),
+        (LESION * np.uint8(2) + ~LESION, "error", "its levels, 1 to 2 of 255, are neither black and white nor 0 and 1"),
+        (np.indices((6, 10))[0].astype(np.uint8) // 2, "error", "seems to hold several labels (levels 0, 1, 2)"),
         (np.tile(np.array([0, 255, 128, 255, 0], np.uint8), (6, 2)), "note", "20.0% of the mask is grey"),
     ],
 )
@@ -51,6 +56,32 @@ def test_odd_masks_are_told_in_one_line(tmp_path: Path, mask: NDArray[np.generic
     assert (problem.id, problem.file, problem.kind) == ("a", "masks/a.png", kind)
     assert problem.message.startswith(message)
     assert "\n" not in str(problem)
+
+
+def test_a_mask_that_the_others_make_doubtful_is_told_by_name(tmp_path: Path) -> None:
+    save_pair(tmp_path, "images/b.png", "masks/b_mask.png")
+    save(tmp_path / "masks" / "b_mask.png", LESION * np.uint8(255))
+    image_set = one_pair(tmp_path, np.ones((6, 10), np.uint8))
+
+    inspection = inspect(image_set)
+
+    [problem] = inspection.problems
+    assert (problem.kind, str(problem)) == (
+        "error",
+        "masks/a.png: has the level 1 alone, b goes up to 255: empty or full? save the lesion as 255 and the rest as 0",
+    )
+    assert {id: coding.name for id, coding in inspection.codings.items()} == {"a": "all 1, full", "b": "0/255"}
+
+
+@pytest.mark.parametrize(("top", "n_notes"), [(4095, 1), (65535, 0), (255, 0), (60, 1)])
+def test_an_image_that_is_nearly_black_is_noted(tmp_path: Path, top: int, n_notes: int) -> None:
+    image_set = one_pair(tmp_path, LESION)
+    save(tmp_path / "images" / "a.png", np.linspace(0, top, 60).astype(np.uint16).reshape(6, 10))
+
+    problems = inspect(image_set).problems
+
+    assert [(problem.file, problem.kind) for problem in problems] == [("images/a.png", "note")] * n_notes
+    assert all("the image is nearly black, no level above" in problem.message for problem in problems)
 
 
 @pytest.mark.parametrize("file", ["images/a.png", "masks/a.png"])
@@ -132,6 +163,14 @@ def test_a_broken_memory_is_only_forgotten(tmp_path: Path) -> None:
     assert inspect(image_set, tmp_path / "cache") == first
 
 
+def test_codings_are_remembered(tmp_path: Path) -> None:
+    image_set = one_pair(tmp_path / "set", LESION)
+
+    for _ in range(2):
+        codings = inspect(image_set, tmp_path / "cache").codings
+        assert {id: coding.name for id, coding in codings.items()} == {"a": "0/1"}
+
+
 def test_computed_sets_are_inspected_too() -> None:
     image_set = open_dataset("synthetic", images=3, size=32)
 
@@ -153,6 +192,43 @@ def test_a_folder_may_be_given_either_way(tmp_path: Path) -> None:
     save_pair(tmp_path, "images/a.png", "masks/a.png")
 
     assert open_dataset(folder=tmp_path).ids == open_dataset(f"folder:{tmp_path}").ids == ("a",)
+
+
+def test_a_published_set_knows_what_is_there_of_it(tmp_path: Path) -> None:
+    inputs, truth = "ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"
+    for id in "ab":
+        save_pair(tmp_path / "isic2018", f"{inputs}/{id}.jpg", f"{truth}/{id}_segmentation.png")
+    image_set = open_dataset("isic2018", data=tmp_path)
+
+    assert completeness("isic2018", image_set) == {"training": (2, 2594), "validation": (0, 100), "test": (0, 1000)}
+    image_set.leave_out(["a"])
+    assert completeness("isic2018", image_set)["training"] == (1, 2594)
+    assert completeness("ham10000", image_set) == {"all": (1, 10015)}
+    assert completeness(None, image_set) == completeness("folder:x", image_set) == {}
+
+
+def test_verify_tells_codings_and_what_is_missing_and_ends_well(tmp_path: Path) -> None:
+    home = "ISIC2018_Task1-2_{}_Input/{}.jpg"
+    truth = "ISIC2018_Task1_Training_GroundTruth/a_segmentation.png"
+    save_pair(tmp_path / "isic2018", home.format("Training", "a"), truth)
+    save(tmp_path / "isic2018" / home.format("Test", "b"), PICTURE)
+    command = ["data", "verify", "isic2018", "--data", str(tmp_path)]
+
+    told = CliRunner().invoke(app, command)
+    found = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+
+    assert told.exit_code == 0
+    assert told.stdout.splitlines() == [
+        "note: test: 1 images and no ground truth; no split uses them",
+        "note: isic2018: is not complete: training 1 of 2,594 images with masks; validation 0 of 100; test 0 of 1,000",
+        "masks by levels: 0/1 (1)",
+        "isic2018: 1 pairs, 0 errors, 2 notes",
+    ]
+    assert found["completeness"] == {"training": [1, 2594], "validation": [0, 100], "test": [0, 1000]}
+    assert found["codings"] == {"0/1": 1}
+    assert [problem["id"] for problem in found["problems"]] == ["test", "isic2018"]
+    listed = CliRunner().invoke(app, ["data", "list", "--data", str(tmp_path)]).stdout
+    assert "isic2018 holds training 1 of 2,594 images with masks; validation 0 of 100; test 0 of 1,000" in listed
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != "synthetic"])

@@ -66,7 +66,7 @@ def test_ham10000_reads_both_parts_and_groups_by_lesion(tmp_path: Path, table: s
     assert image_set.groups["a"] == image_set.groups["b"]
 
 
-@pytest.mark.parametrize("mask", ["a.png", "a_segmentation.png", "a_mask.PNG", "a_lesion.bmp", "a_Mask.jpg"])
+@pytest.mark.parametrize("mask", ["a.png", "a_segmentation.png", "a_mask.PNG", "a_lesion.tif", "a_Mask.jpg"])
 def test_a_folder_set_pairs_equal_stems(tmp_path: Path, mask: str) -> None:
     save_pair(tmp_path, "images/a.JPG", f"masks/{mask}")
 
@@ -134,7 +134,7 @@ def test_files_that_come_along_are_passed_over(tmp_path: Path) -> None:
         pytest.param("masks/b.png", "masks/b.png: no image", id="mask alone"),
         pytest.param("images/a.bmp", "images/a.png: a second image with the id a", id="two images"),
         pytest.param("masks/a_mask.png", "masks/a_mask.png: a second mask for the image a", id="two masks"),
-        pytest.param("images/b.tif", "images/b.tif: .tif is not read", id="unread ending"),
+        pytest.param("images/b.gif", "images/b.gif: .gif is not read", id="unread ending"),
     ],
 )
 def test_what_does_not_pair_is_recorded_by_name(tmp_path: Path, extra: str, message: str) -> None:
@@ -146,6 +146,33 @@ def test_what_does_not_pair_is_recorded_by_name(tmp_path: Path, extra: str, mess
     assert image_set.ids == ("a",)
     assert [str(problem).split(";")[0] for problem in image_set.unmatched] == [message]
     assert inspect(image_set).problems == list(image_set.unmatched)
+
+
+def test_a_part_without_any_ground_truth_is_one_note_and_stops_no_study(tmp_path: Path) -> None:
+    home = "ISIC2018_Task1-2_{}_Input/{}.jpg"
+    save_pair(tmp_path, home.format("Training", "a"), "ISIC2018_Task1_Training_GroundTruth/a_segmentation.png")
+    for part in ("Validation", "Test"):
+        for id in ("x", "y"):
+            save(tmp_path / home.format(part, part + id), PICTURE)
+
+    image_set = isic2018(tmp_path)
+
+    assert image_set.without_truth == {"validation": 2, "test": 2}
+    assert [(str(problem), problem.kind) for problem in image_set.unmatched] == [
+        ("test: 2 images and no ground truth; no split uses them", "note"),
+        ("validation: 2 images and no ground truth; no split uses them", "note"),
+    ]
+
+
+def test_a_missing_mask_in_a_part_that_has_others_is_an_error(tmp_path: Path) -> None:
+    inputs = "ISIC2018_Task1-2_Training_Input"
+    save_pair(tmp_path, f"{inputs}/a.jpg", "ISIC2018_Task1_Training_GroundTruth/a_segmentation.png")
+    save(tmp_path / inputs / "b.jpg", PICTURE)
+
+    image_set = isic2018(tmp_path)
+
+    assert image_set.without_truth == {}
+    assert [(str(problem), problem.kind) for problem in image_set.unmatched] == [(f"{inputs}/b.jpg: no mask", "error")]
 
 
 def test_a_digest_is_that_of_image_and_mask_bytes(tmp_path: Path) -> None:

@@ -228,3 +228,34 @@ def test_which_images_a_first_look_takes_depends_on_nothing_but_their_ids() -> N
     assert set(some(chosen, 5, 0)) == set(some(names, 5, 0))
     assert set(some(names, 10, 1)) != set(chosen)
     assert some(names, None, 0) == some(names, 50, 0) == names
+
+
+def test_a_part_without_ground_truth_stops_no_holdout_and_the_record_says_how_complete_the_set_was(
+    tmp_path: Path,
+) -> None:
+    images, home = SyntheticSet(images=12, size=32), tmp_path / "data" / "isic2018"
+    for folder, ids in (("Training", images.ids[:10]), ("Test", images.ids[10:])):
+        (home / f"ISIC2018_Task1-2_{folder}_Input").mkdir(parents=True)
+        for id in ids:
+            Image.fromarray(images.image(id)).save(home / f"ISIC2018_Task1-2_{folder}_Input" / f"{id}.png")
+    (home / "ISIC2018_Task1_Training_GroundTruth").mkdir()
+    for id in images.ids[:10]:
+        path = home / "ISIC2018_Task1_Training_GroundTruth" / f"{id}_segmentation.png"
+        Image.fromarray(images.mask(id)).save(path)
+    path = tmp_path / "isic.yaml"
+    path.write_text(STUDY.replace("{folder: SET}", "{name: isic2018}"))
+    sets = Sets(tmp_path / "data", tmp_path / "cache")
+
+    found = plan(load_study(str(path)), sets)
+
+    assert found.record["completeness"] == {"training": [10, 2594], "validation": [0, 100], "test": [0, 1000]}
+    assert "completeness" not in found.jobs[0].config
+    assert sum(found.record["n_images"].values()) == 10
+    with pytest.raises(MedbenchError, match=r"ground truth is missing for the official test \(2 images\) part"):
+        plan(load_study(str(path), settings=["dataset.split=official"]), sets)
+
+
+def test_a_folder_is_complete_by_itself(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+
+    assert planned(tmp_path, mine).record["completeness"] is None

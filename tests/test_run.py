@@ -341,7 +341,7 @@ def test_the_report_holds_what_the_store_holds(finished: Path, tmp_path: Path) -
         (["run", "baa"], "isic2018: no data folder is set; pass --data DIR or set MEDBENCH_DATA"),
         (["run", "baa", "--data", "nowhere"], "nowhere: the data folder does not exist"),
         (["run", "baa", "--data", "."], "isic2018: not found, looked for the folder"),
-        (["run", "baa", "--profile", "quick", "--set", "dataset.split=official"], "official train"),
+        (["run", "baa", "--profile", "quick", "--set", "dataset.split=official"], "no official split"),
         (["run", "baa", "--profile", "quick", "--set", "dataset.images=2"], "too few for the split"),
         (["run", "baa", "--profile", "quick", "--set", "variants.no_baa.model=x"], "unknown model 'x'"),
         (["run", "baa", "--profile", "quick", "--set", "encoder_weights=w.safetensors"], "w.safetensors"),

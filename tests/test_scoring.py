@@ -93,17 +93,143 @@ def test_predictions_are_read_as_tools_write_them(folders: Path, levels, name: s
     assert scored(folders)["mean"]["dice"] == pytest.approx(expected()["dice"].mean())
 
 
-@pytest.mark.parametrize("faint", [1, 60])
-def test_among_maps_of_probability_a_faint_one_is_an_empty_prediction(folders: Path, faint: int) -> None:
+def save_maps(folders: Path) -> None:
     for id, mask in PREDICTED.items():
         levels = mask * 180 + RNG.integers(0, 40, mask.shape)
         save(folders / "prediction" / f"{id}.png", levels.astype(np.uint8))
-    save(folders / "prediction" / "ISIC_0.png", PREDICTED["ISIC_0"].astype(np.uint8) * faint)
+
+
+@pytest.mark.parametrize("faint", [0, 2, 60])
+def test_among_maps_of_probability_a_faint_one_is_an_empty_prediction(folders: Path, faint: int) -> None:
+    save_maps(folders)
+    levels = PREDICTED["ISIC_0"] * faint // 2 + RNG.integers(0, faint // 2 + 1, (20, 30))
+    save(folders / "prediction" / "ISIC_0.png", levels.astype(np.uint8))
 
     rows = scored(folders)["per_image"]
 
     assert rows[0]["tp"] + rows[0]["fp"] == 0
     assert [row["dice"] for row in rows][1:] == pytest.approx(expected()["dice"][1:])
+
+
+@pytest.mark.parametrize("lesion", [1, 60])
+def test_among_maps_of_probability_a_mask_that_half_would_empty_is_refused(folders: Path, lesion: int) -> None:
+    save_maps(folders)
+    save(folders / "prediction" / "ISIC_0.png", PREDICTED["ISIC_0"].astype(np.uint8) * lesion)
+
+    result = score(folders)
+
+    assert result.exit_code == 2
+    assert f"ISIC_0.png: has no levels but 0 and {lesion}" in result.output
+    assert "is it a mask, or a map of probability? save the lesion as 255 and the rest as 0" in result.output
+
+
+def test_among_maps_of_probability_black_and_white_masks_are_masks(folders: Path) -> None:
+    save_maps(folders)
+    for id, levels in (("ISIC_0", 255), ("ISIC_1", 200), ("ISIC_2", 0)):
+        save(folders / "prediction" / f"{id}.png", PREDICTED[id].astype(np.uint8) * np.uint8(levels))
+
+    found = scored(folders)
+
+    assert [row["dice"] for row in found["per_image"]] == pytest.approx(
+        [*expected()["dice"][:2], 0, expected()["dice"][3]]
+    )
+    assert found["codings"]["prediction"] == {
+        "0/255": 1,
+        "0/200": 1,
+        "all 0, empty": 1,
+        "probabilities, cut at half": 1,
+    }
+
+
+def test_maps_of_8_and_16_bits_are_each_cut_at_half_of_what_their_files_hold(folders: Path) -> None:
+    save_maps(folders)
+    wide = PREDICTED["ISIC_0"] * 50000 + RNG.integers(0, 900, (20, 30))
+    save(folders / "prediction" / "ISIC_0.png", wide.astype(np.uint16))
+    save(folders / "prediction" / "ISIC_1.png", RNG.integers(0, 250, (20, 30)).astype(np.uint16))
+
+    rows = scored(folders)["per_image"]
+
+    assert rows[1]["tp"] + rows[1]["fp"] == 0
+    assert [rows[i]["dice"] for i in (0, 2, 3)] == pytest.approx(expected()["dice"][[0, 2, 3]])
+
+
+def test_references_in_tiff_count(folders: Path) -> None:
+    for id, levels in (("ISIC_0", np.uint8(255)), ("ISIC_1", np.uint16(65535))):
+        (folders / "reference" / f"{id}_segmentation.png").unlink()
+        save(folders / "reference" / f"{id}_segmentation.tif", MASKS[id] * levels)
+
+    found = scored(folders)
+
+    assert found["images"] == 4
+    assert found["mean"]["dice"] == pytest.approx(expected()["dice"].mean())
+    assert found["codings"]["reference"] == {"0/255": 3, "0/65535": 1}
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "npy", "nii.gz", "dcm", ""])
+def test_a_reference_that_is_not_read_is_named_not_passed_over(folders: Path, ending: str) -> None:
+    for id in ("ISIC_1", "ISIC_3"):
+        path = folders / "reference" / f"{id}_segmentation.png"
+        path.rename(path.with_name(f"{id}_segmentation.{ending}".rstrip(".")))
+
+    result = score(folders)
+
+    assert result.exit_code == 2
+    named = ", ".join(f"{id}_segmentation.{ending}".rstrip(".") for id in ("ISIC_1", "ISIC_3"))
+    assert f"reference: {named} (2 files) are not read; save them as png" in result.output
+
+
+def test_other_files_beside_references_do_no_harm(folders: Path) -> None:
+    for name in ("ISIC_1_segmentation.npy", "scores.xlsx", "readme.txt", "ISIC_1.gif", ".hidden.gif"):
+        (folders / "reference" / name).write_bytes(b"x")
+
+    assert scored(folders)["images"] == 4
+
+
+def test_a_prediction_that_is_not_read_is_named(folders: Path) -> None:
+    (folders / "prediction" / "ISIC_2.png").rename(folders / "prediction" / "ISIC_2.npy")
+    (folders / "prediction" / "model.pt").write_bytes(b"x")
+
+    result = score(folders)
+
+    assert result.exit_code == 2
+    assert "prediction: ISIC_2.npy (1 files) are not read" in result.output
+
+
+def test_a_label_map_as_reference_is_refused(folders: Path) -> None:
+    save(folders / "reference" / "ISIC_2_segmentation.png", np.arange(4, dtype=np.uint8).repeat(150).reshape(20, 30))
+
+    result = score(folders)
+
+    assert result.exit_code == 2
+    assert "ISIC_2_segmentation.png: seems to hold several labels (levels 0, 1, 2, 3)" in result.output
+
+
+def test_a_reference_that_the_others_make_doubtful_is_refused(folders: Path) -> None:
+    save(folders / "reference" / "ISIC_2_segmentation.png", np.ones((20, 30), np.uint8))
+
+    result = score(folders)
+
+    assert result.exit_code == 2
+    assert "ISIC_2_segmentation.png: has the level 1 alone, ISIC_0 goes up to 255: empty or full?" in result.output
+
+
+def test_an_empty_jpeg_reference_is_empty(folders: Path) -> None:
+    for kind in ("reference", "prediction"):
+        for path in (folders / kind).glob("ISIC_0*.png"):
+            path.unlink()
+    save(folders / "reference" / "ISIC_0.jpg", np.zeros((20, 30), np.uint8), quality=70)
+    save(folders / "prediction" / "ISIC_0.png", np.zeros((20, 30), np.uint8))
+    for id in list(MASKS)[1:]:
+        (folders / "reference" / f"{id}_segmentation.png").rename(folders / "reference" / f"{id}.png")
+
+    found = scored(folders)
+
+    assert (found["per_image"][0]["dice"], found["per_image"][0]["hd95"]) == (1, 0)
+    assert found["codings"]["reference"] == {"JPEG, empty": 1, "0/255": 3}
+
+
+def test_how_masks_are_read_is_told(folders: Path) -> None:
+    assert "masks by levels: predictions 0/255 (4); references 0/255 (4)" in score(folders).output
 
 
 def test_label_maps_are_refused(folders: Path) -> None:

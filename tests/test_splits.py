@@ -24,11 +24,17 @@ RULES = ["holdout", "egeunet", "kfold:2", "kfold:5"]
 class Named(ImageSet):
     """Ids and groups without pixels."""
 
-    def __init__(self, groups: dict[str, str], official: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        groups: dict[str, str],
+        official: dict[str, str] | None = None,
+        without_truth: dict[str, int] | None = None,
+    ) -> None:
         self.name = "named"
         self.ids = tuple(groups)
         self.groups = groups
         self.official = cast(dict[str, Part], official or {})
+        self.without_truth = cast(dict[Part, int], without_truth or {})
 
     def image(self, id: str) -> NDArray[np.uint8]:
         raise AssertionError("a split looks at no image")
@@ -153,7 +159,20 @@ def test_official_parts_are_kept_as_published() -> None:
     ("image_set", "rule", "fold", "message"),
     [
         (Named({"a": "a"}, {"a": "train"}), "official", None, "no images of the official validation and test part"),
-        (singles(10), "official", None, "no images of the official train and validation and test part"),
+        (
+            Named(dict.fromkeys("abcd", "one"), dict.fromkeys("abcd", "train"), {"validation": 100, "test": 1000}),
+            "official",
+            None,
+            r"ground truth is missing for the official validation \(100 images\) and test \(1,000 images\) part.*"
+            "holdout, egeunet and kfold:K can be run on the 4 images with masks",
+        ),
+        (
+            Named({"a": "a"}, {"a": "train"}, {"test": 1000}),
+            "official",
+            None,
+            r"no images of the official validation part.*ground truth is missing for the official test \(1,000 images",
+        ),
+        (singles(10), "official", None, "has no official split; holdout, egeunet and kfold:K can be run on the 10"),
         (singles(2), "holdout", None, "2 images in 2 groups are too few"),
         (singles(0), "holdout", None, "nothing is left for train"),
         (grouped([50, 50]), "egeunet", None, "100 images in 2 groups are too few"),
