@@ -9,30 +9,28 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..datasets.cache import squeeze
-from ..datasets.reading import read_image
+from ..datasets.reading import IMAGE_ENDINGS, read_image
 from .errors import MedbenchError
 from .evaluation import resized
 from .records import write_bytes
 from .training import EVALUATION_BATCH, predict
 
-ENDINGS = {".bmp", ".jpeg", ".jpg", ".png"}
 
-
-def find_images(paths: Sequence[Path], out: Path) -> dict[str, Path]:
+def find_images(paths: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict[str, Path]:
     """Image files by their stems, of files and of folders, whose subfolders are left alone.
 
     Raises:
         MedbenchError: a path is not there, a folder holds no image, two images have one stem, or a mask in `out` would
-            take an image's place.
+            take the place of an image, or of another file where `overwrite` does not allow it.
     """
     if out.exists() and not out.is_dir():
         raise MedbenchError(f"{out}: is a file; name a folder for the masks")
     found: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
-            files = sorted(each for each in path.iterdir() if each.suffix.lower() in ENDINGS)
+            files = sorted(each for each in path.iterdir() if each.suffix.lower() in IMAGE_ENDINGS)
             if not files:
-                raise MedbenchError(f"{path}: holds no image ({', '.join(sorted(ENDINGS))})")
+                raise MedbenchError(f"{path}: holds no image ({', '.join(sorted(IMAGE_ENDINGS))})")
         elif path.is_file():
             files = [path]
         else:
@@ -42,6 +40,10 @@ def find_images(paths: Sequence[Path], out: Path) -> dict[str, Path]:
                 raise MedbenchError(f"{file}: its mask would have the name of that of {found[file.stem]}; rename one")
             if (out / f"{file.stem}.png").resolve() == file.resolve():
                 raise MedbenchError(f"{file}: its mask would take its place; name another folder with --out")
+    there = [path for stem in found if (path := out / f"{stem}.png").exists()]
+    if there and not overwrite:
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise MedbenchError(f"{there[0]}: is there already{more}; name another folder with --out, or say --overwrite")
     return found
 
 

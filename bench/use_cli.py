@@ -34,9 +34,12 @@ class Format(StrEnum):
 def predict(
     trial: TrialArgument,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="JPEG, PNG or BMP files, or folders of them.")
+        list[Path], typer.Argument(metavar="IMAGE...", help="JPEG, PNG, BMP or TIFF files, or folders of them.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the masks, <stem>.png each.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write masks anew that are in the folder, as after an interruption.")
+    ] = False,
     store: StoreOption = Path("runs"),
 ) -> None:
     """Segment images with a trained model.
@@ -50,7 +53,7 @@ def predict(
     from .training import best_device
     from .trials import trained_model
 
-    found = find_images(images, out)
+    found = find_images(images, out, overwrite=overwrite)
     model = trained_model(opened, id).to(best_device())
     with progress_bar("segmenting") as show:
         n_empty, problems = predict_images(model, found, opened.config(id)["size"], out, on_image=show)

@@ -107,6 +107,24 @@ def test_mistakes_are_one_line_and_nothing_is_written(
     assert not read_image(tmp_path / "one" / "a.png").any()
 
 
+def test_masks_that_are_there_are_kept_unless_they_may_be_written_anew(small_store: Path, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        save(tmp_path / "images" / f"{name}.tif", np.zeros((8, 8, 3), np.uint8))
+    for name in ("b", "c"):
+        (tmp_path / f"{name}.png").write_text("mine")
+    command = [trials_of(small_store)[0], tmp_path / "images", "--store", small_store, "-o", tmp_path]
+
+    refused = predict(*command)
+
+    assert refused.exit_code == 2
+    said = "b.png: is there already (and 1 more); name another folder with --out, or say --overwrite"
+    assert said in refused.stderr
+    assert (tmp_path / "b.png").read_text() == "mine"
+    assert not (tmp_path / "a.png").exists()
+    assert predict(*command, "--overwrite").exit_code == 0
+    assert all(cv2.imread(str(tmp_path / f"{name}.png")) is not None for name in ("a", "b", "c"))
+
+
 def test_a_file_is_no_folder_for_masks(small_store: Path, tmp_path: Path) -> None:
     save(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "out").touch()
