@@ -142,7 +142,7 @@ def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
     coding = size = None
     if image is not None and (brightest := image.max()) < LEAST_BRIGHT:
         dark = f"the image is nearly black, no level above {brightest} of 255"
-        problems.append(Problem(id, names[0], f"{dark}; scale 10 or 12 bits up, or save 8", "note"))
+        problems.append(Problem(id, names[0], f"{dark}; where its file holds 10 or 12 bits, scale them up", "note"))
     if image is not None and levels is not None:
         size = list(image.shape[:2])
         height, width = levels.values.shape
