@@ -151,19 +151,33 @@ def scores_near(prediction: Mask, reference: Mask, place: Mask) -> dict[str, flo
     scores = {"assd_near": float("nan"), "nsd2_near": float("nan")}
     if not prediction.any() or not reference.any() or not place.any():
         return scores
-    reach = band_width(*place.shape)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    near = np.asarray(cv2.dilate(place.view(np.uint8), disc)).view(np.bool_)
     points = [
         _boundary_points(np.ascontiguousarray(mask).view(np.uint8), (1.0, 1.0)) for mask in (prediction, reference)
     ]
-    inside = [near[tuple(each.astype(np.intp).T)] for each in points]
+    inside = [_is_near(each, place) for each in points]
     distances = [_distances(points[0][inside[0]], points[1]), _distances(points[1][inside[1]], points[0])]
     both = np.concatenate(distances)
     if both.size:
         scores["assd_near"] = float(both.mean())
         scores["nsd2_near"] = np.count_nonzero(both <= 2 * (1 + 1e-9)) / both.size
     return scores
+
+
+def _is_near(points: Values, place: Mask) -> Mask:
+    """(K,) whether OpenCV's disc of `band_width` pixels around each of `points`, (K, 2), has a pixel of `place`.
+
+    Sums along rows answer that for the points alone; to dilate an image of 12 megapixels takes seconds.
+    """
+    height, width = place.shape
+    reach = band_width(height, width)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    half = np.count_nonzero(disc, axis=1)[:, None] // 2  # of each row's width
+    sums = np.zeros((height, width + 1), np.int32)
+    np.cumsum(place, axis=1, out=sums[:, 1:])
+    y, x = points.astype(np.intp).T
+    rows = y + np.arange(-reach, reach + 1)[:, None]
+    lines, left, right = rows.clip(0, height - 1), (x - half).clip(min=0), (x + half + 1).clip(max=width)
+    return ((sums[lines, right] > sums[lines, left]) & (rows == lines)).any(axis=0)
 
 
 def band_width(height: int, width: int) -> int:

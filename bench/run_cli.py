@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import completing
-from .errors import MedbenchError, first_line
+from .errors import MedbenchError
 from .terminal import (
     DataOption,
     JsonOption,
@@ -214,21 +214,20 @@ def _tell_of(planned: "list[Job]", todo: "list[Job]", sets: "Sets", threads: int
     """What a dry run prints."""
     from .estimates import estimate
 
-    terminal, costs = console(), None
-    try:
-        with progress_bar("measuring a few batches and images") as show:
-            costs = estimate(planned, todo, sets, threads=threads, on_job=show)
-    except Exception as error:  # a model of the user's own may fail in any way; the plan is still worth printing
-        terminal.print(f"no estimate: {first_line(error)}")
+    terminal = console()
+    with progress_bar("measuring a few batches and images") as show:
+        costs = estimate(planned, todo, sets, threads=threads, on_job=show)
     left = {job.id for job in todo}
     for job in planned:
-        about = f", about {_duration(costs.seconds[job.id])}" if costs and job.id in left else ""
-        terminal.print(f"{job.id}  {job.cell.label}: {'to do' if job.id in left else 'done'}{about}")
-    if todo and costs:
+        about = f", about {_duration(costs.seconds[job.id])}" if job.id in costs.seconds else ""
+        trouble = f", no estimate: {costs.troubles[job.id]}" if job.id in costs.troubles else ""
+        terminal.print(f"{job.id}  {job.cell.label}: {'to do' if job.id in left else 'done'}{about}{trouble}")
+    if costs.seconds:
+        without = f", without {len(costs.troubles)} trials that have no estimate" if costs.troubles else ""
         terminal.print(
-            f"about {_duration(sum(costs.seconds.values()) / at_once)} on this machine, {at_once} at once; "
-            f"{_megabytes(costs.stored)} in the store, {_megabytes(costs.cached)} of decoded images in the cache, "
-            f"{_megabytes(costs.at_work * at_once)} for checkpoints while it runs"
+            f"about {_duration(sum(costs.seconds.values()) / at_once + costs.caching)} on this machine, {at_once} at "
+            f"once{without}; {_megabytes(costs.stored)} in the store, {_megabytes(costs.cached)} of decoded images in "
+            f"the cache, {_megabytes(costs.at_work * at_once)} for checkpoints while it runs"
         )
 
 

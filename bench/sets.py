@@ -11,7 +11,7 @@ from ..datasets.artifacts.painted import PaintedSet
 from ..datasets.audit import VERSION as AUDIT_VERSION
 from ..datasets.audit import Looks, copies, look_at
 from ..datasets.base import ImageSet
-from ..datasets.cache import Arrays, load_arrays
+from ..datasets.cache import Arrays, load_arrays, place_of
 from ..datasets.catalog import open_dataset
 from ..datasets.inspection import inspect
 from .errors import MedbenchError
@@ -102,6 +102,10 @@ class Sets:
             told = self._told(f"decoding {image_set.name} at {size} pixels")
             self._arrays[key] = load_arrays(image_set, image_set.ids, size, self.cache, opened.digests, told)
         return self._arrays[key]
+
+    def has_arrays(self, opened: OpenSet, size: int) -> bool:
+        """Whether the cache has them."""
+        return place_of(opened.image_set, opened.image_set.ids, size, self.cache, opened.digests).is_file()
 
     def _told(self, what: str) -> Callable[[int, int], None]:
         return lambda done, total: self.progress(what, done, total) if self.progress else None

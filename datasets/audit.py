@@ -225,12 +225,17 @@ def _proposals(a: Looks, b: Looks) -> Iterator[tuple[int, int, int]]:
     first = a.hashes.reshape(*a.hashes.shape[:2], -1)
     turned = [_turned(b.hashes, position).reshape(*b.hashes.shape[:2], -1) for position in range(8)]
     scales = [(scale, 0) for scale in range(len(FEW_SCALES))] + [(0, scale) for scale in range(1, len(FEW_SCALES))]
+    # A half turn reverses the pixels: what they have in common stays, the rest changes its sign. So each product of
+    # halves serves two positions, of which the better is wanted.
+    halves = [_halves(turned[position]) for position in (0, 1, 4, 5)]
     seen: set[tuple[int, int]] = set()
     for start in range(0, len(first), BLOCK):
         block = first[start : start + BLOCK]
         best = np.full((len(block), len(b.names)), -1, np.float32)
-        for each, (of_a, of_b) in product(turned, scales):
-            np.maximum(best, block[:, of_a] @ each[:, of_b].T, out=best)
+        halves_of_block = _halves(block)
+        for each, (of_a, of_b) in product(halves, scales):
+            common, rest = (p[:, of_a] @ r[:, of_b].T for p, r in zip(halves_of_block, each, strict=True))
+            np.maximum(best, common + np.abs(rest), out=best)
         if a is b:
             best[np.arange(len(block)), start + np.arange(len(block))] = -1
         n_proposals = min(PROPOSALS, len(b.names))
@@ -241,6 +246,13 @@ def _proposals(a: Looks, b: Looks) -> Iterator[tuple[int, int, int]]:
                     seen.add((i, j))
                     alike = [max((block[row] @ each[j, 0]).max(), (each[j] @ block[row, 0]).max()) for each in turned]
                     yield i, j, int(np.argmax(alike))
+
+
+def _halves(hashes: Picture) -> tuple[Picture, Picture]:
+    """What hashes (N, scales, pixels) and their reverse have in common, and the rest; half as many numbers each."""
+    n = hashes.shape[-1] // 2
+    ahead, back = hashes[..., :n] * np.sqrt(np.float32(0.5)), hashes[..., : n - 1 : -1] * np.sqrt(np.float32(0.5))
+    return ahead + back, ahead - back
 
 
 def _similarity(a: Looks, b: Looks, i: int, j: int, position: int) -> float:
@@ -266,12 +278,11 @@ def _is_likely(a: Picture, b: Picture) -> bool:
 
 def _fit(a: Picture, b: Picture) -> float:
     """The correlation of the fine structure of two pictures, in [-1, 1], one of them scaled and shifted to fit."""
-    fits = [(_correlation(_cut(a, scale), b), scale, True) for scale in SCALES]
-    fits += [(_correlation(a, _cut(b, scale)), scale, False) for scale in SCALES[1:]]
-    rough, scale, of_a = max(fits)
+    of_a, of_b = ([_texture(_cut(each, scale)) for scale in SCALES] for each in (a, b))
+    laid = [(p, of_b[0]) for p in of_a] + [(of_a[0], r) for r in of_b[1:]]
+    rough, p, r = max(((_correlation(p, r), p, r) for p, r in laid), key=lambda each: each[0])
     if not PROMISING < rough < CERTAIN:
         return rough
-    p, r = (_texture(each) for each in ((_cut(a, scale), b) if of_a else (a, _cut(b, scale))))
     return max(rough, _refined(p, r, _shift(p, r)))
 
 
@@ -285,9 +296,8 @@ def _cut(picture: Picture, scale: float) -> Picture:
     return np.asarray(cv2.warpAffine(picture, zoom, (FINE_SIDE, FINE_SIDE), flags=flags), dtype=np.float32)
 
 
-def _correlation(a: Picture, b: Picture) -> float:
-    """Of two pictures, the second shifted to where they agree best."""
-    p, r = _texture(a), _texture(b)
+def _correlation(p: Picture, r: Picture) -> float:
+    """Of two textures, the second shifted to where they agree best."""
     dx, dy = _shift(p, r)
     n = FINE_SIDE
     p = p[max(-dy, 0) : n - max(dy, 0), max(-dx, 0) : n - max(dx, 0)]

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import cv2
 import numpy as np
@@ -90,9 +90,7 @@ def load_arrays(
     if missing := [id for id in ids if id not in digests]:
         raise MedbenchError(f"{image_set.name}: {missing[0]} could not be read; see medbench data verify")
     record = np.dtype([("image", np.uint8, (size, size, 3)), ("mask", np.uint8, (size, size))])
-    is_painted = isinstance(image_set, PaintedSet) and image_set.is_local
-    key = short_id([VERSION, size, [digests[id] for id in ids], *(["with artifacts"] if is_painted else [])])
-    path = cache / f"{image_set.name}-{size}-{key}.u8"
+    path, is_painted = place_of(image_set, ids, size, cache, digests), _is_local(image_set)
     n_places = len(ids) * PLACE.itemsize if is_painted else 0
     if not _is_whole(path, len(ids) * record.itemsize + n_places, or_more=is_painted):
         _build(path, image_set, ids, size, progress)
@@ -102,6 +100,18 @@ def load_arrays(
         more = np.memmap(path, mode="r", offset=records.nbytes)[:-DIGEST_BYTES]
         artifacts = more[:-n_places], np.frombuffer(more[-n_places:].tobytes(), PLACE)
     return Arrays(records["image"], records["mask"], {id: row for row, id in enumerate(ids)}, artifacts)
+
+
+def place_of(image_set: ImageSet, ids: Iterable[str], size: int, cache: Path, digests: dict[str, str]) -> Path:
+    """The file that `load_arrays` maps, whether it is there or not."""
+    more = ["with artifacts"] if _is_local(image_set) else []
+    key = short_id([VERSION, size, [digests[id] for id in sorted(set(ids))], *more])
+    return cache / f"{image_set.name}-{size}-{key}.u8"
+
+
+def _is_local(image_set: ImageSet) -> TypeGuard[PaintedSet]:
+    """Whether there is an artifact that covers a part of the images."""
+    return isinstance(image_set, PaintedSet) and image_set.is_local
 
 
 def squeeze(array: Pixels, size: int) -> Pixels:
@@ -120,7 +130,7 @@ def _build(
 ) -> None:
     def record(id: str) -> tuple[bytes, bytes | None, tuple[int, int]]:
         packed = None
-        if isinstance(image_set, PaintedSet) and image_set.is_local:
+        if _is_local(image_set):
             image, artifact = image_set.painted(id)
             packed = zlib.compress(np.packbits(artifact).tobytes())
         else:

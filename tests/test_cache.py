@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from medbench.bench.errors import MedbenchError
+from medbench.datasets.artifacts.painted import PaintedSet
 from medbench.datasets.base import ImageSet
 from medbench.datasets.cache import Arrays, load_arrays, squeeze
 from medbench.datasets.inspection import inspect
@@ -229,3 +230,58 @@ def test_growing_images_are_interpolated_as_opencv_does(tmp_path: Path, image_se
     expected = cv2.resize(image_set.image(image_set.ids[0]), (80, 80), interpolation=cv2.INTER_LINEAR)
 
     assert np.array_equal(arrays.images[0], expected)
+
+
+@pytest.fixture
+def hairy(image_set: Counted) -> PaintedSet:
+    return PaintedSet(image_set, image_set.ids, kind="hair", severity=3)
+
+
+def test_an_artifact_is_painted_once_for_images_and_masks_of_their_own_size(
+    tmp_path: Path, hairy: PaintedSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = {id: hairy.digest(id) for id in hairy.ids}
+    expected = {id: hairy.painted(id) for id in hairy.ids}
+    painted: list[str] = []
+    paint = hairy.painted
+
+    def counted(id: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        painted.append(id)
+        return paint(id)
+
+    monkeypatch.setattr(hairy, "painted", counted)
+
+    for _ in range(2):
+        arrays = load_arrays(hairy, hairy.ids, 32, tmp_path, digests)
+        for id, (image, artifact) in expected.items():
+            kept = arrays.artifact(id)
+            assert kept is not None
+            assert kept.dtype == np.bool_
+            assert kept.any()
+            np.testing.assert_array_equal(kept, artifact)
+            np.testing.assert_array_equal(arrays.images[arrays.row[id]], squeeze(image, 32))
+
+    assert sorted(painted) == list(hairy.ids)
+
+
+@pytest.mark.parametrize("place", [-1, -33, -34, 32 * 32 * 4 * 6, 32 * 32 * 4 * 6 - 1])
+def test_damaged_artifact_masks_are_painted_again(tmp_path: Path, hairy: PaintedSet, place: int) -> None:
+    digests = {id: hairy.digest(id) for id in hairy.ids}
+    load_arrays(hairy, hairy.ids, 32, tmp_path, digests)
+    path = only_file(tmp_path)
+    sound = path.read_bytes()
+    broken = bytearray(sound)
+    broken[place] ^= 1
+
+    for content in (bytes(broken), sound[:place]):
+        path.write_bytes(content)
+        load_arrays(hairy, hairy.ids, 32, tmp_path, digests)
+        assert path.read_bytes() == sound
+
+
+def test_what_has_no_place_in_the_image_has_no_mask(tmp_path: Path, image_set: Counted) -> None:
+    blurred = PaintedSet(image_set, image_set.ids, kind="defocus", severity=3)
+
+    for each in (image_set, blurred):
+        digests = {id: each.digest(id) for id in each.ids}
+        assert load_arrays(each, each.ids, 32, tmp_path, digests).artifact(each.ids[0]) is None

@@ -2,13 +2,14 @@ from fractions import Fraction
 from itertools import product
 from math import hypot, sqrt
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, distance_transform_cdt, distance_transform_edt, gaussian_filter
 
-from medbench.bench.metrics import METRICS, Mask, n_empty, pooled, score_masks, scores_near
+from medbench.bench.metrics import METRICS, Mask, _is_near, n_empty, pooled, score_masks, scores_near
 
 DISTANCES = ("hd95", "assd")
 SYMMETRIC = ("dice", "iou", "accuracy", "hd95", "assd", "nsd1", "nsd2", "biou", "iou_t65")
@@ -325,3 +326,16 @@ def test_no_boundary_near_a_place_has_no_score() -> None:
 
     for prediction, reference, place in ((mask, mask, corner), (mask, mask & False, mask), (mask, mask, mask & False)):
         assert np.isnan(list(scores_near(prediction, reference, place).values())).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 90), (120, 80), (200, 300)])
+def test_near_is_what_dilating_the_place_by_a_disc_covers(height: int, width: int) -> None:
+    """An independent way: OpenCV's dilation of the whole image."""
+    place = np.random.default_rng(height).random((height, width)) < 0.01
+    place[0, -1] = True
+    side = 2 * max(round(0.02 * hypot(height, width)), 1) + 1
+    covered = cv2.dilate(place.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+    found = _is_near(np.argwhere(np.ones_like(place)).astype(float), place)
+
+    np.testing.assert_array_equal(found.reshape(height, width), np.asarray(covered) > 0)
