@@ -1,6 +1,7 @@
 """The language of claims."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,8 +32,8 @@ def around(difference: float, error: float) -> Comparison:
     )
 
 
-def say(comparison: Comparison, margin: float = 0.01, p: float | None = 0.5, *, higher_is_better: bool = True) -> Claim:
-    return claim(comparison, margin, p, a="new", b="old", metric="Dice", higher_is_better=higher_is_better)
+def say(comparison: Comparison, margin: float = 0.01, p: float | None = 0.5, **more: Any) -> Claim:
+    return claim(comparison, margin, p, a="new", b="old", metric="Dice", **more)
 
 
 @pytest.mark.parametrize(
@@ -138,15 +139,16 @@ def test_what_two_seeds_show_a_third_may_undo(difference: float, error: float) -
 
 
 def test_where_no_possible_difference_would_be_found_none_is_quoted() -> None:
-    seeds = np.array([[0.28], [0.6], [0.92]]) + np.zeros((3, 50))
+    seeds = np.array([[0.42], [0.6], [0.78]]) + np.zeros((3, 50))
     comparison = compare(seeds, np.full((3, 50), 0.5), bounds=(0, 1))
     assert comparison.components is not None
-    assert minimum_detectable(comparison.components) > 1
+    assert minimum_detectable(comparison.components, alpha=0.05 / 10) > 1
 
-    words = say(comparison)
+    words = say(comparison, n_compared=10)
 
     assert words.may == "Not even the largest possible difference in Dice would be found in 80% of such studies."
-    assert say(compare(seeds, np.full((3, 50), 0.5))).may.startswith("Only differences of about")
+    unbounded = compare(seeds, np.full((3, 50), 0.5))
+    assert say(unbounded, n_compared=10).may.startswith("Only differences of about")
 
 
 def test_a_copy_of_the_baseline_has_the_same_scores_and_is_no_method_of_its_own() -> None:

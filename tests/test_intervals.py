@@ -149,15 +149,26 @@ def test_three_seeds_always_leave_two_degrees_of_freedom() -> None:
     assert found.reason is None
 
 
-def test_an_interval_beyond_any_possible_difference_is_no_interval() -> None:
+def test_an_interval_wider_than_the_range_of_the_scores_is_no_interval() -> None:
     table = np.array([[0.0], [1.0], [1.0]]) + np.zeros((3, 4))
     other = np.full((3, 4), 0.5)
 
     found = compare(table, other, bounds=SHARE)
 
-    assert (compare(table, other).ci_high or 0) > 1
+    wide = compare(table, other)
+    assert (wide.ci_high or 0) - (wide.ci_low or 0) > 1
     assert (found.ci_low, found.p_value, found.too_few) == (None, None, "3 seeds")
-    assert found.reason == "the interval that 3 seeds leave reaches beyond any possible difference"
+    assert found.reason == "the interval that 3 seeds leave is wider than the range of the scores"
+
+
+def test_a_variant_that_fails_is_worse_though_its_interval_is_cut_at_the_largest_difference() -> None:
+    fails, works = (np.array(each)[:, None] + np.zeros((3, 4)) for each in ([0.0, 0.12, 0.03], [0.93, 0.96, 0.97]))
+
+    found, uncut = compare(fails, works, bounds=SHARE), compare(fails, works)
+
+    assert (uncut.ci_low or 0) < -1
+    assert (found.ci_low, found.ci_high, found.p_value) == (-1, uncut.ci_high, uncut.p_value)
+    assert (found.p_value or 1) < 0.01
 
 
 def test_few_images_are_named_where_they_are_what_is_missing() -> None:

@@ -10,8 +10,9 @@ On the log scale fewer than two degrees of freedom reach up to anything; there i
 every score is at a bound there is no spread to go by: N images without a miss, or without a hit, leave the interval of
 N coins, in which (1 - level) / 2 = end^N (Clopper and Pearson 1934, Biometrika 26), and N distances of 0 leave none.
 
-Of a difference: Student's own, so that test and interval agree. With fewer than two degrees of freedom, or where the
-interval reaches beyond what two means can differ by, it says nothing; then there is neither interval nor test.
+Of a difference: Student's own, so that test and interval agree, cut at what two means can differ by. With fewer than
+two degrees of freedom, or where it is wider than the range of the scores, it says nothing; then there is neither
+interval nor test. One that is cut but not so wide says much: a model that fails lies far below one that does not.
 
 `tests/benchmarks/coverage.py` prints how often intervals of means hold the truth, beside others that could have been
 chosen, and `calibration.py` what remains of differences.
@@ -105,18 +106,19 @@ def tested(difference: float, terms: Sequence[Term], *, level: float, largest: f
         rounding: what a difference may be by rounding alone.
     """
     error, df = total_error(terms)
-    ends = interval(difference, error, df, level)
+    low, high = interval(difference, error, df, level)
     if df < LEAST_DF:
         few = _scarcest(terms)
         return Tested(too_few=few, reason=f"{few} leave {df:.2f} degrees of freedom, and an interval takes 2")
-    if max(-ends[0], ends[1]) > largest + rounding:
+    if high - low > largest:
         few = _scarcest(terms)
-        return Tested(too_few=few, reason=f"the interval that {few} leave reaches beyond any possible difference")
+        return Tested(too_few=few, reason=f"the interval that {few} leave is wider than the range of the scores")
+    inner = interval(difference, error, df, 1 - 2 * ALPHA)
     return Tested(
         error=error,
         df=df,
-        ci=ends,
-        tost=interval(difference, error, df, 1 - 2 * ALPHA),
+        ci=(max(low, -largest), min(high, largest)),
+        tost=(max(inner[0], -largest), min(inner[1], largest)),
         # Sums of equal numbers differ in their last digit: without this floor, that would be significant.
         p_value=float(2 * student_cdf(df, -abs(difference) / max(error, rounding))),
     )
