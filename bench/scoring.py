@@ -94,7 +94,10 @@ def score_folders(
             on_image(len(rows) + len(problems), len(wanted))
     if problems := problems or _lines(clashes(read), wanted):
         raise MedbenchError(_summed(problems))
-    names = ["probabilities, cut at half" if _is_map(each) else each.name for each in codings.values()]
+    names = [
+        f"{'JPEG' if each.is_lossy else 'probabilities'}, cut at half" if _is_map(each) else each.name
+        for each in codings.values()
+    ]
     counts = {"prediction": Counter(names), "reference": Counter(each.name for each in read.values())}
     return Scores(pd.DataFrame(rows), tuple(sorted(predicted.keys() - wanted.keys())), counts)
 
