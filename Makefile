@@ -59,6 +59,7 @@ benchmarks: .venv/rliable/.installed ## measure medbench against named peers in 
 	$(BIN)/python tests/benchmarks/latency.py
 	$(BIN)/python tests/benchmarks/ensemble.py
 	$(BIN)/python tests/benchmarks/painting.py
+	$(BIN)/python tests/benchmarks/evaluation.py
 	$(BIN)/python tests/benchmarks/overhead.py
 	$(BIN)/python tests/benchmarks/report.py
 
