@@ -58,7 +58,8 @@ def _nothing_to_believe(study: Study, scores: pd.DataFrame) -> Iterator[str]:
         yield f"Synthetic images{whose}: they are computed, and nothing here speaks of photographs of skin."
     if not len(scores):
         return
-    counts = scores.groupby(["evaluation", "variant", "seed"], sort=False)[["tp", "fp", "fn", "tn"]].sum()
+    by_training: Any = scores.groupby(["evaluation", "variant", "seed"], sort=False)
+    counts = by_training[["tp", "fp", "fn", "tn"]].sum()
     for word, whole in (("empty", counts["tp"] + counts["fp"] == 0), ("full", counts["fn"] + counts["tn"] == 0)):
         for (evaluation, variant), seeds in (
             counts.index[whole].to_frame(index=False).groupby(["evaluation", "variant"], sort=False)["seed"]
@@ -83,8 +84,8 @@ def _gaps(study: Study) -> Iterator[str]:
     ]
     if lacking:
         yield f"The published set is not whole here ({', '.join(lacking)} images): others' numbers are of other images."
-    limit, n_test = study.spec["dataset"]["test_images"], study.spec["n_images"].get("test", 0)
-    if limit:
+    if limit := study.spec["dataset"]["test_images"]:
+        n_test = max(known["n_images"].get("test", 0) for known in study.spec["variants"].values())
         of = f" of {n_test}" if n_test > limit else ""
         yield f"A first look: only {limit}{of} test images (test_images)."
 
@@ -121,7 +122,7 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     primary = study.spec["primary"]
     scores = scores.reindex(columns=["evaluation", "variant", "seed", "image", primary])
     by_evaluation = {name: part for name, part in scores.groupby("evaluation", sort=False)}
-    n_images = {name: part["image"].nunique() for name, part in by_evaluation.items() if name not in study.artifacts}
+    n_images = {name: len(set(part["image"])) for name, part in by_evaluation.items() if name not in study.artifacts}
     few = [f"{name} {n}" for name, n in n_images.items() if n < FEW_IMAGES]
     if few:
         yield f"Few test images: {', '.join(few)}. Others could give other numbers, as the intervals show."
@@ -132,7 +133,7 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
         )
     for evaluation, part in by_evaluation.items():
         trainings = ["variant", "seed"]
-        n_trainings, n_here = len(part[trainings].drop_duplicates()), part["image"].nunique()
+        n_trainings, n_here = len(part[trainings].drop_duplicates()), len(set(part["image"]))
         scored: Any = part.dropna(subset=[primary])[[*trainings, "image"]].drop_duplicates()
         n_shared = int((scored["image"].value_counts() == n_trainings).sum())
         if n_shared < n_here:

@@ -147,7 +147,7 @@ def cost(
         "joules": "energy (J an image, log)",
     }
     shown = [column for column in costs if column in rows and len(rows.dropna(subset=[column])) > 1]
-    if rows.get("latency_ratio", pd.Series(dtype=float)).isna().all():
+    if "latency_ratio" not in rows or rows["latency_ratio"].isna().all():
         shown = [column for column in shown if column != "latency_ms"]
     if not shown:
         return None

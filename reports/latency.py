@@ -4,7 +4,6 @@ versions hold timings of single trials, without.
 The files may come from anywhere: they are checked here, and what is checked is plain values.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pandas as pd
@@ -145,7 +144,7 @@ def headline(study: Study) -> dict[str, dict[str, Any]]:
     return found
 
 
-NOT_TIMED: Mapping[str, None] = dict.fromkeys(
+NOT_TIMED: dict[str, Any] = dict.fromkeys(
     ("latency_ms", "latency_at", "latency_over", "latency_ratio", "latency_low", "latency_high")
 )
 

@@ -190,7 +190,7 @@ def _trainings(facts: Facts, variant: str) -> str:
 
 
 def _kept(facts: Facts, variant: str) -> str:
-    return KEPT.get(_recipe(facts, variant).get("checkpoint"), "")
+    return KEPT.get(_recipe(facts, variant).get("checkpoint", ""), "")
 
 
 def _recipe(facts: Facts, variant: str) -> Facts:

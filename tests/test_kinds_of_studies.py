@@ -36,7 +36,8 @@ KINDS: dict[str, dict[str, Any]] = {
 def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, dict[str, Any]]:
     """Of each kind its name, its page and what the page is made of."""
     store = tmp_path_factory.mktemp("store")
-    study = fabricate(store, **{"n_images": 6, "n_seeds": 2} | KINDS[request.param])
+    sizes: dict[str, Any] = {"n_images": 6, "n_seeds": 2}
+    study = fabricate(store, **sizes | KINDS[request.param])
     if request.param == "an old store":
         del study["n_images"]
         write_yaml(store / "studies" / "baa.yaml", study)

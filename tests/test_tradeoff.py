@@ -101,7 +101,7 @@ def test_the_page_shows_each_time_with_its_ratio_and_interval(store: Path, tmp_p
     assert [rows["no_baa"][f"latency_{end}"] for end in ("ratio", "low", "high")] == pytest.approx(
         [ratio.ratio, ratio.low, ratio.high]
     )
-    assert f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]" in page
+    assert f"<small>× {ratio.ratio:.3f}</small><small>{ratio.low:.3f} to {ratio.high:.3f}</small>" in page
     assert rows["medlitenet"]["latency_low"] is None
     assert (
         "Latency: median; a processor, torch eager, fp32, 128 × 128, batch 1; below it the time over medlitenet" in page
@@ -119,7 +119,7 @@ def test_timings_of_trials_stay_in_the_table_of_every_timing(store: Path) -> Non
     table = latency_table(study)
 
     assert len(table) == 6 + 6  # two batches of three variants in turns; each trial by itself
-    assert table["ratio"].notna().sum() == 4
+    assert len(table.dropna(subset=["ratio"])) == 4
 
 
 def test_a_copy_counts_once_and_another_machine_is_another(store: Path, tmp_path: Path) -> None:
