@@ -147,7 +147,7 @@ def cost(
         "joules": "energy (J an image, log)",
     }
     shown = [column for column in costs if column in rows and len(rows.dropna(subset=[column])) > 1]
-    if "latency_ratio" not in rows or rows["latency_ratio"].isna().all():
+    if "latency_ratio" not in rows or not len(rows.dropna(subset=["latency_ratio"])):
         shown = [column for column in shown if column != "latency_ms"]
     if not shown:
         return None
