@@ -54,10 +54,11 @@ class Loaded:
 
     def place(self, *keys: str, also: Sequence[str] = ()) -> str:
         """File, line and key, for errors that show only when data and models are looked for; or the setting of the
-        command line that changed this key, a part of it, or one of `also`, dotted keys that have a say in it."""
+        command line that gave this key, or a part of one of `also`, the dotted keys that have a say in it."""
         dotted = ".".join(keys)
         for setting in reversed(self.settings):
-            if any(_concerns(setting, each) for each in (dotted, *also)):
+            key = setting.partition("=")[0]
+            if any(_is_in(each, key) for each in (dotted, *also)) or any(_is_in(key, each) for each in also):
                 return f"--set {setting}"
         return f"{self.document.place(keys, self.overlay)}: {dotted}"
 
@@ -215,7 +216,6 @@ def _message(error: ErrorDetails, keys: Sequence[Any]) -> str:
     return message
 
 
-def _concerns(setting: str, dotted: str) -> bool:
-    """Whether a setting changes a key, a part of it, or what it is a part of."""
-    key = setting.partition("=")[0]
-    return f"{dotted}.".startswith(f"{key}.") or key.startswith(f"{dotted}.")
+def _is_in(dotted: str, whole: str) -> bool:
+    """Whether a dotted key is another or a part of it."""
+    return f"{dotted}.".startswith(f"{whole}.")

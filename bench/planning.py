@@ -12,7 +12,7 @@ from ..ablations.spec import Study
 from ..datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
 from ..datasets.catalog import completeness
 from ..datasets.splits import Split, make_split
-from .checking import check_names, key_of_dataset, placed
+from .checking import check_names, placed, placed_dataset, placed_model
 from .errors import MedbenchError, first_line
 from .held_out import HeldOut, Material
 from .provenance import package_version
@@ -59,10 +59,9 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
     models: dict[str, _Model] = {}
     for name, variant in study.variants.items():
         if variant.model:
-            keys = key_of_dataset(study, name)
-            with placed(loaded, *keys):
+            with placed_dataset(loaded, name):
                 material = materials[name] = _open(study, name, sets)
-            with placed(loaded, *(keys if len(keys) > 1 else ("dataset", "split")), also=keys):
+            with placed_dataset(loaded, name, "split"):
                 material.splits.update(_splits(study, name, material, folds))
     for name, variant in study.variants.items():
         if variant.ensemble:
@@ -72,7 +71,7 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
     for name, variant in study.variants.items():
         if variant.model:
             key = short_id([variant.model, variant.options, study.encoder_weights_of(name)])
-            with placed(loaded, "variants", name, also=("encoder_weights",)):
+            with placed_model(loaded, name):
                 models[name] = resolved.get(key) or _resolve(study, name, sets)
             resolved[key] = models[name]
 

@@ -126,6 +126,9 @@ def progress_bars() -> Generator[Callable[[str, int, int], None]]:
         bars: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
+            endless = {task.id for task in progress.tasks if task.total is None}
+            for other in [name for name in bars if name != what and bars[name] in endless]:
+                progress.remove_task(bars.pop(other))  # nobody else says that it is over
             if what not in bars:
                 bars[what] = progress.add_task(what)
             progress.update(bars[what], completed=done, total=total or None)

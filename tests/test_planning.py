@@ -186,6 +186,12 @@ def test_what_a_setting_asks_for_in_vain_is_blamed_on_it(tmp_path: Path, setting
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("setting", ["dataset.size=64", "dataset.split=kfold:3", "training.epochs=2"])
+def test_a_set_that_is_missing_is_not_blamed_on_a_setting_that_has_no_say(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(MedbenchError, match=r"mine\.yaml:5: dataset: folder: not found"):
+        planned(tmp_path, tmp_path / "nowhere", setting)
+
+
 def test_an_unknown_artifact_has_a_place(tmp_path: Path) -> None:
     mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
     text = f"{STUDY}evaluate: [{{artifact: hairs, severity: 1}}]\n"
