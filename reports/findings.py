@@ -62,7 +62,7 @@ def _spread(row: dict[str, Any], key: str, ends: str, digits: int) -> str:
 
 def _against(baseline: str, less: list[dict[str, Any]], more: list[dict[str, Any]], n_known: int, digits: int) -> str:
     if not less and not more:
-        return f" In none of {counted(n_known, 'condition')} is it seen to lose less or more than {baseline}."
+        return f" In no condition, of {n_known}, is it seen to lose less or more than {baseline}."
     parts: list[str] = []
     for word, rows in (("less", less), ("more", more)):
         named = [f"{_name(row)} ({signed(row['more_drop'], digits)})" for row in rows[:4]]

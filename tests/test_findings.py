@@ -42,7 +42,7 @@ def test_where_no_interval_leaves_zero_nothing_is_seen() -> None:
 
     (found,) = under_artifacts(facts(robustness=rows))
 
-    assert found["text"].endswith("In none of 1 conditions is it seen to lose less or more than a.")
+    assert found["text"].endswith("In no condition, of 1, is it seen to lose less or more than a.")
 
 
 @pytest.mark.parametrize(
