@@ -96,7 +96,8 @@ def open_dataset(
         raise MedbenchError("dataset: give either a name or a folder")
     if folder is not None:
         return _read("folder", folder, "it needs images/ and masks/ with equal stems")
-    check_name(str(name))
+    assert name is not None  # or there is a folder
+    check_name(name)
     if name == "synthetic":
         return SyntheticSet(images=images, size=size)
     data = data or (Path(os.environ["MEDBENCH_DATA"]) if os.environ.get("MEDBENCH_DATA") else None)
