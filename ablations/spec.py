@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from ..bench.errors import UnknownNameError
 from ..bench.metrics import METRICS
+from ..bench.stats import out_of_reach
 from .layers import OF_ONE_SET, merge, names_set
 
 
@@ -322,6 +323,9 @@ class Study(Spec):
             raise _at("baseline", UnknownNameError("variant", self.baseline, self.variants))
         if self.primary not in METRICS:
             raise _at("primary", UnknownNameError("metric", self.primary, METRICS))
+        metric = METRICS[self.primary]
+        if why := out_of_reach(self.margin, metric.label, metric.bounds):
+            raise _at("margin", why)
         if len(set(self.seeds)) < len(self.seeds):
             raise _at("seeds", f"seeds must differ from each other, got {list(self.seeds)}")
         sizes = {variant.dataset.get("size", self.dataset.size) for variant in self.variants.values() if variant.model}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .errors import MedbenchError, UnknownNameError
 from .metrics import METRICS
-from .stats import Bounds, against_baseline, fixed_model, rank_stability, summarize
+from .stats import Bounds, against_baseline, fixed_model, out_of_reach, rank_stability, summarize
 
 KEYS = ("variant", "seed", "image")
 # What tools call the last rows of their tables, which are neither images nor trainings.
@@ -108,12 +108,8 @@ def compare_variants(tables: Tables, baseline: str, *, measure: Measure, margin:
         raise UnknownNameError("variant", baseline, tables)
     if len(tables) < 2:
         raise MedbenchError(f"{baseline} is the only variant; there is nothing to compare it with")
-    low, high = measure.bounds or (-inf, inf)
-    if margin >= high - low:
-        raise MedbenchError(
-            f"margin {margin:g}: no two means of {measure.label} are further apart than {high - low:g}; one point of a "
-            "percentage is 0.01"
-        )
+    if why := out_of_reach(margin, measure.label, measure.bounds):
+        raise MedbenchError(why)
     first_alike = _first_alike(tables, baseline)
     same = [name for name, first in first_alike.items() if first == baseline != name]
     found = against_baseline(

@@ -58,7 +58,13 @@ def _quality(facts: dict[str, Any], rows: dict[str, dict[str, Any]]) -> Compared
         if row["ci_low"] is not None and (row["ci_low"] > 0 or row["ci_high"] < 0):
             better.add((a, b) if sign * row["difference"] > 0 else (b, a))
 
+    in_pairs = {name for a, b, _ in pairs for name in (a, b)}
+    by_trials = {row["trials"]: name for name, row in rows.items() if name in in_pairs}
+    # Of variants that are the same training, one is compared.
+    stands_for = {name: by_trials.get(row["trials"], name) for name, row in rows.items()}
+
     def compared(a: str, b: str) -> Shown:
+        a, b = stands_for[a], stands_for[b]
         is_same = rows[a]["trials"] == rows[b]["trials"] or rows[a][f"{metric}_mean"] == rows[b][f"{metric}_mean"]
         return "better" if (a, b) in better else "equal" if is_same else "not shown"
 

@@ -151,6 +151,7 @@ def test_a_study_expands_to_variants_times_seeds_times_folds(tmp_path: Path) -> 
         ),
         ("[clean, {dataset: ph2}]", "[clean, clean]", "mine.yaml:10: evaluate: two evaluations have one name"),
         ("evaluate:", "primary: dise\nevaluate:", "mine.yaml:10: primary: unknown metric 'dise'. Did you mean 'dice'?"),
+        ("evaluate:", "margin: 1\nevaluate:", "mine.yaml:10: margin: margin 1: no two means of Dice are further apart"),
         ("evaluate:", "seeds: [1, 1]\nevaluate:", "mine.yaml:10: seeds: seeds must differ"),
         ("evaluate:", "seeds: -1\nevaluate:", "mine.yaml:10: seeds: say a number of trainings from 1 on, or a list"),
         ("evaluate:", "profiles: 3\nevaluate:", "mine.yaml:10: profiles must map names"),

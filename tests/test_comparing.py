@@ -209,7 +209,7 @@ def test_a_margin_as_wide_as_the_range_is_refused(file: Path) -> None:
     result = run(file, "--margin", "1")
 
     assert result.exit_code == 2
-    assert "margin 1: no two means of Dice are further apart than 1; one point of a percentage is 0.01" in result.output
+    assert "margin 1: no two means of Dice are further apart than 1; one point of 100 is 0.01" in result.output
     assert run(file, "--margin", "1", metric="hd95").exit_code == 0
 
 

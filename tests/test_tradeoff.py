@@ -59,6 +59,13 @@ def test_equal_in_one_and_better_in_the_other_beats() -> None:
     assert fronts(facts(("a", 2, 0.9), ("b", 2, 0.9)), None) == {"parameters": {"a", "b"}}
 
 
+def test_a_twin_is_beaten_by_whatever_beats_the_training_that_it_is() -> None:
+    known = facts(("a", 2, 0.9), ("b", 3, 0.8), ("twin", 3, 0.8), pairs=(("b", "a", -0.1, -0.12, -0.08),))
+    known["variants"][2]["trials"] = "b"
+
+    assert fronts(known, None) == {"parameters": {"a"}}
+
+
 def test_without_intervals_nobody_is_beaten_but_by_equals() -> None:
     unknown = ("b", "a", -0.1, None, None)
 

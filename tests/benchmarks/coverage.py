@@ -6,7 +6,7 @@ tail, images that are missed altogether. A calibrated interval covers in 95 %, a
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
+from math import asin, inf, pi, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,15 +97,12 @@ def root(found: Summary, bounds: Bounds) -> Ends:
     """Student's on the scale of the root of a distance, or of the arcsine of a share's root; cut there."""
     if found.mean in bounds:
         return medbench(found, bounds)
-    center = np.sqrt(found.mean) if bounds == DISTANCE else np.arcsin(np.sqrt(found.mean))
-    spread = found.mean if bounds == DISTANCE else found.mean * (1 - found.mean)
-    width = _t(found) * (found.error or 0.0) / (2 * spread**0.5)
-    ends = [max(center - width, 0), center + width]
-    return (
-        (ends[0] ** 2, ends[1] ** 2)
-        if bounds == DISTANCE
-        else (np.sin(ends[0]) ** 2, np.sin(min(ends[1], np.pi / 2)) ** 2)
-    )
+    mean, error = found.mean, found.error or 0.0
+    if bounds == DISTANCE:
+        width = _t(found) * error / (2 * mean**0.5)
+        return max(mean**0.5 - width, 0.0) ** 2, (mean**0.5 + width) ** 2
+    center, width = asin(mean**0.5), _t(found) * error / (2 * (mean * (1 - mean)) ** 0.5)
+    return sin(max(center - width, 0.0)) ** 2, sin(min(center + width, pi / 2)) ** 2
 
 
 def effective(found: Summary, bounds: Bounds) -> Ends:
