@@ -177,8 +177,9 @@ def _prints(fine: Picture) -> tuple[Picture, Picture]:
 
 def _remember(path: Path, memory: Mapping[str, _Seen]) -> None:
     content, seen = io.BytesIO(), memory.values()
-    words = {name: np.array([getattr(each, name) for each in seen]) for name in ("state", "pixels")}
-    np.savez(content, ids=np.array(list(memory)), fine=np.stack([each.fine for each in seen]), **words)
+    state, pixels = np.array([each.state for each in seen]), np.array([each.pixels for each in seen])
+    fine = np.stack([each.fine for each in seen])
+    np.savez(content, ids=np.array(list(memory)), state=state, pixels=pixels, fine=fine)
     write_bytes(path, content.getvalue())
 
 

@@ -61,7 +61,7 @@ class Arrays:
         row = self.row[id]
         height, width = int(places["height"][row]), int(places["width"][row])
         start = int(places["end"][row - 1]) if row else 0
-        packed = zlib.decompress(content[start : int(places["end"][row])])
+        packed = zlib.decompress(content[start : int(places["end"][row])].tobytes())
         bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=height * width)
         return bits.view(np.bool_).reshape(height, width)
 

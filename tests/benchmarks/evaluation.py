@@ -34,7 +34,7 @@ from medbench.datasets.synthetic import SyntheticSet
 from medbench.models.catalog import build_model
 
 IMAGES, SIZE, ROUNDS = 64, 256, 3
-PARTS = ("forward", "painting", "writing")  # what is left are metrics
+PARTS: tuple[str, ...] = ("forward", "painting", "writing")  # what is left are metrics
 
 
 class Dark(nn.Module):
@@ -64,7 +64,7 @@ class Clock:
     """Seconds inside functions that are replaced by timed ones; those within another count to the inner."""
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
         self._inner = [0.0]
 
     def time(self, owner: Any, name: str, part: str) -> None:
