@@ -289,4 +289,4 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     result = run(tmp_path / "none.csv")
 
     assert result.exit_code == 2
-    assert "none.csv: cannot be read" in result.output
+    assert "none.csv: there is no such file" in result.output

@@ -111,7 +111,7 @@ def effective(found: Summary, bounds: Bounds) -> Ends:
     error, mean = found.error or 0.0, found.mean
     if mean in bounds:
         return medbench(found, bounds)
-    shrunk = (stats.norm.ppf((1 + LEVEL) / 2) / _t(found)) ** 2
+    shrunk = (float(stats.norm.ppf((1 + LEVEL) / 2)) / _t(found)) ** 2
     tails = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     if bounds == DISTANCE:
         n = (mean / error) ** 2 * shrunk
