@@ -103,7 +103,7 @@ def _listed(names: Sequence[Any]) -> str:
 
 def _data(facts: Facts, variant: str) -> str:
     sizes, name = facts["split_sizes"][variant], facts["trained_on"][variant]
-    if not sizes:
+    if not {"train", "validation", "test"} <= sizes.keys():
         return ""
     rule = str(facts["dataset"]["split"] or "")
     seed = facts["dataset"].get("split_seed")
