@@ -139,7 +139,7 @@ def test_the_command_lists_pairs_and_exits_with_1(folder: Path) -> None:
 
     assert (as_text.exit_code, as_json.exit_code) == (1, 1)
     name = open_dataset(folder=folder).name
-    assert json.loads(as_json.output) == {
+    assert json.loads(as_json.stdout) == {
         "pairs": [{"a": f"{name}/a", "b": f"{name}/c", "kind": "exact", "similarity": 1.0}]
     }
     assert f"1 pairs in 3 images of {name}" in as_text.output
@@ -186,7 +186,7 @@ def test_with_a_split_each_image_has_its_part(folder: Path) -> None:
         small.save(folder / "images" / f"small{index}.png")
         Image.fromarray(SOURCE.mask(SOURCE.ids[index])).resize((200, 200)).save(folder / "masks" / f"small{index}.png")
 
-    pairs = json.loads(run(f"folder:{folder}", "--split", "holdout", "--json").output)["pairs"]
+    pairs = json.loads(run(f"folder:{folder}", "--split", "holdout", "--json").stdout)["pairs"]
 
     split = make_split(Sets(None, folder / "cache").open({"folder": str(folder)}).image_set, "holdout")
     part_of = {id: part for part in ("train", "validation", "test") for id in getattr(split, part)}
@@ -203,7 +203,7 @@ def test_sets_are_described_side_by_side(folder: Path) -> None:
     words = ["data", "describe", f"folder:{folder}", "synthetic"]
 
     as_text = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
-    as_json = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
+    as_json = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
 
     assert as_text.exit_code == 0
     assert "lesion area" in as_text.output

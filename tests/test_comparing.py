@@ -44,7 +44,7 @@ def run(file: Path, *words: str, metric: str = "dice", baseline: str = "base") -
 def compared(file: Path, *words: str, metric: str = "dice") -> dict[str, dict[str, Any]]:
     result = run(file, "--json", *words, metric=metric)
     assert result.exit_code == 0, result.output
-    return {row["variant"]: row for row in json.loads(result.output)["comparisons"]}
+    return {row["variant"]: row for row in json.loads(result.stdout)["comparisons"]}
 
 
 def tables() -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_fixed_model_tests_stand_apart(file: Path) -> None:
 
 
 def test_variants_have_mean_interval_and_place(file: Path) -> None:
-    rows = {row["variant"]: row for row in json.loads(run(file, "--json").output)["variants"]}
+    rows = {row["variant"]: row for row in json.loads(run(file, "--json").stdout)["variants"]}
 
     expected = summarize(tables()["good"], bounds=(0, 1))
     assert (rows["good"]["mean"], rows["good"]["ci_low"]) == pytest.approx((expected.mean, expected.ci_low))
@@ -144,7 +144,7 @@ def test_one_seed_decides_nothing(tmp_path: Path) -> None:
     assert row["claim"] == "cannot be decided with 1 seed"
     assert (row["ci_low"], row["p_value"]) == (None, None)
     assert run(path).exit_code == 0
-    assert {row["first_share"] for row in json.loads(run(path, "--json").output)["variants"]} == {None}
+    assert {row["first_share"] for row in json.loads(run(path, "--json").stdout)["variants"]} == {None}
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_copy_of_the_baseline_is_not_compared_and_not_counted(tmp_path: Path) 
     pd.concat([table, table.query("variant == 'base'").assign(variant="copy")]).to_csv(path, index=False)
 
     result = run(path, "--margin", "0.001")
-    found = json.loads(run(path, "--margin", "0.001", "--json").output)
+    found = json.loads(run(path, "--margin", "0.001", "--json").stdout)
 
     rows = {row["variant"]: row for row in found["comparisons"]}
     assert rows["copy"]["claim"] == "the same scores"
@@ -241,7 +241,7 @@ def test_nothing_is_ranked_where_all_tables_are_the_same(tmp_path: Path) -> None
     table = frame().query("variant == 'base'")
     pd.concat([table, table.assign(variant="copy")]).to_csv(path, index=False)
 
-    variants = json.loads(run(path, "--json").output)["variants"]
+    variants = json.loads(run(path, "--json").stdout)["variants"]
 
     assert [(row["place"], row["first_share"]) for row in variants] == [(1, None), (1, None)]
 
@@ -268,7 +268,7 @@ def test_the_interval_of_a_mean_stays_within_the_range_of_its_metric(tmp_path: P
     table = frame().query("seed < 2").assign(dice=lambda t: (t["dice"] + 0.09 + 0.05 * (t["seed"] == 0)).clip(upper=1))
     table.to_csv(path, index=False)
 
-    rows = json.loads(run(path, "--json").output)["variants"]
+    rows = json.loads(run(path, "--json").stdout)["variants"]
 
     assert max(summarize(tables_of(table)[row["variant"]]).ci_high or 0 for row in rows) > 1
     assert all(0 < row["ci_low"] < row["mean"] < row["ci_high"] < 1 for row in rows)

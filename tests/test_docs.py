@@ -132,7 +132,7 @@ def test_the_site_builds_without_warnings_and_holds_the_schema(tmp_path: Path) -
 
     assert (built.returncode, built.stderr) == (0, "")
     schema = json.loads((tmp_path / "site" / "schema" / "study.json").read_text(encoding="utf-8"))
-    assert schema == json.loads(CliRunner().invoke(app, ["schema"]).output)
+    assert schema == json.loads(CliRunner().invoke(app, ["schema"]).stdout)
     commands = (tmp_path / "site" / "reference" / "cli.html").read_text(encoding="utf-8")
     assert all(f"medbench {name}" in commands for name in ("run", "schema", "data audit"))
     assert "from the code" not in commands

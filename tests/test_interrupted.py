@@ -386,7 +386,7 @@ def test_status_counts_what_is_done_running_failed_and_left(finished, tmp_path: 
     Store(store).failure(finished[1].id).parent.mkdir()
     Store(store).failure(finished[1].id).write_text('{"error": "too hot"}')
     assert "failed: one seed 0: too hot" in medbench("status", store).output
-    assert json.loads(medbench("status", store, "--json").output)[0]["failed"] == {"one seed 0": "too hot"}
+    assert json.loads(medbench("status", store, "--json").stdout)[0]["failed"] == {"one seed 0": "too hot"}
     assert medbench("status", tmp_path).exit_code == 2
 
 

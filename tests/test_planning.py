@@ -173,7 +173,7 @@ def test_an_artifact_is_an_evaluation_a_severity_on_the_test_images_of_the_study
         ("variants={other: {model: 'nosuch.module:Net'}}", "cannot be imported: No module named 'nosuch'"),
         ("encoder_weights=nowhere.safetensors", "there is no file nowhere.safetensors"),
         ("dataset.folder=nowhere", "looked for the folder nowhere"),
-        ("dataset.split=official", "no images of the official"),
+        ("dataset.split=official", "mine: has no official split; holdout, egeunet and kfold:K can be run"),
     ],
 )
 def test_what_a_setting_asks_for_in_vain_is_blamed_on_it(tmp_path: Path, setting: str, said: str) -> None:

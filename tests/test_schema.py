@@ -24,7 +24,7 @@ dataset: {name: synthetic}
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    return json.loads(CliRunner().invoke(app, ["schema"]).output)
+    return json.loads(CliRunner().invoke(app, ["schema"]).stdout)
 
 
 def mistakes(schema: dict[str, Any], text: str) -> list[str]:

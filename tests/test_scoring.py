@@ -38,7 +38,7 @@ def score(folder: Path, *words: str) -> Any:
 def scored(folder: Path) -> dict[str, Any]:
     result = score(folder, "--json")
     assert result.exit_code == 0, result.output
-    return json.loads(result.output)
+    return json.loads(result.stdout)
 
 
 def expected() -> dict[str, NDArray[np.float64]]:
@@ -338,6 +338,6 @@ def test_ph2_agrees_with_itself_in_its_publishers_layout(real_data: Path) -> Non
     result = CliRunner().invoke(app, ["score", "--prediction", str(folder), "--reference", str(folder), "--json"])
 
     assert result.exit_code == 0, result.output
-    found = json.loads(result.output)
+    found = json.loads(result.stdout)
     assert found["images"] == len(images)
     assert (found["mean"]["dice"], found["mean"]["hd95"]) == (1, 0)

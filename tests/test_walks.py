@@ -160,7 +160,7 @@ def study_in(folder: Path) -> dict[str, Any]:
     return study
 
 
-def scores_in(folder: Path) -> pd.DataFrame:
+def scores_in(folder: Path) -> Any:
     """Of the first evaluation."""
     scores = pd.read_parquet(folder / "out" / "tables" / "study-per-image.parquet")
     return scores[scores["evaluation"] == study_in(folder)["evaluations"][0]]
