@@ -11,8 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import PydanticCustomError
 
 from ..bench.errors import UnknownNameError
-from ..bench.metrics import METRICS
-from ..bench.stats import out_of_reach
+from ..bench.metrics import METRICS, out_of_reach
 from .layers import OF_ONE_SET, merge, names_set
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .errors import MedbenchError, UnknownNameError
-from .metrics import METRICS
-from .stats import Bounds, against_baseline, fixed_model, out_of_reach, rank_stability, summarize
+from .metrics import METRICS, out_of_reach
+from .stats import Bounds, against_baseline, fixed_model, rank_stability, summarize
 
 KEYS = ("variant", "seed", "image")
 # What tools call the last rows of their tables, which are neither images nor trainings.

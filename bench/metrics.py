@@ -145,6 +145,14 @@ def n_empty(counts: Mapping[str, Values]) -> int:
     return int(np.count_nonzero(~found & ((np.asarray(counts["fp"]) > 0) != (np.asarray(counts["fn"]) > 0))))
 
 
+def out_of_reach(margin: float, label: str, bounds: tuple[float, float] | None) -> str | None:
+    """Why a margin can make no difference between two means of scores within the bounds; None where it can."""
+    low, high = bounds or (-inf, inf)
+    if margin < high - low:
+        return None
+    return f"margin {margin:g}: no two means of {label} are further apart than {high - low:g}; one point of 100 is 0.01"
+
+
 def scores_near(prediction: Mask, reference: Mask, place: Mask) -> dict[str, float]:
     """assd_near and nsd2_near of one (H, W) pair: assd and nsd2 of those boundary pixels of both masks that lie within
     2 % of the diagonal of `place`, say an artifact. NaN where there are none, or where a mask is empty."""

@@ -127,7 +127,6 @@ def run(
     from ..ablations.loading import load_study, study_of_report
     from .planning import plan
     from .sets import Sets, cache_folder, data_folder
-    from .stats import same_training
     from .store import Store, check_writable
     from .view import View
 
@@ -152,6 +151,7 @@ def run(
         from .executors.local import visible_gpus
         from .runner import annotate, decode, left_to_do, run_study
         from .sharing import threads_for, trials_at_once
+        from .stats import same_training
         from .tracking import tracked
         from .trials import Place
 

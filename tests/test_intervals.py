@@ -71,7 +71,11 @@ def test_whatever_the_scores_the_interval_of_a_share_holds_its_mean_and_stays_in
 
 
 @settings(deadline=None, max_examples=200)
-@given(arrays(np.float64, st.tuples(st.integers(2, 4), st.integers(2, 6)), elements=st.floats(0, 1000, allow_subnormal=False)))
+@given(
+    arrays(
+        np.float64, st.tuples(st.integers(2, 4), st.integers(2, 6)), elements=st.floats(0, 1000, allow_subnormal=False)
+    )
+)
 def test_whatever_the_distances_the_interval_holds_their_mean_and_is_never_negative(table) -> None:
     assume(table.any())
 

@@ -9,7 +9,7 @@ from .families import benjamini_hochberg, holm, holm_over
 from .findings import Finding, against_baseline
 from .fixed import Effects, FixedModel, effects, fixed_model
 from .intervals import ALPHA, Bounds
-from .margins import equivalence, non_inferiority, out_of_reach
+from .margins import equivalence, non_inferiority
 from .power import Needed, minimum_detectable, needed
 from .ranks import Ranks, rank_stability
 from .ratios import Ratio, paired_ratio
@@ -42,7 +42,6 @@ __all__ = [
     "minimum_detectable",
     "needed",
     "non_inferiority",
-    "out_of_reach",
     "paired_gap",
     "paired_ratio",
     "rank_stability",

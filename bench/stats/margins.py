@@ -1,7 +1,7 @@
 """Tests against a margin below which a difference is practically nothing; neither is adjusted for a family."""
 
 from .crossed import Comparison
-from .intervals import Bounds, largest_difference, student_cdf
+from .intervals import student_cdf
 
 
 def equivalence(comparison: Comparison, margin: float) -> float | None:
@@ -36,14 +36,6 @@ def non_inferiority(comparison: Comparison, margin: float, *, higher_is_better: 
         ValueError: the margin is negative.
     """
     return _p_within(comparison, margin, 1 if higher_is_better else -1)
-
-
-def out_of_reach(margin: float, metric: str, bounds: Bounds | None) -> str | None:
-    """Why a margin can make no difference between two means of scores within the bounds; None where it can."""
-    largest = largest_difference(bounds)
-    if margin < largest:
-        return None
-    return f"margin {margin:g}: no two means of {metric} are further apart than {largest:g}; one point of 100 is 0.01"
 
 
 def _p_within(comparison: Comparison, margin: float, sign: int) -> float | None:
