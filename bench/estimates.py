@@ -20,7 +20,9 @@ from .sets import Sets
 from .training import best_device, prepare, size_at, train
 from .trials import KEPT_OF_ARTIFACTS
 
-BATCHES, IMAGES = 1, 4  # that are measured, after as many batches, or one image, to warm up
+IMAGES = (
+    4  # that are measured, after one to warm up; a CPU also learns from so many at once, nearly as fast as from more
+)
 GPU_BATCHES = 8  # there the first few only lead to the graph that the others replay
 COPIES = 4  # of the weights in a checkpoint: the last, the chosen, and two moments
 
@@ -125,17 +127,16 @@ class _Meter:
     def batch(self, config: dict[str, Any]) -> tuple[float, int]:
         """Seconds of a batch at full size, and bytes of the weights."""
         training = {**config["training"], "epochs": 2, "warmup_epochs": 0, "progressive_sizes": {0.0: 1.0}}
+        whole = min(training["batch_size"], len(config["train"]))
 
         def measure() -> tuple[float, int]:
-            batches = GPU_BATCHES if best_device().type == "cuda" else BATCHES
-            n = min(batches * training["batch_size"], len(config["train"]))
+            n = min((GPU_BATCHES * whole) if best_device().type == "cuda" else IMAGES, len(config["train"]))
             ids, images = config["train"][:n], self._arrays(config, config["train"][:n], config["size"])[0]
             prepare(0, self.threads)
             model = build_model(config["model"], config["options"]).model.to(best_device())
             trained = train(model, images, ids, ids[:1], training, size=config["size"], seed=0)
-            batches = max(n // training["batch_size"], 1)
             n_bytes = sum(tensor.nbytes for tensor in trained.weights.values())
-            return trained.history[-1]["seconds"] / batches, n_bytes  # the first epoch warms up
+            return whole / trained.history[-1]["images_per_second"], n_bytes  # the first epoch warms up
 
         return self._once(["batch", config["model"], config["options"], config["size"], training], measure)
 

@@ -1,10 +1,13 @@
 """What a trial's evaluations cost on one core: milliseconds an image of forward passes, painting, metrics and writing.
 
-`make benchmarks` runs it, on ISIC 2018 where the real data is (MEDBENCH_DATA or ../shared/data), else on synthetic
-images. The artifact's masks come from the cache or, to compare, are painted anew for every evaluation; both take turns,
-and their scores must have the same bytes. The model costs what MedLiteNet does, and calls lesion what is dark.
+python tests/benchmarks/evaluation.py --size 128
+
+On ISIC 2018 where the real data is (MEDBENCH_DATA or ../shared/data), else on synthetic images. Masks of artifacts come
+from the cache or, to compare, are painted anew for every evaluation; both take turns, and their scores must have the
+same bytes. The model costs what MedLiteNet does, and calls lesion what is dark.
 """
 
+import argparse
 import os
 import statistics
 import tempfile
@@ -33,7 +36,7 @@ from medbench.datasets.catalog import open_dataset
 from medbench.datasets.synthetic import SyntheticSet
 from medbench.models.catalog import build_model
 
-IMAGES, SIZE, ROUNDS = 64, 256, 3
+IMAGES, ROUNDS = 64, 3
 PARTS: tuple[str, ...] = ("forward", "painting", "writing")  # what is left are metrics
 
 
@@ -87,10 +90,13 @@ def find_images() -> ImageSet:
     data = Path(os.environ.get("MEDBENCH_DATA", "../shared/data"))
     if (data / "isic2018").is_dir():
         return open_dataset("isic2018", data=data)
-    return SyntheticSet(images=IMAGES, size=SIZE)
+    return SyntheticSet(images=IMAGES, size=256)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=128, help="of the model's input; 128 is profile cpu's")
+    size = parser.parse_args().size
     prepare(0, 1)
     cv2.setNumThreads(1)
     clean = find_images()
@@ -101,7 +107,7 @@ def main() -> None:
     clock.time(PaintedSet, "painted", "painting")
     clock.time(evaluation, "write_mask", "writing")
     clock.time(pd.DataFrame, "to_parquet", "writing")
-    print(f"{clean.name}: {IMAGES} images, one core, milliseconds of its time an image")
+    print(f"{clean.name}: {IMAGES} images at {size} pixels, one core, milliseconds of its time an image")
     print(f"{'':28}{'images/s':>10}{'all':>8}" + "".join(f"{part:>10}" for part in (*PARTS, "metrics")))
     with tempfile.TemporaryDirectory() as folder:
 
@@ -128,7 +134,7 @@ def main() -> None:
 
         def arrays(image_set: ImageSet) -> Arrays:
             digests = {id: image_set.digest(id) for id in ids}
-            return load_arrays(image_set, ids, SIZE, Path(folder) / "cache", digests)
+            return load_arrays(image_set, ids, size, Path(folder) / "cache", digests)
 
         measured({"clean": (clean, arrays(clean))})
         for kind in LOCAL:
