@@ -51,8 +51,7 @@ class HeldOut:
         """Name and configuration of every evaluation of a trial, in the study's order.
 
         Raises:
-            MedbenchError: a set is missing, or a test image was trained on and may not be left
-                out.
+            MedbenchError: a set is missing, or a test image was trained on and may not be left out.
         """
         learnt = material.learnt(fold)
         seen = {material.opened.pixels[id] for id in learnt}
