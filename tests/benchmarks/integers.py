@@ -1,4 +1,4 @@
-"""What 8-bit integers lose on real images with weights of 7 bits, as medbench exports them, and of all 8.
+"""What 8-bit integers lose on real images: as medbench exports them, with weights of 7 bits, and in plain 8 bits.
 
 python tests/benchmarks/integers.py TRIAL --store runs --data DIR
 
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime.quantization as quantization
@@ -36,10 +37,10 @@ AS_WITHOUT_VNNI = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
 @contextmanager
-def all_bits() -> Iterator[None]:
-    """While it lasts, integers are made with weights of 8 bits."""
+def made_otherwise(**options: Any) -> Iterator[None]:
+    """While it lasts, integers are made with other options than medbench's."""
     before = quantization.quantize_static
-    quantization.quantize_static = lambda *args, **kwargs: before(*args, **{**kwargs, "reduce_range": False})
+    quantization.quantize_static = lambda *args, **kwargs: before(*args, **kwargs | {"extra_options": {}} | options)
     try:
         yield
     finally:
@@ -90,19 +91,20 @@ def main() -> None:
     print(f"{len(ids)} images of {config['name']} at {size} pixels, Dice {of_torch.mean():.4f}; {instructions()}")
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "images.npy", images.numpy())
-        (Path(folder) / "7.onnx").write_bytes(to_int8(plain, calibration))
-        with all_bits():
-            (Path(folder) / "8.onnx").write_bytes(to_int8(plain, calibration))
-        for bits in (7, 8):
+        (Path(folder) / "medbench.onnx").write_bytes(to_int8(plain, calibration))
+        for form, reduced in (("7 bits", True), ("8 bits", False)):
+            with made_otherwise(reduce_range=reduced):
+                (Path(folder) / f"{form}.onnx").write_bytes(to_int8(plain, calibration))
+        for form in ("medbench", "7 bits", "8 bits"):
             for runtime, environment in (("ONNX Runtime", {}), ("OpenVINO", {}), ("OpenVINO", AS_WITHOUT_VNNI)):
-                words = [f"{folder}/{bits}.onnx", runtime, f"{folder}/images.npy", f"{folder}/logits.npy"]
+                words = [f"{folder}/{form}.onnx", runtime, f"{folder}/images.npy", f"{folder}/logits.npy"]
                 command = [sys.executable, __file__, id, "--session", *words]
                 subprocess.run(command, check=True, env=os.environ | environment)
                 found = paired_loss(dice(np.load(f"{folder}/logits.npy")), of_torch)
                 low, high = found["ci_low"], found["ci_high"]
                 where = f"{runtime}{', as without VNNI' if environment else ''}"
                 loss = f"{found['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
-                print(f"{bits} bits, {where:27} {loss}, worst {found['worst'][0]['difference']:+.2f}")
+                print(f"{form:8}  {where:27} {loss}, worst {found['worst'][0]['difference']:+.2f}")
 
 
 if __name__ == "__main__":
