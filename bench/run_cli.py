@@ -2,7 +2,6 @@
 inside the commands."""
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -130,8 +129,6 @@ def run(
     from .store import Store, check_writable
     from .view import View
 
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: package.module:Class may lie beside the study
     if executor == ExecutorName.LOCAL and (slurm or gpus or memory or cpus > 1):
         raise MedbenchError("--cpus, --gpus, --memory and --slurm are for a cluster: add --executor ray or slurm")
     terminal = console()

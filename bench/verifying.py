@@ -37,6 +37,8 @@ def damaged_folders(
     its configuration."""
     folders = finished_folders(store)
     for done, folder in enumerate(folders, start=1):
+        if not folder.exists():  # set aside with its trial
+            continue
         try:
             problems = damage(folder) or _wrong_id(folder)
         except MedbenchError as error:

@@ -96,7 +96,8 @@ def folder(root: Path) -> FileSet:
 def find_masks(root: Path) -> dict[str, Path]:
     """Every mask below a folder by the id of its image: the stem without _segmentation, _mask or _lesion.
 
-    Where some files have such an ending, the others are no masks (PH2 keeps images and regions beside its masks).
+    Where some files have such an ending, those in other folders are no masks (PH2 keeps images and regions there), nor
+    is the image that lies beside its mask.
 
     Raises:
         MedbenchError: the folder is missing or holds no mask, or two files could be the mask of one image.
@@ -121,9 +122,15 @@ def unread_masks(root: Path) -> dict[str, Path]:
 
 
 def _marked(paths: Iterable[Path]) -> list[Path]:
-    """Those with the ending of a mask, all where none has one."""
+    """Those with the ending of a mask, and images beside them that none of these belongs to: some people mark a few of
+    their masks. All where none has one."""
     paths = list(paths)
-    return [path for path in paths if MASK_ENDING.search(_stem(path))] or paths
+    marked = {path: MASK_ENDING.sub("", _stem(path)) for path in paths if MASK_ENDING.search(_stem(path))}
+    ids, folders = {*marked.values()}, {path.parent for path in marked}
+    beside = [each for each in paths if each.parent in folders and each.suffix.lower() in IMAGE_ENDINGS]
+    return (
+        [path for path in paths if path in marked or (path in beside and _stem(path) not in ids)] if marked else paths
+    )
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:

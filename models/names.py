@@ -5,6 +5,7 @@ import sys
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ..bench.errors import MedbenchError, UnknownNameError
@@ -97,6 +98,8 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
                 "or say encoder_weights: none for this variant"
             )
     elif ":" in name:
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the module may lie in the folder where one is
         package = name.partition(":")[0].partition(".")[0]
         if encoder_weights != "none":
             raise MedbenchError(

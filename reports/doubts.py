@@ -76,7 +76,11 @@ def _gaps(study: Study) -> Iterator[str]:
     yield from study.apart
     if study.missing:
         done = f"{len(study.trials)} of {counted(study.n_planned, 'trial')} done"
-        yield f"Unfinished: {done}. " + "; ".join(study.missing) + "."
+        yield (
+            f"{'Unfinished' if len(study.trials) < study.n_planned else 'Incomplete'}: {done}. "
+            + "; ".join(study.missing)
+            + "."
+        )
     for names in study.same:
         yield f"{same_training(names)}; they are not compared."
     lacking = [

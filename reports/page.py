@@ -31,7 +31,7 @@ from .failures import failure_pictures, failures_table
 from .gallery import Picture, disagreements, pictures
 from .generalization import generalization_table
 from .latency import headline_timing, latency_table, load_timings
-from .load import Study, load_studies
+from .load import Study, Trial, load_studies
 from .published import published_rows
 from .ranking import pairwise_rows, ranks_of
 from .resolved import sets_of
@@ -218,6 +218,7 @@ def _facts(study: Study, scores: pd.DataFrame, variants: pd.DataFrame, compariso
                 "evaluations": {label: found.id for label, found in trial.evaluations.items()},
                 "environment": place[f"trial {trial.id}"],
                 "seconds": None if trial.history is None else sum(trial.history["seconds"].to_list()),
+                "sizes": _sizes(trial),
             }
             for trial in study.trials
         ],
@@ -237,6 +238,13 @@ def _tested_on(study: Study) -> dict[str, dict[str, tuple[str, int]]]:
         name: {variant: (dataset, len(ids)) for variant, (dataset, ids) in found.items()}
         for name, found in images.items()
     }
+
+
+def _sizes(trial: Trial) -> list[int]:
+    """The input sizes that a training went through, as far as its history tells."""
+    if trial.history is None or "size" not in trial.history:
+        return []
+    return list(dict.fromkeys(trial.history["size"].to_list()))
 
 
 def _digests(study: Study) -> dict[str, list[str]]:

@@ -124,14 +124,9 @@ def _input(facts: Facts, variant: str) -> str:
     settings = facts["settings"][variant]
     if (size := settings.get("size")) is None:
         return ""
-    prefix = "training.progressive_sizes."
-    stages = {key.removeprefix(prefix): share for key, share in settings.items() if key.startswith(prefix)}
-    (_, begin), *later = stages.items() or (("0.0", 1.0),)
     text = f"shown images resized to {size} × {size} pixels"
-    if later:
-        grown = [f"{share} from {since} of the epochs on" for since, share in later]
-        text += f", in training at {begin} of that side at first, {_listed(grown)}"
-    return text
+    sizes = next((trial["sizes"] for trial in facts["trials"] if trial["variant"] == variant), [])
+    return f"{text}, in training at {', then '.join(map(str, sizes))} a side" if len(sizes) > 1 else text
 
 
 def _schedule(facts: Facts, variant: str) -> str:

@@ -99,6 +99,7 @@ def test_a_model_that_predicts_one_and_the_same_is_named(study: Study, word: str
 def test_the_gravest_comes_first(study: Study) -> None:
     everything = replace(
         study,
+        n_planned=study.n_planned + 1,
         missing=("no_baa, seed 3: trial 0 is not finished",),
         spec=study.spec
         | {"recipe": RECIPE, "score_at": "input", "exclude_copies": False, "completeness": {"test": [1, 2]}}

@@ -329,6 +329,13 @@ def test_verify_finds_nothing_in_a_sound_store_and_names_every_damage(finished, 
     assert len([path for path in store.rglob("scores.parquet") if "damaged" not in path.parts]) == 1
 
 
+def test_what_is_set_aside_with_its_trial_is_no_damage_of_its_own(finished, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(finished[0], tmp_path / "runs"))
+    flip(next(store.rglob("weights.safetensors")))
+
+    assert " 1 damaged" in medbench("verify", store, "--set-aside").output
+
+
 def test_a_folder_under_another_id_is_noticed(finished, tmp_path: Path) -> None:
     store = Path(shutil.copytree(finished[0], tmp_path / "runs"))
     (store / "trials" / finished[1].id).rename(store / "trials" / "0123456789abcdef")

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -387,3 +388,17 @@ def test_the_list_of_models_says_what_is_counted(row: dict[str, Any]) -> None:
 
 def test_the_options_of_medlitenet_are_known_by_name() -> None:
     assert tuple(inspect.signature(MedLiteNet).parameters) == OPTIONS
+
+
+def test_a_network_of_ones_own_is_found_in_the_folder_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "network_beside.py").write_text("from torch import nn\n\n\nclass Net(nn.Conv2d):\n    pass\n")
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+
+    with pytest.raises(MedbenchError, match="cannot be imported: No module named 'network_beside'"):
+        build_model("network_beside:Net")
+    monkeypatch.chdir(tmp_path)
+
+    options = {"in_channels": 3, "out_channels": 1, "kernel_size": 1}
+    assert isinstance(build_model("network_beside:Net", options).model, nn.Conv2d)

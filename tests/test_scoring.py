@@ -341,3 +341,10 @@ def test_ph2_agrees_with_itself_in_its_publishers_layout(real_data: Path) -> Non
     found = json.loads(result.stdout)
     assert found["images"] == len(images)
     assert (found["mean"]["dice"], found["mean"]["hd95"]) == (1, 0)
+
+
+def test_a_folder_in_which_some_masks_have_an_ending_and_others_none_is_scored_whole(folders: Path) -> None:
+    names = sorted((folders / "reference").iterdir())
+    names[0].rename(names[0].with_name(names[0].name.replace("_segmentation", "")))
+
+    assert scored(folders)["images"] == len(names)
