@@ -127,7 +127,7 @@ def _marked(paths: Iterable[Path]) -> list[Path]:
     paths = list(paths)
     marked = {path: MASK_ENDING.sub("", _stem(path)) for path in paths if MASK_ENDING.search(_stem(path))}
     ids, folders = {*marked.values()}, {path.parent for path in marked}
-    beside = [each for each in paths if each.parent in folders and each.suffix.lower() in IMAGE_ENDINGS]
+    beside = {each for each in paths if each.parent in folders and each.suffix.lower() in IMAGE_ENDINGS}
     return (
         [path for path in paths if path in marked or (path in beside and _stem(path) not in ids)] if marked else paths
     )
