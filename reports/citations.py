@@ -1,6 +1,6 @@
 """What to cite: medbench, the model, and the data sets that a study names."""
 
-from typing import Any
+from .evidence import Evidence
 
 BIBTEX = {
     "medbench": """@software{medbench,
@@ -40,10 +40,10 @@ BIBTEX = {
 }
 
 
-def bibtex(facts: dict[str, Any]) -> str:
+def bibtex(evidence: Evidence) -> str:
     """Entries for medbench, the model, and the data sets that the study names."""
-    models = {settings.get("model") for settings in facts["settings"].values()}
-    sets = {*facts["trained_on"].values(), *facts["datasets"].values()}
+    models = {settings.get("model") for settings in evidence.settings.values()}
+    sets = {*evidence.trained_on.values(), *evidence.spec["datasets"].values()}
     wanted = [
         "medbench",
         *(["medlitenet"] if "medlitenet" in models else []),
@@ -51,4 +51,4 @@ def bibtex(facts: dict[str, Any]) -> str:
     ]
     if "isic2018" in sets and "ham10000" not in sets:
         wanted.append("ham10000")  # a source of the challenge's images, which its terms ask to cite
-    return "\n\n".join(BIBTEX[name] for name in wanted).replace("VERSION", str(facts["medbench"] or ""))
+    return "\n\n".join(BIBTEX[name] for name in wanted).replace("VERSION", str(evidence.spec["medbench"] or ""))

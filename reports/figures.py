@@ -17,14 +17,15 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import NDArray
 
 from ..bench.stats import Ranks
-from .calibration import Sums
 from .tables import KNOWN, wording
 
 # Chosen so that readers with any of the three colour blindnesses can tell them apart; the test says how far.
 PALETTE = ("#0d3e73", "#b54327", "#319a78", "#8a5cb7", "#b48304", "#a63873", "#437c8d", "#797f44")
 INK, RULE, PAPER = "#010203", "#040506", "#070809"
+Sums = dict[tuple[str, str], dict[int, NDArray[np.float64]]]
 WIDTH = 9.5  # inches; the page scales it
 MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "o"}  # by number format; integers are hollow
 LIKE = 1.3  # costs within this factor of each other are drawn on an axis that is wider than they are apart

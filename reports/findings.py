@@ -1,42 +1,39 @@
 """What the evaluations beyond the clean one say, in a sentence a variant: under artifacts, and on other sources."""
 
-from typing import Any
-
+from .evidence import Evidence, Row
 from .notes import counted, digits_of, heading, signed
 
 
-def under_artifacts(facts: dict[str, Any]) -> list[dict[str, str]]:
+def under_artifacts(evidence: Evidence, rows: list[Row]) -> list[dict[str, str]]:
     """For each variant: under which artifact it loses most, and by how much, and where it loses otherwise than the
     baseline. Keys: variant, text."""
-    metric, baseline = heading(facts["primary"]), facts["baseline"]
-    digits = digits_of(facts["primary"])
+    metric, digits = heading(evidence.primary), digits_of(evidence.primary)
     found: list[dict[str, str]] = []
-    for variant in facts["settings"]:
-        rows = [row for row in facts["robustness"] if row["variant"] == variant]
-        if not rows:
+    for variant in evidence.names:
+        own = [row for row in rows if row["variant"] == variant]
+        if not own:
             continue
-        worst = max(rows, key=lambda row: row["drop"])
+        worst = max(own, key=lambda row: row["drop"])
         text = f"loses most under {_name(worst)}: {metric} lost {_spread(worst, 'drop', 'drop_ci', digits)}."
-        known = [row for row in rows if row["more_ci_low"] is not None]
+        known = [row for row in own if row["more_ci_low"] is not None]
         if known:
             less = [row for row in known if row["more_ci_high"] < 0]
             more = [row for row in known if row["more_ci_low"] > 0]
-            text += _against(baseline, less, more, len(known), digits)
+            text += _against(evidence.baseline, less, more, len(known), digits)
         found.append({"variant": variant, "text": text})
     return found
 
 
-def elsewhere(facts: dict[str, Any]) -> list[dict[str, str]]:
+def elsewhere(evidence: Evidence, rows: list[Row]) -> list[dict[str, str]]:
     """For each variant with a home: what it loses on the source where it loses most. Keys: variant, text."""
-    metric = heading(facts["primary"])
-    digits = digits_of(facts["primary"])
+    metric, digits = heading(evidence.primary), digits_of(evidence.primary)
     found: list[dict[str, str]] = []
-    for variant in facts["settings"]:
-        rows = [row for row in facts["generalization"] if row["variant"] == variant and row["gap"] is not None]
-        if not rows:
+    for variant in evidence.names:
+        own = [row for row in rows if row["variant"] == variant and row["gap"] is not None]
+        if not own:
             continue
-        worst = max(rows, key=lambda row: row["gap"])
-        verb = "loses most on" if len(rows) > 1 else "on"
+        worst = max(own, key=lambda row: row["gap"])
+        verb = "loses most on" if len(own) > 1 else "on"
         text = (
             f"trained on {worst['trained_on']}, {verb} {worst['evaluation']}: against home, {metric} lost "
             f"{_spread(worst, 'gap', 'gap_ci', digits)}"
@@ -50,17 +47,17 @@ def elsewhere(facts: dict[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(row: Row) -> str:
     return f"{row['artifact']} {row['severity']}"
 
 
-def _spread(row: dict[str, Any], key: str, ends: str, digits: int) -> str:
+def _spread(row: Row, key: str, ends: str, digits: int) -> str:
     if row[f"{ends}_low"] is None:
         return f"{signed(row[key], digits)} (no interval with {row[f'{key}_too_few']})"
     return f"{signed(row[key], digits)} [{signed(row[f'{ends}_low'], digits)}, {signed(row[f'{ends}_high'], digits)}]"
 
 
-def _against(baseline: str, less: list[dict[str, Any]], more: list[dict[str, Any]], n_known: int, digits: int) -> str:
+def _against(baseline: str, less: list[Row], more: list[Row], n_known: int, digits: int) -> str:
     if not less and not more:
         return f" In no condition, of {n_known}, is it seen to lose less or more than {baseline}."
     parts: list[str] = []

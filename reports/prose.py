@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .evidence import Evidence, Row
 from .notes import counted, digits_of, heading, number, signed
 from .settings import alike
 
@@ -32,21 +33,19 @@ CHANGES = {  # of training images: what stands behind a probability of the recip
     "blur": "blur",
 }
 
-Facts = dict[str, Any]
 
-
-def abstract(facts: Facts) -> str:
+def abstract(evidence: Evidence) -> str:
     """What was asked, on what, and what was found, a sentence a comparison on the first evaluation."""
-    first, metric = facts["evaluations"][0], facts["primary"]
+    first, metric = evidence.first, evidence.primary
     digits = digits_of(metric)
-    here = [row for row in facts["variants"] if row["evaluation"] == first]
-    found = [row for row in facts["comparisons"] if row["evaluation"] == first and row["metric"] == metric]
+    here = [row for row in evidence.variant_rows if row["evaluation"] == first]
+    found = [row for row in evidence.comparison_rows if row["evaluation"] == first and row["metric"] == metric]
     if not here:
         return "Nothing was scored yet."
-    sentences = [f"We asked: {facts['question']}"] if facts["question"] else []
-    if set(facts["trained_on"].values()) == {"synthetic"}:
+    sentences = [f"We asked: {evidence.spec['question']}"] if evidence.spec["question"] else []
+    if set(evidence.trained_on.values()) == {"synthetic"}:
         sentences.append("The images are synthetic, so what follows speaks of no photograph of skin.")
-    own = next((row for row in here if row["variant"] == facts["baseline"]), here[0])
+    own = next((row for row in here if row["variant"] == evidence.baseline), here[0])
     level = f"reached a mean {heading(metric)} of {number(own[f'{metric}_mean'], digits)}"
     if own[f"{metric}_ci_low"] is not None:
         level += f" (95 % CI {number(own[f'{metric}_ci_low'], digits)} to {number(own[f'{metric}_ci_high'], digits)})"
@@ -64,32 +63,33 @@ def abstract(facts: Facts) -> str:
     return " ".join(sentences)
 
 
-def methods(facts: Facts) -> str:
+def methods(evidence: Evidence) -> str:
     """How it was done, as a paragraph."""
-    trained = [name for name, settings in facts["settings"].items() if "ensemble.members" not in settings]
+    trained = [name for name, settings in evidence.settings.items() if "ensemble.members" not in settings]
     phrases = (_data, _input, _schedule, _encoder, _augmentation, _precision, _trainings, _kept)
-    text = [sentence for phrase in phrases if (sentence := _told(facts, trained, phrase))]
+    text = [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]
     text = text[:1] + [sentence.replace("Models were", "They were", 1) for sentence in text[1:]]
-    text += [_ensemble(name, facts["settings"][name]) for name in facts["settings"] if name not in trained]
-    text += [_tests(facts), "No test image selected anything.", _scoring(facts)]
-    if facts["margin"]:
-        text.append(
-            f"A difference in {heading(facts['primary'])} within {facts['margin']} was declared practically nothing."
-        )
-    if any(row["ci_low"] is not None for row in facts["comparisons"]):
+    text += [_ensemble(name, evidence.settings[name]) for name in evidence.settings if name not in trained]
+    text += [_tests(evidence), "No test image selected anything.", _scoring(evidence)]
+    if evidence.spec["margin"]:
+        within = f"{heading(evidence.primary)} within {evidence.spec['margin']}"
+        text.append(f"A difference in {within} was declared practically nothing.")
+    if any(row["ci_low"] is not None for row in evidence.comparison_rows):
         text.append(
             "Differences were tested by a crossed analysis of seeds and images, with trained models in the place of "
             "readers in a multi-reader multi-case study, so that intervals and p-values hold for new trainings and new "
             "images; p-values were adjusted by Holm's method over the variants."
         )
-    if facts["medbench"]:
-        text.append(f"Everything was computed with medbench {facts['medbench']} (protocol {facts['protocol']}).")
+    if evidence.spec["medbench"]:
+        text.append(
+            f"Everything was computed with medbench {evidence.spec['medbench']} (protocol {evidence.spec['protocol']})."
+        )
     return " ".join(sentence for sentence in text if sentence)
 
 
-def _told(facts: Facts, trained: Sequence[str], phrase: Callable[[Facts, str], str]) -> str:
+def _told(evidence: Evidence, trained: Sequence[str], phrase: Callable[[Evidence, str], str]) -> str:
     """What a phrase says of trained variants, as a sentence; of each by name where it is not the same of all."""
-    groups = [(names, text) for names, text in alike({name: phrase(facts, name) for name in trained}) if text]
+    groups = [(names, text) for names, text in alike({name: phrase(evidence, name) for name in trained}) if text]
     if len(groups) == 1 and len(groups[0][0]) == len(trained) > 1:
         return f"Models were {groups[0][1]}."
     parts = [f"{_listed(names)} {'was' if len(names) == 1 else 'were'} {text}" for names, text in groups]
@@ -101,12 +101,12 @@ def _listed(names: Sequence[Any]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _data(facts: Facts, variant: str) -> str:
-    sizes, name = facts["split_sizes"][variant], facts["trained_on"][variant]
+def _data(evidence: Evidence, variant: str) -> str:
+    sizes, name = evidence.split_sizes[variant], evidence.trained_on[variant]
     if not {"train", "validation", "test"} <= sizes.keys():
         return ""
-    rule = str(facts["dataset"]["split"] or "")
-    seed = facts["dataset"].get("split_seed")
+    rule = str(evidence.spec["dataset"]["split"] or "")
+    seed = evidence.spec["dataset"].get("split_seed")
     split = SPLITS.get(rule, "")
     if rule.startswith("kfold:"):
         split = f"{rule.removeprefix('kfold:')}-fold cross-validation grouped by lesion and patient where known"
@@ -120,17 +120,17 @@ def _data(facts: Facts, variant: str) -> str:
     return f"trained on {counted(sizes['train'], kind)}{source} ({'; '.join(part for part in parts if part)})"
 
 
-def _input(facts: Facts, variant: str) -> str:
-    settings = facts["settings"][variant]
+def _input(evidence: Evidence, variant: str) -> str:
+    settings = evidence.settings[variant]
     if (size := settings.get("size")) is None:
         return ""
     text = f"shown images resized to {size} × {size} pixels"
-    sizes = next((trial["sizes"] for trial in facts["trials"] if trial["variant"] == variant), [])
+    sizes = next((trial["sizes"] for trial in evidence.trials if trial["variant"] == variant), [])
     return f"{text}, in training at {', then '.join(map(str, sizes))} a side" if len(sizes) > 1 else text
 
 
-def _schedule(facts: Facts, variant: str) -> str:
-    recipe = _recipe(facts, variant)
+def _schedule(evidence: Evidence, variant: str) -> str:
+    recipe = _recipe(evidence, variant)
     if "epochs" not in recipe:
         return ""
     text = f"trained for {counted(recipe['epochs'], 'epoch')}"
@@ -148,13 +148,13 @@ def _schedule(facts: Facts, variant: str) -> str:
     return text
 
 
-def _encoder(facts: Facts, variant: str) -> str:
-    weights = facts["settings"][variant].get("encoder_weights")
+def _encoder(evidence: Evidence, variant: str) -> str:
+    weights = evidence.settings[variant].get("encoder_weights")
     return "" if weights is None else f"started from {WEIGHTS.get(weights, f'encoder weights of the file {weights}')}"
 
 
-def _augmentation(facts: Facts, variant: str) -> str:
-    recipe = _recipe(facts, variant)
+def _augmentation(evidence: Evidence, variant: str) -> str:
+    recipe = _recipe(evidence, variant)
     known = {key.removeprefix("augment."): value for key, value in recipe.items() if key.startswith("augment.")}
     if not known:
         return ""
@@ -166,16 +166,16 @@ def _augmentation(facts: Facts, variant: str) -> str:
     return text or "trained without augmentation"
 
 
-def _precision(facts: Facts, variant: str) -> str:
-    made = dict.fromkeys(trial["environment"] for trial in facts["trials"] if trial["variant"] == variant)
-    found = dict.fromkeys(facts["environments"][name]["fields"].get("precision") for name in made)
+def _precision(evidence: Evidence, variant: str) -> str:
+    made = dict.fromkeys(trial["environment"] for trial in evidence.trials if trial["variant"] == variant)
+    found = dict.fromkeys(evidence.environments[name]["fields"].get("precision") for name in made)
     return (
         f"trained in {_listed([PRECISIONS.get(each, each) for each in found])}" if found and None not in found else ""
     )
 
 
-def _trainings(facts: Facts, variant: str) -> str:
-    trials = [trial for trial in facts["trials"] if trial["variant"] == variant]
+def _trainings(evidence: Evidence, variant: str) -> str:
+    trials = [trial for trial in evidence.trials if trial["variant"] == variant]
     seeds = sorted({trial["seed"] for trial in trials})
     if not seeds:
         return ""
@@ -184,26 +184,26 @@ def _trainings(facts: Facts, variant: str) -> str:
     return f"{text} in each of {counted(len(folds), 'fold')}" if folds else text
 
 
-def _kept(facts: Facts, variant: str) -> str:
-    return KEPT.get(_recipe(facts, variant).get("checkpoint", ""), "")
+def _kept(evidence: Evidence, variant: str) -> str:
+    return KEPT.get(_recipe(evidence, variant).get("checkpoint", ""), "")
 
 
-def _recipe(facts: Facts, variant: str) -> Facts:
-    settings = facts["settings"][variant]
+def _recipe(evidence: Evidence, variant: str) -> Row:
+    settings = evidence.settings[variant]
     return {key.removeprefix("training."): value for key, value in settings.items() if key.startswith("training.")}
 
 
-def _ensemble(name: str, settings: Facts) -> str:
+def _ensemble(name: str, settings: Row) -> str:
     members = _listed(json.loads(settings["ensemble.members"]))
     weights = "equal weights" if settings.get("ensemble.weighting") == "equal" else "their validation Dice as weights"
     return f"{name} averages the probabilities of {members} of one seed, with {weights}."
 
 
-def _tests(facts: Facts) -> str:
+def _tests(evidence: Evidence) -> str:
     """Every test set by name, with its images; artifacts with their severities."""
-    parts = [_test(facts, name) for name in facts["evaluations"] if name not in facts["artifacts"]]
+    parts = [_test(evidence, name) for name in evidence.spec["evaluations"] if name not in evidence.study.artifacts]
     painted: dict[str, list[int]] = {}
-    for each in facts["artifacts"].values():
+    for each in evidence.study.artifacts.values():
         painted.setdefault(each["kind"], []).append(each["severity"])
     if painted:
         listed = [f"{kind} ({', '.join(map(str, severities))})" for kind, severities in painted.items()]
@@ -211,8 +211,8 @@ def _tests(facts: Facts) -> str:
     return f"They were tested on {'; '.join(part for part in parts if part)}." if any(parts) else ""
 
 
-def _test(facts: Facts, evaluation: str) -> str:
-    groups = alike(facts["tested_on"].get(evaluation, {}))
+def _test(evidence: Evidence, evaluation: str) -> str:
+    groups = alike(evidence.tested_on.get(evaluation, {}))
     said = [
         f"{_listed(names) + ': ' if len(groups) > 1 else ''}{counted(n, 'image')}"
         f"{f' of {name}' if name and name != evaluation else ''}"
@@ -221,7 +221,7 @@ def _test(facts: Facts, evaluation: str) -> str:
     return f"{evaluation} ({'; '.join(said)})" if said else ""
 
 
-def _scoring(facts: Facts) -> str:
+def _scoring(evidence: Evidence) -> str:
     places = {"native": "the reference masks' own resolution", "input": "the models' input size"}
-    where = f" at {places[facts['score_at']]}" if facts["score_at"] else ""
+    where = f" at {places[evidence.spec['score_at']]}" if evidence.spec["score_at"] else ""
     return f"Masks were scored{where}, image by image, and averaged over images."

@@ -11,9 +11,9 @@ import pandas as pd
 
 from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
 from ..bench.stats import summarize
-from .latency import NOT_TIMED, headline
 from .load import Study
 from .settings import flatten
+from .timings import NOT_TIMED, headline
 
 KNOWN = METRICS | {
     metric.name: metric

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from medbench.bench.records import write_yaml
-from medbench.reports.explorer import Room
+from medbench.reports.every_image import Room
 from medbench.reports.page import write_report
 
 from .chromium import CHROMIUM, QUIET
@@ -188,7 +188,7 @@ def test_the_contents_lead_where_they_say(page: Any) -> None:
 
     page.locator("nav a[aria-current]", has_text="Reproducibility").wait_for()
     assert page.locator("nav [aria-current]").count() == 1
-    assert page.locator("#baa-details").evaluate("each => each.getBoundingClientRect().top") < 300
+    assert page.locator("#baa-reproducibility").evaluate("each => each.getBoundingClientRect().top") < 300
 
 
 def test_on_a_phone_nothing_overflows_and_the_contents_are_closed(browser: Any, index: str) -> None:

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from medbench.bench.records import read_json, read_yaml, write_json, write_yaml
-from medbench.reports.deployment import load_machines, sentences
 from medbench.reports.figures import cost, latencies
 from medbench.reports.load import load_studies
+from medbench.reports.machines import load_machines
 from medbench.reports.page import write_report
+from medbench.reports.sections.deployed import sentences
 
 from .fabricated_store import deployment_of, fabricate, timing_of, write_deployment
 from .test_report import HOSTILE, OWN_SCRIPT, Links, scripts_in, write
@@ -51,7 +52,7 @@ def copy(store: Path, tmp_path: Path) -> Path:
 
 
 def section_of(page: str) -> str:
-    return page[page.index('<h3 id="baa-deployment">') : page.index('<h3 id="baa-training">')]
+    return page[page.index('<h3 id="baa-deployed">') : page.index('<h3 id="baa-curves">')]
 
 
 def rows_of(table: str) -> list[list[str]]:
@@ -130,7 +131,7 @@ def test_the_excerpt_for_print_has_a_line_a_variant(out: Path) -> None:
 def test_the_section_is_in_the_contents_and_its_figure_is_a_file(out: Path, page: str) -> None:
     links = Links(page)
 
-    assert "#baa-deployment" in links.targets
+    assert "#baa-deployed" in links.targets
     assert {target[1:] for target in links.targets if target.startswith("#")} <= set(links.ids)
     assert len(links.ids) == len(set(links.ids))
     assert (out / "figures" / "baa-deployment-1.svg").is_file()
@@ -433,7 +434,7 @@ def test_what_was_left_out_stands_among_the_warnings(copy: Path, spec: dict[str,
 
     assert facts["warnings"][-1].endswith("deployment/baa/0a1b2c.json: scores: Field required.")
     assert "0a1b2c.json: scores: Field required." in text
-    assert 'id="baa-deployment"' not in text
+    assert 'id="baa-deployed"' not in text
 
 
 @pytest.mark.parametrize("ms", [1e-6, 1e9])

@@ -15,7 +15,7 @@ from medbench.bench.records import write_json, write_yaml
 from medbench.bench.stats import gap, summarize
 from medbench.reports import load
 from medbench.reports.page import write_report
-from medbench.reports.strata import CALIPER, match
+from medbench.reports.sections.real_artifacts import CALIPER, match
 
 from .fabricated_store import fabricate, unsealed
 

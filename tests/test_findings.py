@@ -1,15 +1,13 @@
 """The sentences on artifacts and other sources say what the rows say, and no more."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from medbench.reports.findings import elsewhere, under_artifacts
 
-
-def facts(**tables: list[dict[str, Any]]) -> dict[str, Any]:
-    known: dict[str, Any] = {"primary": "dice", "baseline": "a", "settings": {"a": {}, "b": {}}}
-    return known | {"robustness": [], "generalization": []} | tables
+EVIDENCE: Any = SimpleNamespace(primary="dice", baseline="a", names=["a", "b"])
 
 
 def drop(variant: str, severity: int, value: float, more: tuple[float, float, float] | None = None) -> dict[str, Any]:
@@ -28,7 +26,7 @@ def test_the_worst_artifact_and_what_differs_from_the_baseline() -> None:
         drop("b", 5, 0.04, (0.001, -0.01, 0.01)),
     ]
 
-    first, second = under_artifacts(facts(robustness=rows))
+    first, second = under_artifacts(EVIDENCE, rows)
 
     assert first == {"variant": "a", "text": "loses most under hair 3: Dice lost +0.050 [+0.040, +0.060]."}
     assert second["text"] == (
@@ -40,7 +38,7 @@ def test_the_worst_artifact_and_what_differs_from_the_baseline() -> None:
 def test_where_no_interval_leaves_zero_nothing_is_seen() -> None:
     rows = [drop("b", 1, 0.01, (-0.01, -0.02, 0.001))]
 
-    (found,) = under_artifacts(facts(robustness=rows))
+    (found,) = under_artifacts(EVIDENCE, rows)
 
     assert found["text"].endswith("In no condition, of 1, is it seen to lose less or more than a.")
 
@@ -58,10 +56,10 @@ def test_the_gap_to_another_source(gap: float, low: float | None, high: float | 
     row = {"variant": "a", "trained_on": "isic2018", "evaluation": "ph2", "gap": gap, "gap_too_few": "2 seeds"}
     home = {**row, "evaluation": "clean", "gap": None}
 
-    (found,) = elsewhere(facts(generalization=[home, row | {"gap_ci_low": low, "gap_ci_high": high}]))
+    (found,) = elsewhere(EVIDENCE, [home, row | {"gap_ci_low": low, "gap_ci_high": high}])
 
     assert found["text"] == f"trained on isic2018, on ph2: against home, Dice lost {end}"
 
 
 def test_without_such_evaluations_nothing_is_said() -> None:
-    assert under_artifacts(facts()) == elsewhere(facts()) == []
+    assert under_artifacts(EVIDENCE, []) == elsewhere(EVIDENCE, []) == []

@@ -18,12 +18,12 @@ from PIL import Image
 from medbench.bench.records import write_yaml
 from medbench.bench.stats import compare, holm, summarize
 from medbench.reports import load
-from medbench.reports.explorer import Room, explorer
+from medbench.reports.every_image import Room, every_image
 from medbench.reports.figures import PALETTE
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
-from medbench.reports.published import published_rows
-from medbench.reports.sparks import sparks
+from medbench.reports.sections.published import published_rows
+from medbench.reports.sections.variants import sparks
 from medbench.reports.tables import cells
 from medbench.reports.watching import watched
 
@@ -169,7 +169,7 @@ def test_sparklines_lie_on_one_scale(store: Path) -> None:
 def explored(store: Path, n_bytes: int) -> tuple[dict[str, Any], Room]:
     (study,) = load_studies([store])
     room = Room(n_bytes)
-    found = explorer(study, study.scores, room)
+    found = every_image(study, study.scores, room)
     assert found is not None
     return found, room
 
@@ -226,10 +226,10 @@ def test_a_full_page_keeps_the_hardest_images(store: Path) -> None:
 def test_a_thumbnail_of_two_studies_is_in_the_page_once(store: Path) -> None:
     (study,) = load_studies([store])
     room = Room()
-    first = explorer(study, study.scores, room)
+    first = every_image(study, study.scores, room)
     n = len(room.thumbnails)
 
-    assert explorer(study, study.scores, room) == first
+    assert every_image(study, study.scores, room) == first
     assert len(room.thumbnails) == n == 12
 
 
@@ -290,9 +290,14 @@ def test_the_contents_lead_to_every_section(page: str) -> None:
     menu = page[page.index("<nav") : page.index("</nav>")]
     targets = Links(menu).targets
 
-    assert {"#baa", "#baa-published", "#baa-variants", "#baa-comparisons", "#baa-gallery", "#baa-details"} <= set(
-        targets
-    )
+    assert {
+        "#baa",
+        "#baa-published",
+        "#baa-variants",
+        "#baa-comparisons",
+        "#baa-gallery",
+        "#baa-reproducibility",
+    } <= set(targets)
     assert {target[1:] for target in targets} <= set(Links(page).ids)
 
 

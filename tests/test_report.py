@@ -16,10 +16,11 @@ import pytest
 from medbench.bench.records import read_yaml, write_yaml
 from medbench.bench.stats import compare, holm
 from medbench.reports import load
+from medbench.reports.evidence import anchor_of
 from medbench.reports.figures import training_curves
-from medbench.reports.gallery import chosen, outline, pictures
 from medbench.reports.load import load_studies
-from medbench.reports.page import anchor_of, write_report
+from medbench.reports.page import write_report
+from medbench.reports.pictures import chosen, outline, pictures
 from medbench.reports.tables import cells, variants_table
 
 from .conftest import ROOT

@@ -3,16 +3,18 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from medbench.bench.metrics import METRICS
 from medbench.bench.stats import paired_ratio
-from medbench.reports.latency import latency_table, load_timings
 from medbench.reports.load import load_studies
-from medbench.reports.tradeoff import fronts
+from medbench.reports.sections.cost import fronts
+from medbench.reports.timings import latency_table, load_timings
 
 from .fabricated_store import fabricate, write_timings
 from .test_report import write
@@ -21,20 +23,21 @@ ALIKE = [10.0, 10.4, 9.8, 10.1, 9.9]
 SLOW = [20.0, 20.3, 19.9, 20.1, 20.2]
 
 
-def facts(*rows: tuple[str, float, float], pairs: tuple[tuple[Any, ...], ...] = ()) -> dict[str, Any]:
+def facts(*rows: tuple[str, float, float], pairs: tuple[tuple[Any, ...], ...] = ()) -> Any:
     """Variants with their parameters and scores, and what is known of pairs: difference and interval."""
     keys = ("a", "b", "difference", "ci_low", "ci_high")
-    return {
-        "primary": "dice",
-        "evaluations": ["clean"],
-        "variants": [
+    return SimpleNamespace(
+        primary="dice",
+        metric=METRICS["dice"],
+        first="clean",
+        variant_rows=[
             {"evaluation": "clean", "variant": name, "parameters": size, "dice_mean": dice, "trials": name}
             | {"latency_over": "a"}
             for name, size, dice in rows
         ],
-        "comparisons": [],
-        "pairwise": [dict(zip(keys, pair, strict=True)) for pair in pairs],
-    }
+        comparison_rows=[],
+        pairwise=[dict(zip(keys, pair, strict=True)) for pair in pairs],
+    )
 
 
 def timing(**times: list[float]) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def test_equal_in_one_and_better_in_the_other_beats() -> None:
 
 def test_a_twin_is_beaten_by_whatever_beats_the_training_that_it_is() -> None:
     known = facts(("a", 2, 0.9), ("b", 3, 0.8), ("twin", 3, 0.8), pairs=(("b", "a", -0.1, -0.12, -0.08),))
-    known["variants"][2]["trials"] = "b"
+    known.variant_rows[2]["trials"] = "b"
 
     assert fronts(known, None) == {"parameters": {"a"}}
 

@@ -1,15 +1,39 @@
 """The human ceiling: how far two people agree on the test images, beside the models' scores on the same images."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..bench.stats import paired_gap
-from .load import Study
-from .tables import KNOWN, Cells
+from ...bench.stats import paired_gap
+from ..evidence import Evidence, Row
+from ..load import Study
+from ..section import Part, Section
+from ..tables import KNOWN, Cells, records
 
 COMPARED = ("dice", "iou")  # what is known between people
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    agreement: list[Row]
+    """The rows of `agreement_table`."""
+    tools: dict[str, list[Row]]
+    """By evaluation, `by_tools`."""
+
+
+def make(evidence: Evidence) -> Part:
+    study = evidence.study
+    table = agreement_table(study, evidence.cells)
+    rows = records(table)
+    tools = {row["evaluation"]: by_tools(study, row["evaluation"], row["metric"]) for row in rows}
+    return Part(
+        facts=Facts(rows, tools),
+        is_shown=bool(rows),
+        tables={"agreement": table} if rows else {},
+        view={"comparisons": evidence.comparison_rows},
+    )
 
 
 def agreement_table(study: Study, cells: Cells) -> pd.DataFrame:
@@ -67,3 +91,6 @@ def by_tools(study: Study, evaluation: str, metric: str) -> list[dict[str, Any]]
         }
         for tools, values in sorted(groups.items())
     ]
+
+
+SECTION = Section(name="people", title="People", make=make)

@@ -1,14 +1,36 @@
 """What carries over: every training set against every test set, and what is lost on the way."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..bench.metrics import Metric
-from ..bench.stats import gap, summarize
-from .load import Study
-from .tables import KNOWN, Cells
+from ...bench.metrics import Metric
+from ...bench.stats import gap, summarize
+from .. import findings
+from ..evidence import Evidence, Row
+from ..load import Study
+from ..section import Part, Section
+from ..tables import KNOWN, Cells, records
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    generalization: list[Row]
+    """The rows of `generalization_table`."""
+    elsewhere: list[dict[str, str]]
+    """A sentence a variant: variant, text."""
+
+
+def make(evidence: Evidence) -> Part:
+    table = generalization_table(evidence.study, evidence.cells)
+    rows = records(table)
+    return Part(
+        facts=Facts(rows, findings.elsewhere(evidence, rows)),
+        is_shown=bool(rows),
+        tables={"generalization": table} if rows else {},
+    )
 
 
 def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
@@ -62,3 +84,6 @@ def _gap(home: pd.DataFrame | None, away: pd.DataFrame, metric: Metric) -> dict[
     pair = (home.loc[seeds], away.loc[seeds]) if metric.higher_is_better else (away.loc[seeds], home.loc[seeds])
     found = gap(*map(np.asarray, pair), bounds=metric.bounds)
     return dict(zip(names, (found.gap, found.ci_low, found.ci_high, found.p_value, found.too_few), strict=True))
+
+
+SECTION = Section(name="generalization", title="Other sources", make=make)

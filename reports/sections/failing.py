@@ -1,14 +1,37 @@
 """How often segmentations fail badly, in which way, and what that looks like."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from ..bench.failures import FAILURES
-from .gallery import Picture, Shelf
-from .load import Study
+from ...bench.failures import FAILURES
+from ..evidence import Evidence, Row
+from ..load import Study
+from ..pictures import Picture, Shelf
+from ..section import Part, Section
+from ..tables import records
 
 EXAMPLES = 3  # pictures of each failure
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    failures: list[Row]
+    """The rows of `failures_table`."""
+    failure_examples: dict[str, list[Row]]
+    """By failure the images that are shown."""
+
+
+def make(evidence: Evidence) -> Part:
+    table = failures_table(evidence.study, evidence.scores)
+    rows, shown = records(table), failure_pictures(evidence.study, evidence.scores)
+    return Part(
+        facts=Facts(rows, {mode: [each.told() for each in found] for mode, found in shown.items()}),
+        is_shown=bool(rows),
+        tables={"failures": table} if rows else {},
+        view={"pictures": shown},
+    )
 
 
 def failures_table(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
@@ -64,3 +87,6 @@ def failure_pictures(study: Study, scores: pd.DataFrame) -> dict[str, list[Pictu
             if len(shown.get(mode, [])) == EXAMPLES:
                 break
     return shown
+
+
+SECTION = Section(name="failing", title="Failures", make=make)

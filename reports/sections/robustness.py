@@ -1,17 +1,49 @@
 """What artifacts cost: the drop from the clean images, for each variant, artifact and severity."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bench.metrics import Metric
-from ..bench.stats import compare, paired_gap
-from .load import Study
-from .tables import KNOWN, Cells
+from ...bench.metrics import Metric
+from ...bench.stats import compare, paired_gap
+from .. import figures, findings
+from ..evidence import Evidence, Row
+from ..load import Study
+from ..section import Part, Section
+from ..tables import KNOWN, Cells, records
 
 CLEAN = "clean"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    robustness: list[Row]
+    """The rows of `robustness_table`."""
+    relative_robustness: dict[str, Row]
+    """By artifact and variant, `relative_robustness`."""
+    under_artifacts: list[dict[str, str]]
+    """A sentence a variant: variant, text."""
+
+
+def make(evidence: Evidence) -> Part:
+    table = robustness_table(evidence.study, evidence.cells)
+    rows, relative = records(table), relative_robustness(table)
+    drawn: dict[str, str] = {}
+    if rows:
+        drawn["severity"] = figures.severity(table, evidence.names, evidence.primary, evidence.id("severity"))
+    return Part(
+        facts=Facts(
+            rows,
+            dict(zip(map(str, relative.index), records(relative), strict=True)),
+            findings.under_artifacts(evidence, rows),
+        ),
+        is_shown=bool(rows),
+        figures=drawn,
+        tables={"robustness": table} if rows else {},
+    )
 
 
 def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
@@ -89,3 +121,9 @@ def _more_than_baseline(drop: pd.DataFrame, baseline: pd.DataFrame | None, metri
     low, high = metric.bounds
     found = compare(*pair, bounds=(low - high, high - low))
     return dict(zip(names, (found.difference, found.ci_low, found.ci_high), strict=True))
+
+
+SECTION = Section(name="robustness", title="Robustness", make=make)
+
+
+SECTION = Section(name="robustness", title="Robustness", make=make)

@@ -1,4 +1,4 @@
-"""The gallery: best, median and worst test images with the contours of the reference and of every variant."""
+"""Test images with the contours of the reference and of every variant: best, median and worst, and any other."""
 
 import base64
 import io
@@ -51,6 +51,12 @@ class Picture:
     reference: str
     """SVG path data."""
     contours: tuple[Contour, ...]
+
+    def told(self) -> dict[str, Any]:
+        """What it shows, without pixels and paths."""
+        contours = [{"variant": c.variant, "seed": c.seed, "trial": c.trial, "score": c.score} for c in self.contours]
+        shown = {"rank": self.rank, "evaluation": self.evaluation, "image": self.image, "score": self.score}
+        return shown | {"contours": contours}
 
 
 def disagreements(study: Study, scores: pd.DataFrame) -> dict[str, list[Picture]]:

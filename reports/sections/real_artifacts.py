@@ -1,6 +1,7 @@
 """Real artifacts: test images that people marked as hairy, ruled or inked, against those without."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -8,13 +9,27 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize  # pyright: ignore[reportMissingTypeStubs]
 
-from ..bench.metrics import Metric
-from ..bench.stats import gap, paired_gap
-from .load import Study
-from .tables import KNOWN, Cells
+from ...bench.metrics import Metric
+from ...bench.stats import gap, paired_gap
+from ..evidence import Evidence, Row
+from ..load import Study
+from ..section import Part, Section
+from ..tables import KNOWN, Cells, records
 
 LEAST = 10  # images in each stratum
 CALIPER = 0.25  # standard deviations that matched images may lie apart
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    strata: list[Row]
+    """The rows of `strata_table`."""
+
+
+def make(evidence: Evidence) -> Part:
+    table = strata_table(evidence.study, evidence.cells)
+    rows = records(table)
+    return Part(facts=Facts(rows), is_shown=bool(rows), tables={"strata": table} if rows else {})
 
 
 def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
@@ -114,3 +129,6 @@ def _matched(table: Any, pairs: list[tuple[str, str]], metric: Metric) -> dict[s
     having, lacking = ([pair[side] for pair in pairs] for side in (0, 1))
     found = paired_gap(*_better_first(table, lacking, having, metric), bounds=metric.bounds)
     return {"n_pairs": len(pairs), **dict(zip(names, (found.gap, found.ci_low, found.ci_high), strict=True))}
+
+
+SECTION = Section(name="real_artifacts", title="Real artifacts", make=make)

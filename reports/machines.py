@@ -1,20 +1,17 @@
-"""What a study's trained models cost and lose where they are to be used: their speed in other runtimes, their size,
-what 8-bit integers change, and energy, as `medbench deployment` measured them on one machine or several.
+"""What `medbench deployment` measured of a study's trained models, on one machine or several: their speed in other
+runtimes, their size, what 8-bit integers change, and energy.
 
 The files may come from anywhere: they are checked here, and what is checked is plain values.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from .load import Study
-from .notes import counted, number, signed
 
 INTEGERS = "int8"
-DICE_DIGITS = 4  # losses are often below a thousandth
 
 Format = Literal["fp32", "fp16", "bf16", "int8"]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -195,133 +192,7 @@ def integer_score(machine: Machine, variant: str, evaluation: str) -> dict[str, 
     return min(rows, key=lambda row: (row["evaluation"] != evaluation, row["runtime"] != runtime), default=None)
 
 
-def sentences(study: Study, machine: Machine) -> list[dict[str, str]]:
-    """For each variant: where it is fastest, how that compares, and what integers change. Keys: variant, text."""
-    return [
-        {"variant": variant, "text": f"{_speed(machine, variant)} {_integers(study, machine, variant)}"}
-        for variant in variants_of(machine)
-    ]
-
-
-def _speed(machine: Machine, variant: str) -> str:
-    row = fastest(machine, variant, integers=False)
-    if row is None:
-        return "was not timed in floating point."
-    text = f"is fastest in {row['runtime']}: {number(image_ms(row), 2)} ms an image ({row['dtype']})"
-    if variant != machine["baseline"] and row["best_ratio"] is not None:
-        other, ratio = f"{machine['baseline']}'s fastest", number(row["best_ratio"])
-        low, high = row["best_ratio_low"], row["best_ratio_high"]
-        if low is not None and high is not None and low <= 1 <= high:
-            text += f"; no difference in time to {other} is shown ({ratio} times {_interval(low, high, number)})"
-        else:
-            text += f", {ratio} times {_interval(low, high, number)} as long as {other}"
-    return text + ("" if row["joules"] is None else f"; {number(row['joules'])} J an image") + "."
-
-
-def _interval(low: float | None, high: float | None, say: Callable[[float], str]) -> str:
-    return "(no interval)" if low is None or high is None else f"[{say(low)}, {say(high)}]"
-
-
-def _integers(study: Study, machine: Machine, variant: str) -> str:
-    """In 8-bit integers: Dice, the file, and the time."""
-    score = integer_score(machine, variant, study.spec["evaluations"][0])
-    timed = fastest(machine, variant, integers=True)
-    model = _model(machine, variant, score["trial"] if score else None)
-    parts = [_loss(study, score) if score else "what it loses in Dice was not measured"]
-    if model["onnx_mb"] is not None and model["int8_mb"] is not None:
-        verb = "shrinks" if model["int8_mb"] < model["onnx_mb"] else "grows"
-        parts.append(f"its file {verb} from {number(model['onnx_mb'], 1)} to {number(model['int8_mb'], 1)} MB")
-    if timed:
-        parts.append(f"an image takes {number(image_ms(timed), 2)} ms ({timed['runtime']})")
-    if not score and len(parts) == 1:
-        return "It was not tried in 8-bit integers."
-    return f"In 8-bit integers {'; '.join(parts)}."
-
-
-def _model(machine: Machine, variant: str, trial: str | None = None) -> dict[str, Any]:
+def model_of(machine: Machine, variant: str, trial: str | None = None) -> dict[str, Any]:
     """The sizes of a variant's model: of that trial where it is there, else of its first."""
     models = [each for each in machine["models"] if each["variant"] == variant]
     return next((each for each in models if each["trial"] == trial), models[0])
-
-
-def _loss(study: Study, score: dict[str, Any]) -> str:
-    """What the integers cost this checkpoint in Dice, decided by the interval and by the study's margin."""
-    where = f"in {score['runtime']} on {counted(score['n_images'], 'image')} of {score['evaluation']}"
-    change, low, high = score["difference"], score["ci_low"], score["ci_high"]
-    if low is None or high is None:
-        return f"this checkpoint changes by {_signed(change)} Dice {where} (no interval)"
-    margin = (study.spec["margin"] if study.spec["primary"] == "dice" else None) or 0.0
-    is_within = margin > 0 and -margin <= low and high <= margin
-    end = f", within the margin of {margin}" if is_within else ""
-    if low <= 0 <= high:
-        change = f"{_signed(change)} {_interval(low, high, _signed)}"
-        end = end or ", which does not show that there is none"
-        return f"no loss of Dice is shown for this checkpoint {where} ({change}){end}"
-    verb, ends = ("gains", (low, high)) if low > 0 else ("loses", (-high, -low))
-    if margin and high < -margin:
-        end = f", more than the margin of {margin}"
-    return f"this checkpoint {verb} {_plain(abs(change))} Dice {_interval(*ends, _plain)} {where}{end}"
-
-
-def _signed(value: float) -> str:
-    return signed(value, DICE_DIGITS)
-
-
-def _plain(value: float) -> str:
-    return number(value, DICE_DIGITS)
-
-
-def timings_table(study: Study, machines: Sequence[Machine]) -> pd.DataFrame:
-    """One row a timing: study, machine_id, machine, instructions, the model (variant, trial, seed, parameters, macs,
-    activation_mb, weights_mb, onnx_mb, int8_mb; of its first trial there), and the timing as in the file."""
-    rows: list[dict[str, Any]] = []
-    for machine in machines:
-        for row in machine["latency"]:
-            timing = {key: value for key, value in row.items() if key != "model"}
-            rows.append(_of(study, machine) | _model(machine, row["model"]) | timing)
-    return pd.DataFrame(rows)
-
-
-def scores_table(study: Study, machines: Sequence[Machine]) -> pd.DataFrame:
-    """One row a score: study, machine_id, machine, instructions, and the score as in the file, `worst` as
-    "image difference; ..."."""
-    rows = [(machine, score) for machine in machines for score in machine["scores"]]
-    return pd.DataFrame(
-        [
-            _of(study, machine)
-            | score
-            | {"worst": "; ".join(f"{each['image']} {each['difference']}" for each in score["worst"])}
-            for machine, score in rows
-        ]
-    )
-
-
-def _of(study: Study, machine: Machine) -> dict[str, str | None]:
-    where = {"machine": machine["machine"], "instructions": machine["instructions"]}
-    return {"study": study.name, "machine_id": machine["id"]} | where
-
-
-def excerpt(study: Study, machines: Sequence[Machine]) -> pd.DataFrame:
-    """A row a machine and variant, as text for print: its fastest runtime, its files, and Dice lost to the integers."""
-    rows: list[dict[str, str]] = []
-    for machine in machines:
-        for variant in variants_of(machine):
-            row = fastest(machine, variant, integers=False)
-            score = integer_score(machine, variant, study.spec["evaluations"][0])
-            model = _model(machine, variant)
-            ratio = row and row["best_ratio"] is not None and variant != machine["baseline"]
-            ends = row and _interval(row["best_ratio_low"], row["best_ratio_high"], number)
-            change = score and _interval(score["ci_low"], score["ci_high"], _signed)
-            rows.append(
-                {
-                    "machine": machine["machine"],
-                    "variant": variant,
-                    "fastest runtime": f"{row['runtime']}, {row['dtype']}" if row else "–",
-                    "ms": number(image_ms(row), 2) if row else "–",
-                    "ratio to the baseline's, 95 % CI": f"{number(row['best_ratio'])} {ends}" if row and ratio else "–",
-                    "ONNX, MB": number(model["onnx_mb"], 1),
-                    "int8, MB": number(model["int8_mb"], 1),
-                    "Dice in int8, 95 % CI": f"{_signed(score['difference'])} {change}" if score else "–",
-                }
-            )
-    return pd.DataFrame(rows)

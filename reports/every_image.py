@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..bench.records import write_bytes
-from .gallery import PAINTED, contour_lines, data_uri, places, webp
 from .load import Study
+from .pictures import PAINTED, contour_lines, data_uri, places, webp
 from .tables import KNOWN, measured
 
 SIDE = 288  # pixels of a thumbnail's longer side
@@ -48,7 +48,7 @@ class Room:
         return key
 
 
-def explorer(study: Study, scores: pd.DataFrame, room: Room) -> dict[str, Any] | None:
+def every_image(study: Study, scores: pd.DataFrame, room: Room) -> dict[str, Any] | None:
     """What the page's script needs of each evaluation that has pictures, those with artifacts last; None without any.
 
     Images are taken from the hardest on, by the primary metric, until the page is full; of artifacts pictures are kept

@@ -1,16 +1,43 @@
 """Which variants are worth their cost: those that no other is shown to beat."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from .latency import Timing, ratio_of
-from .tables import KNOWN
+from .. import figures
+from ..evidence import Evidence, Row
+from ..machines import energy
+from ..section import Part, Section
+from ..timings import Timing, headline_timing, load_timings, ratio_of
 
 Shown = Literal["better", "equal", "not shown"]
 Compared = Callable[[str, str], Shown]
 
 
-def fronts(facts: dict[str, Any], timing: Timing | None) -> dict[str, set[str]]:
+@dataclass(frozen=True, slots=True)
+class Facts:
+    fronts: dict[str, list[str]]
+    """By cost the variants on its front, the best first."""
+
+
+def make(evidence: Evidence) -> Part:
+    on_front = fronts(evidence, headline_timing(evidence.study))
+    machine, joules = energy(evidence.machines)
+    drawn: str | None = None
+    if len(evidence.variants):
+        rows: Any = evidence.variants[evidence.variants["evaluation"] == evidence.first]
+        rows = rows.assign(joules=rows["variant"].map(joules))
+        drawn = figures.cost(rows, evidence.names, evidence.primary, on_front, evidence.id("cost"))
+    return Part(
+        facts=Facts({cost: [each for each in evidence.ranking if each in found] for cost, found in on_front.items()}),
+        is_shown=drawn is not None,
+        figures={} if drawn is None else {"cost": drawn},
+        view={"variants": evidence.variant_rows, "energy_at": machine},
+        warnings=tuple(load_timings(evidence.study)[1]),
+    )
+
+
+def fronts(evidence: Evidence, timing: Timing | None) -> dict[str, set[str]]:
     """By cost, `parameters` and, where it was timed with intervals, `latency_ms`: the variants on the Pareto front.
 
     A variant is off the front only where another is shown to beat it: shown better in one of cost and primary metric,
@@ -19,11 +46,11 @@ def fronts(facts: dict[str, Any], timing: Timing | None) -> dict[str, set[str]]:
     ratio of times lies below 1. Equal: the same number, or the same training.
 
     Args:
-        facts: of the study, with `variants`, `comparisons` and `pairwise`.
+        evidence: of the study.
         timing: what latencies are taken from.
     """
-    rows = {row["variant"]: row for row in facts["variants"] if row["evaluation"] == facts["evaluations"][0]}
-    quality = _quality(facts, rows)
+    rows = {row["variant"]: row for row in evidence.variant_rows if row["evaluation"] == evidence.first}
+    quality = _quality(evidence, rows)
     found: dict[str, set[str]] = {}
     sized = [name for name, row in rows.items() if row["parameters"] is not None]
     if sized:
@@ -44,14 +71,13 @@ def _front(names: list[str], quality: Compared, cost: Compared) -> set[str]:
     return {name for name in names if not any(beats(other, name) for other in names if other != name)}
 
 
-def _quality(facts: dict[str, Any], rows: dict[str, dict[str, Any]]) -> Compared:
+def _quality(evidence: Evidence, rows: dict[str, Row]) -> Compared:
     """Whether the first of two variants is better in the primary metric."""
-    metric, first = facts["primary"], facts["evaluations"][0]
-    sign = 1 if KNOWN[metric].higher_is_better else -1
-    pairs = [(row["a"], row["b"], row) for row in facts["pairwise"]] or [
+    metric, sign = evidence.primary, 1 if evidence.metric.higher_is_better else -1
+    pairs = [(row["a"], row["b"], row) for row in evidence.pairwise] or [
         (row["variant"], row["baseline"], row)
-        for row in facts["comparisons"]
-        if row["evaluation"] == first and row["metric"] == metric
+        for row in evidence.comparison_rows
+        if row["evaluation"] == evidence.first and row["metric"] == metric
     ]
     better: set[tuple[str, str]] = set()
     for a, b, row in pairs:
@@ -80,3 +106,6 @@ def _faster(timing: Timing, a: str, b: str) -> Shown:
         return "equal"
     ratio = ratio_of(timing, a, b)
     return "better" if ratio and ratio.high < 1 else "not shown"
+
+
+SECTION = Section(name="cost", title="Cost", make=make)

@@ -1,17 +1,38 @@
 """Whether probabilities can be taken at their word, at home and elsewhere."""
 
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ..bench.calibration import N_BINS, calibration_error
-from .load import Study
-from .tables import Cells
+from ...bench.calibration import N_BINS, calibration_error
+from .. import figures
+from ..evidence import Evidence, Row
+from ..figures import Sums
+from ..load import Study
+from ..section import Part, Section
+from ..tables import Cells, records
 
-Sums = dict[tuple[str, str], dict[int, NDArray[np.float64]]]
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    calibration: list[Row]
+    """The rows of `calibration_table`."""
+
+
+def make(evidence: Evidence) -> Part:
+    study = evidence.study
+    sums = reliability_sums(study, [each for each in study.spec["evaluations"] if each not in study.artifacts])
+    table = calibration_table(study, evidence.cells, sums)
+    rows = records(table)
+    return Part(
+        facts=Facts(rows),
+        is_shown=bool(rows),
+        figures={"reliability": figures.reliability(sums, evidence.names, evidence.id("reliability"))} if sums else {},
+        tables={"calibration": table} if rows else {},
+    )
 
 
 def reliability_sums(study: Study, evaluations: list[str]) -> Sums:
@@ -56,3 +77,6 @@ def calibration_table(study: Study, cells: Cells, sums: Sums) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+SECTION = Section(name="probabilities", title="Calibration", make=make)

@@ -1,11 +1,25 @@
 """Numbers that others published, beside ours: reached, not reached, or not comparable, and why."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from ..bench.stats import Summary, summarize
-from .load import Study
-from .settings import flatten, told
-from .tables import KNOWN, Cells
+from ...bench.stats import Summary, summarize
+from ..evidence import Evidence, Row
+from ..load import Study
+from ..section import Part, Section
+from ..settings import flatten, told
+from ..tables import KNOWN, Cells
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    published: list[Row]
+    """`published_rows`."""
+
+
+def make(evidence: Evidence) -> Part:
+    rows = published_rows(evidence.study, evidence.cells)
+    return Part(facts=Facts(rows), is_shown=bool(rows))
 
 
 def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
@@ -64,3 +78,6 @@ def _apart(study: Study, claim: dict[str, Any]) -> list[str]:
         for key, value in claim.get("under", {}).items()
         if ours.get(key) != value
     ]
+
+
+SECTION = Section(name="published", title="Published numbers", make=make)

@@ -1,0 +1,197 @@
+"""What the sections of a study's report have in common: each number that more than one of them reads, computed once."""
+
+import re
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from ..bench.metrics import Metric
+from ..bench.records import short_id
+from .comparisons import comparisons_table
+from .doubts import provenance
+from .every_image import Room
+from .load import Study, Trial
+from .machines import Machine, load_machines
+from .ranking import pairwise_rows
+from .resolved import sets_of
+from .settings import flatten
+from .tables import KNOWN, Cells, cells, records, variants_table
+
+Row = dict[str, Any]
+
+
+class Evidence:
+    """A study as the sections of its report read it.
+
+    Attributes:
+        study: as the store holds it.
+        room: for thumbnails, shared by all studies of the page.
+        anchor: the study's id in the page.
+    """
+
+    def __init__(self, study: Study, room: Room) -> None:
+        self.study, self.room, self.anchor = study, room, anchor_of(study.name)
+
+    def id(self, name: str) -> str:
+        """The id of a thing of this study, unique in the page."""
+        return f"{self.anchor}-{name}"
+
+    @property
+    def spec(self) -> Row:
+        return self.study.spec
+
+    @property
+    def names(self) -> list[str]:
+        """The variants in the study's order, which fixes their colours."""
+        return list(self.spec["variants"])
+
+    @property
+    def baseline(self) -> str:
+        return self.spec["baseline"]
+
+    @property
+    def primary(self) -> str:
+        return self.spec["primary"]
+
+    @property
+    def metric(self) -> Metric:
+        """What is known of the primary metric."""
+        return KNOWN[self.primary]
+
+    @property
+    def first(self) -> str:
+        """The evaluation that the study's answer is about."""
+        return self.spec["evaluations"][0]
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        return self.study.scores
+
+    @cached_property
+    def cells(self) -> Cells:
+        return cells(self.study, self.scores)
+
+    @cached_property
+    def variants(self) -> pd.DataFrame:
+        return variants_table(self.study, self.cells)
+
+    @cached_property
+    def variant_rows(self) -> list[Row]:
+        return records(self.variants)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        return comparisons_table(self.study, self.cells)
+
+    @cached_property
+    def comparison_rows(self) -> list[Row]:
+        return records(self.comparisons)
+
+    @cached_property
+    def pairwise(self) -> list[Row]:
+        return pairwise_rows(self.study, self.cells)
+
+    @cached_property
+    def ranking(self) -> list[str]:
+        """The variants with scores on the first evaluation, each training once, the best first."""
+        rows = [row for row in self.variant_rows if row["evaluation"] == self.first]
+        sign = -1 if self.metric.higher_is_better else 1
+        ranked = [row["variant"] for row in sorted(rows, key=lambda row: sign * row[f"{self.primary}_mean"])]
+        return [name for name in ranked if name in self.study.distinct]
+
+    @cached_property
+    def _machines(self) -> tuple[list[Machine], list[str]]:
+        return load_machines(self.study)
+
+    @property
+    def machines(self) -> list[Machine]:
+        """Where the models were measured in other runtimes."""
+        return self._machines[0]
+
+    @property
+    def machines_left_out(self) -> list[str]:
+        """A sentence for each file of such measurements that could not be used."""
+        return self._machines[1]
+
+    @cached_property
+    def settings(self) -> dict[str, Row]:
+        """By variant its settings, laid flat."""
+        return {name: flatten(known["settings"]) for name, known in self.spec["variants"].items()}
+
+    @cached_property
+    def trained_on(self) -> dict[str, str]:
+        """By variant the name of its data set."""
+        return sets_of(self.spec)
+
+    @property
+    def split_sizes(self) -> dict[str, dict[str, int]]:
+        """By variant the number of images of each part of its data set."""
+        return {name: known["n_images"] for name, known in self.spec["variants"].items()}
+
+    @cached_property
+    def tested_on(self) -> dict[str, dict[str, tuple[str, int]]]:
+        """For each evaluation and variant the data set and its number of images, those of several folds together."""
+        images: dict[str, dict[str, tuple[str, set[str]]]] = {}
+        for trial in self.study.trials:
+            for name, each in trial.evaluations.items():
+                dataset = each.config.get("dataset", self.spec["datasets"].get(name, ""))
+                found = images.setdefault(name, {}).setdefault(trial.variant, (dataset, set()))
+                found[1].update(each.config["images"])
+        return {
+            name: {variant: (dataset, len(ids)) for variant, (dataset, ids) in found.items()}
+            for name, found in images.items()
+        }
+
+    @cached_property
+    def environments(self) -> dict[str, Row]:
+        """The different environments, named E1, E2, ...: their fields (flat), the trials and evaluations made there,
+        and in which fields they differ from the first."""
+        found: dict[str, Row] = {}
+        for what, environment in provenance(self.study).items():
+            # Another command is not another environment.
+            fields = flatten({key: value for key, value in environment.items() if key != "command"})
+            entry = found.setdefault(short_id(fields), {"fields": fields, "of": []})
+            entry["of"].append(what)
+        first = next(iter(found.values()))["fields"] if found else {}
+        for entry in found.values():
+            keys = dict.fromkeys([*first, *entry["fields"]])
+            entry["differs"] = [key for key in keys if first.get(key) != entry["fields"].get(key)]
+        return {f"E{position}": entry for position, entry in enumerate(found.values(), start=1)}
+
+    @cached_property
+    def trials(self) -> list[Row]:
+        """The finished trials: variant, seed, fold, trial (id), members (ids, of an ensemble), evaluations (ids by
+        name), environment (its name), seconds (None of an ensemble), sizes (of the input, one after the other)."""
+        place = {what: name for name, entry in self.environments.items() for what in entry["of"]}
+        return [
+            {
+                "variant": trial.variant,
+                "seed": trial.seed,
+                "fold": trial.fold,
+                "trial": trial.id,
+                "members": trial.members,
+                "evaluations": {label: found.id for label, found in trial.evaluations.items()},
+                "environment": place[f"trial {trial.id}"],
+                "seconds": None if trial.history is None else sum(trial.history["seconds"].to_list()),
+                "sizes": _sizes(trial),
+            }
+            for trial in self.study.trials
+        ]
+
+
+def anchor_of(name: str) -> str:
+    """A name as an HTML id: what is not a letter, digit, - or _ gives way, and a digest keeps names apart.
+
+    >>> anchor_of("baa"), anchor_of("a b")
+    ('baa', 'a-b-5e229e24')
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name)
+    return plain if plain == name else f"{plain}-{short_id(name)[:8]}"
+
+
+def _sizes(trial: Trial) -> list[int]:
+    """The input sizes that a training went through, as far as its history tells."""
+    if trial.history is None or "size" not in trial.history:
+        return []
+    return list(dict.fromkeys(trial.history["size"].to_list()))
