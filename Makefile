@@ -26,7 +26,7 @@ test: $(BIN)/.installed ## install, run all tests, a process a core
 
 browser-test: $(BIN)/.installed ## install Chromium (Debian's) where there is none, and test the report in it
 	command -v chromium >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium; }
-	$(BIN)/pytest -q tests/test_browser.py
+	$(BIN)/pytest -q tests/reports/test_browser.py
 
 gpu-check: $(BIN)/.installed ## on a machine with a GPU: its tests, latencies, training throughput, into gpu-check.json
 	$(BIN)/python tests/gpu_check.py

@@ -1,1 +1,1 @@
-"""The studies: YAML files, the schema that they obey, and their expansion into trials."""
+"""The studies that ship, as YAML files; `schema` says what a study is."""

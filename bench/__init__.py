@@ -1,5 +1,4 @@
-"""Train, evaluate, time and compare: the engine of medbench.
+"""Train, evaluate, time and compare: the engine of medbench, a room for each subject.
 
-Ground floor (pure, no torch): errors, registry, records, metrics, stats. Above it: the training and evaluation of
-trials and the store that keeps them. On top: the command line.
+No room imports another above it: `tests/test_architecture.py` holds the table.
 """

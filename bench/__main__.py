@@ -3,7 +3,7 @@
 import sys
 
 from .cli import app
-from .terminal import console
+from .cli.terminal import console
 
 STOPPED = 130
 

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bench.records import short_id, write_bytes
+from ..bench.store.records import short_id, write_bytes
 from .base import FileSet, ImageSet
 from .inspection import file_state
 

@@ -26,8 +26,8 @@ class Augmentation:
     state; here each call sets it from the key, so neither the order of calls nor the number of workers matters.
 
     Args:
-        recipe: probabilities and ranges by the names of ablations/defaults.yaml; with `artifacts`, a list of kinds,
-            half of the images get one of them at one of the five severities, all equally likely.
+        recipe: probabilities and ranges by the names of ablations/schema/defaults.yaml; with `artifacts`, a list of
+            kinds, half of the images get one of them at one of the five severities, all equally likely.
         size: pixels a side of the images to come; lengths given as a share of the side need it.
     """
 

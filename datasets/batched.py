@@ -33,7 +33,7 @@ class BatchedAugmentation:
     """Flips, affine and elastic changes, colour, CLAHE, noise and blur, in this order, as `Augmentation` does them.
 
     Args:
-        recipe: probabilities and ranges by the names of ablations/defaults.yaml.
+        recipe: probabilities and ranges by the names of ablations/schema/defaults.yaml.
         size: pixels a side of the images to come.
         device: where they lie.
 

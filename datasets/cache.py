@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bench.errors import MedbenchError
-from ..bench.records import short_id
+from ..bench.store.records import short_id
 from .artifacts.painted import PaintedSet
 from .base import ImageSet
 

@@ -11,7 +11,7 @@ import pooch
 import requests
 
 from ..bench.errors import MedbenchError, UnknownNameError, first_line
-from ..bench.records import file_digest
+from ..bench.store.records import file_digest
 from .archives import unpack
 from .catalog import DATASETS
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.errors import MedbenchError
-from ..bench.records import read_json, short_id, write_json
+from ..bench.store.records import read_json, short_id, write_json
 from .base import FileSet, ImageSet, Problem
 from .masks import Coding, Levels, clashes, coding_of, grey_share
 from .reading import read_levels

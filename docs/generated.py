@@ -7,10 +7,10 @@ from typing import Any
 
 from typer.main import get_command
 
-from medbench.ablations.schema import study_schema
+from medbench.ablations.schema.for_editors import study_schema
 from medbench.bench.cli import app
 from medbench.bench.metrics import METRICS
-from medbench.bench.records import write_text
+from medbench.bench.store.records import write_text
 from medbench.datasets.artifacts import ARTIFACTS
 from medbench.datasets.catalog import DATASETS
 from medbench.models.names import VARIANTS

@@ -17,7 +17,7 @@ import timm
 from torch import nn
 
 from ..bench.errors import MedbenchError, UnknownNameError, first_line
-from ..bench.records import file_digest
+from ..bench.store.records import file_digest
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import Ensemble
 from .medlitenet import MedLiteNet

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..bench.records import write_bytes
+from ..bench.store.records import write_bytes
 from .load import Study
 from .pictures import PAINTED, contour_lines, data_uri, places, webp
 from .tables import KNOWN, measured

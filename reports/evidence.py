@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..bench.metrics import Metric
-from ..bench.records import short_id
+from ..bench.store.records import short_id
 from .comparisons import comparisons_table
 from .doubts import provenance
 from .every_image import Room

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from ..bench.errors import MedbenchError
-from ..bench.records import MANIFEST, is_sealed, parse_yaml, read_json, read_yaml
+from ..bench.store.records import MANIFEST, is_sealed, parse_yaml, read_json, read_yaml
 
 LONG = 1_000  # characters of a part of a configuration that is worth remembering
 

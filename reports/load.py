@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS
-from ..bench.records import read_json, read_yaml, same_trials
+from ..bench.store.records import read_json, read_yaml, same_trials
 from .files import Files, read_frame
 from .joining import joined
 from .resolved import complete

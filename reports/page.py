@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..bench.failures import FAILURES
-from ..bench.records import file_digest, write_bytes, write_json, write_text
+from ..bench.metrics.failures import FAILURES
 from ..bench.stats import same_training
+from ..bench.store.records import file_digest, write_bytes, write_json, write_text
 from . import figures, notes, tables
 from .every_image import Room
 from .evidence import Evidence

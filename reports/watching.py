@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..bench.records import MANIFEST
+from ..bench.store.records import MANIFEST
 from .page import write_report
 
 LOOK_EVERY_S = 5.0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..bench.records import write_text
+from ..bench.store.records import write_text
 
 LATEX = {"−": "$-$", "±": r"$\pm$", "<": "$<$", "≥": r"$\geq$", "–": "--"}  # what pandas leaves as it is
 

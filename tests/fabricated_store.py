@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from medbench.bench.metrics import score_masks
-from medbench.bench.records import MANIFEST, read_yaml, sealed_folder, write_json, write_yaml
+from medbench.bench.store.records import MANIFEST, read_yaml, sealed_folder, write_json, write_yaml
 
 HEIGHT, WIDTH = 48, 64
 SHIFTS = {"medlitenet": 1.0, "no_baa": 2.5, "ensemble": 0.6}  # pixels by which each variant misses, on average

@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from medbench.bench.energy import conditions
-from medbench.bench.provenance import code, package_version
-from medbench.bench.records import write_json
-from medbench.bench.training import best_device
+from medbench.bench.cost.energy import conditions
+from medbench.bench.store.provenance import code, package_version
+from medbench.bench.store.records import write_json
+from medbench.bench.training.device import best_device
 
 HERE = Path(__file__).parent
 MODELS = ("smp:Unet/mobilenet_v2", "medlitenet", "ensemble")
@@ -121,7 +121,7 @@ def main() -> None:
         write_json(out, found | {"after": conditions(device)})
 
     with tempfile.TemporaryDirectory() as folder:
-        tests = [str(HERE / "test_gpu.py"), str(HERE / "test_batched.py")]
+        tests = [str(HERE / "test_gpu.py"), str(HERE / "datasets" / "test_batched.py")]
         part("tests", ["-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *tests], 160)
         part("latency", latency(asked.small), 180)
         file = Path(folder) / "training.json"

@@ -8,54 +8,64 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("ablations", "bench", "datasets", "models", "reports")
-GROUND = {"errors", "registry", "records", "metrics", "calibration", "failures", "stats"}
-CLI = {"cli", "completing", "cost_cli", "data_cli", "run_cli", "use_cli", "terminal", "view", "__main__"}
-MAY_IMPORT: dict[str, set[str]] = {
-    "ground": set(),
-    "models": {"ground"},
-    "datasets": {"ground"},
-    "ablations": {"ground"},
-    "reports": {"ground"},
-    "bench": {"ground", "models", "datasets", "ablations"},
-    "cli": {"ground", "models", "datasets", "ablations", "reports", "bench"},
-}
+FLOORS = (  # of rooms; each may import what lies below its floor, and nothing beside it
+    ("bench/cli",),  # and `__main__`
+    ("bench/study",),
+    ("bench/evaluation", "bench/cost"),
+    ("bench/training",),
+    ("ablations", "datasets", "models", "reports"),
+    ("bench/metrics", "bench/stats", "bench/store"),
+    ("bench",),  # the ground: errors and registry
+)
+ROOMS = {room for floor in FLOORS for room in floor}
+WITHOUT_TORCH = ("bench", "bench/metrics", "bench/stats", "bench/store", "ablations", "reports")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
-def layer_of(package: str, module: str) -> str:
-    if package != "bench":
-        return package
-    if module in CLI:
-        return "cli"
-    return "ground" if module in GROUND or module == "__init__" else "bench"
+def room_of(*parts: str) -> str:
+    """The room of a module, told by the parts of its path."""
+    if parts[:2] == ("bench", "__main__"):
+        return "bench/cli"
+    return "/".join(parts[:2]) if parts[0] == "bench" and (ROOT / "bench" / parts[1]).is_dir() else parts[0]
 
 
-def imported_layers(path: Path) -> set[str]:
-    """The layers that a file's relative imports lead to, its own left out."""
+def room_of_file(path: Path) -> str:
+    return room_of(*path.relative_to(ROOT).with_suffix("").parts)
+
+
+def below(room: str) -> set[str]:
+    """The rooms on the floors below that of a room."""
+    [height] = [height for height, floor in enumerate(FLOORS) if room in floor]
+    return {each for floor in FLOORS[height + 1 :] for each in floor}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms that a file's relative imports lead to, its own left out."""
     where = path.relative_to(ROOT)
-    layers: set[str] = set()
+    rooms: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ImportFrom) or node.level == 0:
             continue
-        below = [*where.parts[: -node.level], *(node.module.split(".") if node.module else [])]
-        targets = [[*below, alias.name] for alias in node.names] if len(below) < 2 else [below]
-        layers |= {layer_of(target[0], target[1]) for target in targets}
-    return layers - {layer_of(*module_of(path))}
-
-
-def module_of(path: Path) -> tuple[str, str]:
-    """The package of a file, and the module or subpackage in it that the file belongs to."""
-    package, module, *_ = path.relative_to(ROOT).with_suffix("").parts
-    return package, module
+        target = [*where.parts[: -node.level], *(node.module.split(".") if node.module else [])]
+        rooms |= {room_of(*target, alias.name) for alias in node.names}
+    return rooms - {room_of_file(path)}
 
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def test_every_folder_is_on_a_floor() -> None:
+    assert {room_of_file(path) for path in FILES} == ROOMS
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_imports_run_downwards(path: Path) -> None:
-    assert imported_layers(path) <= MAY_IMPORT[layer_of(*module_of(path))]
+    assert imported_rooms(path) <= below(room_of_file(path))
+
+
+def test_only_commands_ask_for_reports() -> None:
+    assert {room_of_file(path) for path in FILES if "reports" in imported_rooms(path)} == {"bench/cli"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -66,11 +76,30 @@ def test_inside_the_package_imports_are_relative(path: Path) -> None:
     assert "import medbench" not in text
 
 
-def test_the_ground_floor_and_reports_know_no_torch() -> None:
-    light = [path for path in FILES if layer_of(*module_of(path)) in ("ground", "reports")]
+def imports_torch(path: Path) -> bool:
+    """Also inside functions, but in the store, where they ask what computed a number."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if room_of_file(path) == "bench/store" else list(ast.walk(tree))
+    named = [each.name for node in nodes if isinstance(node, ast.Import) for each in node.names]
+    named += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0]
+    return any(name.split(".")[0] == "torch" for name in named)
 
-    assert {module_of(path)[1] for path in light} >= GROUND
-    assert [name_of(path) for path in light if "import torch" in path.read_text(encoding="utf-8")] == []
+
+def test_what_reads_and_reckons_knows_no_torch() -> None:
+    light = [path for path in FILES if room_of_file(path) in WITHOUT_TORCH]
+
+    assert [name_of(path) for path in light if imports_torch(path)] == []
+    assert any(imports_torch(path) for path in FILES)
+
+
+def test_no_module_repeats_the_name_of_its_folder() -> None:
+    assert [name_of(path) for path in FILES if path.parent.name.rstrip("s") in path.stem] == []
+
+
+def test_every_room_has_its_tests() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").glob("*/test_*.py")}
+
+    assert folders == {Path(room).name for room in ROOMS} - {"bench"}
 
 
 def test_every_folder_with_code_is_in_the_wheel() -> None:
@@ -88,7 +117,10 @@ def test_everything_that_is_read_at_run_time_is_in_the_wheel() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     packed = config["package-data"]["*"]
     others = [
-        path for package in PACKAGES for path in (ROOT / package).iterdir() if path.is_file() and path.suffix != ".py"
+        path
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
     ]
 
     assert [path.name for path in others if not any(path.match(pattern) for pattern in packed)] == []

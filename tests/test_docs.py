@@ -23,7 +23,7 @@ import medbench.bench
 import medbench.datasets
 import medbench.models
 import medbench.reports
-from medbench.ablations.loading import shipped_studies
+from medbench.ablations.schema.loading import shipped_studies
 from medbench.bench.cli import app
 
 ROOT = Path(__file__).parent.parent

@@ -8,21 +8,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from medbench.ablations.loading import load_study
-from medbench.bench import training
-from medbench.bench.energy import conditions, meter_of
-from medbench.bench.runtimes import Subject
-from medbench.bench.stepping import Replayed, Step, cuda_graph
-from medbench.bench.timing import time_side_by_side
-from medbench.bench.training import Trained, optimizer_for, prepare, set_learning_rate, train
+from medbench.ablations.schema.loading import load_study
+from medbench.bench.cost.energy import conditions, meter_of
+from medbench.bench.cost.latency import time_side_by_side
+from medbench.bench.cost.runtimes import Subject
+from medbench.bench.training import loop
+from medbench.bench.training.device import prepare
+from medbench.bench.training.forward import validate
+from medbench.bench.training.loop import Trained, train
+from medbench.bench.training.schedule import optimizer_for, set_learning_rate
+from medbench.bench.training.step import Replayed, Step, cuda_graph
 from medbench.datasets.cache import Arrays, load_arrays
 from medbench.datasets.inspection import inspect
 from medbench.datasets.synthetic import SyntheticSet
 from medbench.models.catalog import build_model
 from medbench.models.counting import count_activation_bytes
 
-from .test_stepping import batch
-from .test_training import QUIET
+from .training.test_loop import QUIET
+from .training.test_step import batch
 
 pytestmark = [
     pytest.mark.gpu,
@@ -94,7 +97,7 @@ def test_validation_agrees_between_gpu_and_cpu_after_the_same_steps(arrays: Arra
     model.load_state_dict(done.weights)
     ids = sorted(arrays.row)[64:]
     recipe = load_study("baa").study.training.model_dump()
-    loss, dice = training.validate(model, arrays, ids, recipe)
+    loss, dice = validate(model, arrays, ids, recipe)
     assert (loss, dice) == pytest.approx(
         (done.history[-1]["validation_loss"], done.history[-1]["validation_dice"]), abs=2e-3
     )
@@ -110,7 +113,7 @@ def test_a_training_goes_on_from_its_checkpoint(
         if row["epoch"] == 2:
             raise Stopped
 
-    monkeypatch.setattr(training, "GPU_SAVES_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "GPU_SAVES_EVERY_S", 0.0)
     whole, resumed = trained(arrays, epochs=4), list[int]()
     with pytest.raises(Stopped):
         trained(arrays, tmp_path / "state", epochs=4, on_epoch=stop)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...bench.errors import MedbenchError
-from ...bench.records import sealed_folder, write_json
+from ...bench.store.records import sealed_folder, write_json
 from ..base import ImageSet
 from .painted import VERSION, PaintedSet
 from .painting import ARTIFACTS, LOCAL, SEVERITIES, paint

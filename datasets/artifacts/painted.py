@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bench.records import short_id
+from ...bench.store.records import short_id
 from ..base import ImageSet
 from .painting import LOCAL, paint
 

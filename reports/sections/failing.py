@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...bench.failures import FAILURES
+from ...bench.metrics.failures import FAILURES
 from ..evidence import Evidence, Row
 from ..load import Study
 from ..pictures import Picture, Shelf

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...bench.calibration import N_BINS, calibration_error
+from ...bench.metrics.calibration import N_BINS, calibration_error
 from .. import figures
 from ..evidence import Evidence, Row
 from ..figures import Sums

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from medbench.bench.clocks import clock_of
-from medbench.bench.training import best_device, prepare
+from medbench.bench.cost.clocks import clock_of
+from medbench.bench.training.device import best_device, prepare
 from medbench.models.catalog import build_model
 from medbench.models.ensemble import Ensemble
 from medbench.models.fusing import fused

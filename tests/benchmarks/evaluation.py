@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from medbench.bench import evaluation
-from medbench.bench.evaluation import evaluate
-from medbench.bench.training import prepare
+from medbench.bench.evaluation import testing
+from medbench.bench.evaluation.testing import evaluate
+from medbench.bench.training.device import prepare
 from medbench.datasets.artifacts import LOCAL
 from medbench.datasets.artifacts.painted import PaintedSet
 from medbench.datasets.base import ImageSet
@@ -103,9 +103,9 @@ def main() -> None:
     ids = list(clean.ids[:: len(clean) // IMAGES][:IMAGES])
     model = Dark(build_model("medlitenet", {}).model).eval()
     clock = Clock()
-    clock.time(evaluation, "predict", "forward")
+    clock.time(testing, "predict", "forward")
     clock.time(PaintedSet, "painted", "painting")
-    clock.time(evaluation, "write_mask", "writing")
+    clock.time(testing, "write_mask", "writing")
     clock.time(pd.DataFrame, "to_parquet", "writing")
     print(f"{clean.name}: {IMAGES} images at {size} pixels, one core, milliseconds of its time an image")
     print(f"{'':28}{'images/s':>10}{'all':>8}" + "".join(f"{part:>10}" for part in (*PARTS, "metrics")))

@@ -22,14 +22,14 @@ import onnxruntime.quantization as quantization
 import pandas as pd
 from numpy.typing import NDArray
 
-from medbench.bench.deployment import calibration_of, paired_loss
-from medbench.bench.exporting import onnxruntime_session, openvino_session, to_int8, to_onnx
-from medbench.bench.loading import to_input
+from medbench.bench.cost.exporting import onnxruntime_session, openvino_session, to_int8, to_onnx
 from medbench.bench.metrics import score_masks
-from medbench.bench.provenance import instructions
-from medbench.bench.records import read_yaml
-from medbench.bench.sets import Sets, cache_folder, data_folder
-from medbench.bench.store import Store
+from medbench.bench.store.folder import Store
+from medbench.bench.store.provenance import instructions
+from medbench.bench.store.records import read_yaml
+from medbench.bench.study.deployment import calibration_of, paired_loss
+from medbench.bench.study.sets import Sets, cache_folder, data_folder
+from medbench.bench.training.batches import to_input
 
 Array = NDArray[np.float32]
 SESSIONS = {"ONNX Runtime": onnxruntime_session, "OpenVINO": openvino_session}
@@ -70,7 +70,7 @@ def main() -> None:
 
     import torch
 
-    from medbench.bench.trials import trained_model
+    from medbench.bench.study.trials import trained_model
 
     store, sets = Store(asked.store), Sets(data_folder(asked.data), cache_folder())
     id = store.trial_named(asked.trial)

@@ -13,13 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from medbench.ablations.loading import load_study
-from medbench.bench.executors.local import Local
-from medbench.bench.planning import Job, plan
-from medbench.bench.provenance import n_cores
-from medbench.bench.runner import decode
-from medbench.bench.sets import Sets
-from medbench.bench.trials import Place, run_job
+from medbench.ablations.schema.loading import load_study
+from medbench.bench.store.provenance import n_cores
+from medbench.bench.study.executors.local import Local
+from medbench.bench.study.planning import Job, plan
+from medbench.bench.study.runner import decode
+from medbench.bench.study.sets import Sets
+from medbench.bench.study.trials import Place, run_job
 
 
 def seconds(jobs: list[Job], place: Place, at_once: int) -> float:

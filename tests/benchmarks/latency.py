@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from medbench.bench import timing
-from medbench.bench.runtimes import Subject
-from medbench.bench.timing import pinned, time_side_by_side
-from medbench.bench.training import prepare
+from medbench.bench.cost import latency
+from medbench.bench.cost.latency import pinned, time_side_by_side
+from medbench.bench.cost.runtimes import Subject
+from medbench.bench.training.device import prepare
 from medbench.models.catalog import build_model
 
 NAMES, RUNTIMES = ("a", "b", "c", "d"), ("eager", "onnxruntime", "openvino")
@@ -25,7 +25,7 @@ def main() -> None:
     asked = parser.parse_args()
     prepare(0, 1)
     model = build_model("medlitenet").model
-    plain, rows = timing.ratio_to, list[dict[str, Any]]()
+    plain, rows = latency.ratio_to, list[dict[str, Any]]()
     by_rounds: dict[int, dict[str, Any]] = {}
 
     def watched(instances: Any, reference: Any) -> dict[str, float | None]:
@@ -35,7 +35,7 @@ def main() -> None:
             by_rounds[id(instances)] = {**plain(*one), "of": instances}
         return plain(instances, reference)
 
-    timing.ratio_to = watched
+    latency.ratio_to = watched
     with pinned(1):
         for _ in range(asked.repetitions):
             subjects = [Subject(name, model, 128) for name in NAMES]

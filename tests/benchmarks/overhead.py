@@ -17,13 +17,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from medbench.ablations.loading import load_study
-from medbench.bench.loading import Batches, loader, to_input
-from medbench.bench.losses import segmentation_loss
-from medbench.bench.planning import Job, plan
-from medbench.bench.sets import Sets
-from medbench.bench.training import optimizer_for, prepare, validate
-from medbench.bench.trials import Place, run_job
+from medbench.ablations.schema.loading import load_study
+from medbench.bench.study.planning import Job, plan
+from medbench.bench.study.sets import Sets
+from medbench.bench.study.trials import Place, run_job
+from medbench.bench.training.batches import Batches, loader, to_input
+from medbench.bench.training.device import prepare
+from medbench.bench.training.forward import validate
+from medbench.bench.training.losses import segmentation_loss
+from medbench.bench.training.schedule import optimizer_for
 from medbench.datasets.cache import Arrays
 from medbench.datasets.synthetic import SyntheticSet
 from medbench.models.catalog import build_model

@@ -22,14 +22,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from medbench.bench.calibration import N_BINS
 from medbench.bench.metrics import METRICS
-from medbench.bench.records import MANIFEST, short_id, write_json, write_text, write_yaml
+from medbench.bench.metrics.calibration import N_BINS
+from medbench.bench.store.records import MANIFEST, short_id, write_json, write_text, write_yaml
 
 SIDE = 256  # pixels
 BETWEEN_SEEDS, BETWEEN_IMAGES, BETWEEN_VARIANTS, REST = 0.003, 0.1, 0.03, 0.04  # deviations, as in calibration.py
 STATUS = (
-    "from medbench.bench.status import statuses; from medbench.bench.store import Store; "
+    "from medbench.bench.study.status import statuses; from medbench.bench.store.folder import Store; "
     "print(len(statuses(Store(Path(sys.argv[1])))[0].done), 'done')"
 )
 LOAD = "from medbench.reports import load; print(len(load(Path(sys.argv[1]))), 'rows')"

@@ -27,10 +27,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from medbench.ablations.loading import load_study
-from medbench.bench.loading import DEVIATION, MEAN
-from medbench.bench.losses import segmentation_loss
-from medbench.bench.training import best_device, learning_rate_share, prepare, train
+from medbench.ablations.schema.loading import load_study
+from medbench.bench.training.batches import DEVIATION, MEAN
+from medbench.bench.training.device import best_device, prepare
+from medbench.bench.training.loop import train
+from medbench.bench.training.losses import segmentation_loss
+from medbench.bench.training.schedule import learning_rate_share
 from medbench.datasets.augment import Augmentation
 from medbench.datasets.cache import Arrays, load_arrays
 from medbench.datasets.inspection import inspect

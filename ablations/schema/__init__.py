@@ -1,0 +1,1 @@
+"""What a study file may say, how it is read, and its expansion into trials."""

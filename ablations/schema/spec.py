@@ -1,0 +1,385 @@
+"""The schema of a study: closed, frozen and strict.
+
+The recipe's defaults are in `defaults.yaml`, each with a comment; the schema has none of its own. The sentence below
+a key is what `medbench schema` and the documentation say of it.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from ...bench.errors import UnknownNameError
+from ...bench.metrics import METRICS, out_of_reach
+from .layers import OF_ONE_SET, merge, names_set
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else _tuple(value)
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=32, multiple_of=32)]
+Range = Annotated[tuple[Positive, Positive], BeforeValidator(_tuple)]
+
+
+class Spec(BaseModel):
+    """Base of every part of a study: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Augment(Spec):
+    """Random changes of training images; probabilities and ranges are explained in defaults.yaml."""
+
+    flip: Share
+    """Probability of a horizontal flip, and again of a vertical one."""
+    affine: Share
+    """Probability of rotating, scaling and shifting."""
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
+    """Rotation lies between minus and plus this many degrees."""
+    scale: Range
+    """Least and largest factor, drawn for each axis on its own."""
+    shift: Share
+    """Largest shift, as a share of the side."""
+    elastic: Share
+    """Probability of an elastic deformation."""
+    elastic_shift: Positive
+    """Standard deviation of the displacement, as a share of the side."""
+    elastic_sigma: Positive
+    """Smoothness of the displacement, as a share of the side."""
+    colour: Share
+    """Probability of a change of colour."""
+    brightness: Share
+    """Largest change of brightness."""
+    contrast: Share
+    """Largest change of contrast."""
+    saturation: Share
+    """Largest change of saturation."""
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    """Largest change of hue, as a share of the colour circle."""
+    clahe: Share
+    """Probability of contrast-limited adaptive histogram equalisation."""
+    noise: Share
+    """Probability of Gaussian noise."""
+    noise_deviation: Range
+    """Least and largest standard deviation of the noise, as shares of the range of values."""
+    blur: Share
+    """Probability of Gaussian blur."""
+    blur_sigma: Range
+    """Least and largest sigma of the blur, in pixels."""
+    artifacts: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_tuple)] | None = None
+    """Half of the training images get one of these, at a random severity; none where the key is left out."""
+
+
+class Training(Spec):
+    """The recipe of one training."""
+
+    epochs: Count
+    """Passes over the training images."""
+    batch_size: Annotated[int, Field(ge=2)]
+    """Images a step."""
+    learning_rate: Positive
+    """AdamW's highest learning rate, for what starts at random."""
+    encoder_learning_rate: Positive
+    """The same for the encoder."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """AdamW's weight decay."""
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    """Epochs in which the learning rate rises to its highest; cosine annealing follows."""
+    final_learning_rate: Share
+    """Where annealing ends, as a share of the learning rate."""
+    bce_weight: Annotated[float, Field(ge=0)]
+    """Weight of binary cross-entropy in the loss."""
+    dice_weight: Annotated[float, Field(ge=0)]
+    """Weight of the Dice loss."""
+    clip_norm: Positive
+    """Gradients with a larger norm are scaled down to it."""
+    precision: Literal["mixed", "full"]
+    """`mixed`: FP16 on a GPU, FP32 on a CPU; `full`: FP32 everywhere."""
+    progressive_sizes: dict[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(gt=0, le=1)]]
+    """From which share of the epochs on images have which share of their size; a key 0.0 says where it starts."""
+    checkpoint: Literal["last", "best-val"]
+    """Which epoch counts: the last, or the one with the highest validation Dice. The test set has no say."""
+    augment: Augment
+    """Random changes of training images."""
+
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> "Training":
+        if 0.0 not in self.progressive_sizes:
+            raise ValueError("progressive_sizes must say what size the first epoch has (a key 0.0)")
+        return self
+
+
+def _check_one_set(name: str | None, folder: str | None, images: int | None) -> None:
+    if (name is None) == (folder is None):
+        raise ValueError("give either the name of a data set or a folder")
+    if images is not None and name != "synthetic":
+        raise ValueError("images is the number of synthetic images; other sets bring their own")
+
+
+class DatasetSpec(Spec):
+    """A data set by name or folder, how it is split, and at what size it is trained on."""
+
+    name: str | None = None
+    """The name of a set (`medbench data list`); or give `folder`."""
+    folder: str | None = None
+    """A set of your own: a folder with images/ and masks/, or give `name`."""
+    split: Annotated[str, Field(pattern=r"^(official|holdout|egeunet|kfold:([2-9]|[1-9][0-9]+))$")]
+    """`holdout` (70/10/20), `official` (as published), `egeunet` (63/7/30), or `kfold:K`."""
+    split_seed: int
+    """Another number gives another division by the same rule."""
+    size: Size
+    """Side in pixels of the squares that models see, a multiple of 32."""
+    test_images: Count | None = None
+    """For a first look: evaluate on no more than so many images of each test set, the same for all variants."""
+    leave_out_broken: bool
+    """Go on without images that cannot be used, and say how many, instead of stopping."""
+    images: Count | None = None
+    """How many images, of the synthetic set only."""
+
+    @model_validator(mode="after")
+    def _is_one_set(self) -> "DatasetSpec":
+        _check_one_set(self.name, self.folder, self.images)
+        return self
+
+
+class EnsembleSpec(Spec):
+    """Trained variants whose probabilities are averaged."""
+
+    members: Annotated[tuple[str, ...], Field(min_length=2), BeforeValidator(_tuple)]
+    """Names of variants of this study."""
+    weighting: Literal["validation-dice", "equal"]
+    """Weights of the members: their validation Dice, or all the same."""
+
+
+class VariantSpec(Spec):
+    """A model and what it overrides, or an ensemble of other variants."""
+
+    model: str | None = None
+    """One of `medbench models`, `smp:Architecture/encoder`, or `package.module:Class` of your own."""
+    options: dict[str, Any] = {}
+    """Keyword arguments of the model; an unknown one is an error."""
+    ensemble: EnsembleSpec | None = None
+    """Instead of a model: an average of other variants with the same seed. Nothing is trained for it."""
+    encoder_weights: str | None = None
+    """Instead of the study's."""
+    training: dict[str, Any] = {}
+    """Keys of `training` that differ from the study's."""
+    dataset: dict[Literal["name", "folder", "images", "size"], Any] = {}
+    """Another set, or another size, than the study's."""
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> "VariantSpec":
+        if (self.model is None) == (self.ensemble is None):
+            raise ValueError("give either a model or an ensemble")
+        if self.ensemble and (self.options or self.encoder_weights or self.training or self.dataset):
+            raise ValueError("an ensemble has members and weighting, nothing to train: set these keys at its members")
+        return self
+
+
+class OtherSet(Spec):
+    """An evaluation on a named data set: all its images, or the test part that the study's split gives.
+
+    A trial that was trained on the set itself is always tested on its test part.
+    """
+
+    dataset: str | None = None
+    """The name of a set; or give `folder`."""
+    folder: str | None = None
+    """A set of your own; or give `dataset`."""
+    images: Count | None = None
+    """How many images, of the synthetic set only."""
+    part: Literal["all", "test"] = "all"
+    """All images of the set, or the part that the study's split holds out of it."""
+
+    @model_validator(mode="after")
+    def _is_one_set(self) -> "OtherSet":
+        _check_one_set(self.dataset, self.folder, self.images)
+        return self
+
+    @property
+    def name(self) -> str:
+        """What the evaluation is called in tables."""
+        return self.dataset or Path(self.folder or "").resolve().name
+
+
+class ArtifactTest(Spec):
+    """Evaluations on the study's own test images with an artifact painted over them, one a severity."""
+
+    artifact: str
+    """The kind of artifact, as `medbench artifacts` paints it."""
+    severity: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1), BeforeValidator(_one_or_more)
+    ]
+    """1 to 5, one or a list; each is an evaluation of its own."""
+
+    @property
+    def names(self) -> dict[str, int]:
+        """What the evaluations are called in tables, with their severities."""
+        return {f"{self.artifact}-{severity}": severity for severity in self.severity}
+
+    @model_validator(mode="after")
+    def _differs(self) -> "ArtifactTest":
+        if len(self.names) < len(self.severity):
+            raise ValueError("severities must differ from each other")
+        return self
+
+
+def _kind_of_evaluation(value: Any) -> str:
+    if isinstance(value, str):
+        return "clean"
+    return (
+        "artifact" if isinstance(value, ArtifactTest) or (isinstance(value, dict) and "artifact" in value) else "other"
+    )
+
+
+Evaluation = Annotated[
+    Annotated[Literal["clean"], Tag("clean")]
+    | Annotated[OtherSet, Tag("other")]
+    | Annotated[ArtifactTest, Tag("artifact")],
+    Discriminator(_kind_of_evaluation),
+]
+
+
+class PublishedClaim(Spec):
+    """A number that somebody published, which the report sets beside ours."""
+
+    metric: str
+    """The metric that it is about."""
+    value: float
+    """The number."""
+    spread: Annotated[float, Field(ge=0)] | None = None
+    """What stands behind its ±, whatever that means there."""
+    variant: str
+    """The variant of this study that it is set beside."""
+    evaluation: str = "clean"
+    """The evaluation of this study that it is set beside."""
+    under: dict[str, str | int | float | bool] = {}
+    """Settings that it was reported under, by their dotted keys, as in training.epochs; where ours differ, the report
+    calls the two not comparable."""
+    source: str
+    """Where it was published."""
+    note: str = ""
+    """What else a reader should know of it."""
+
+
+def _at(keys: str, message: object) -> PydanticCustomError:
+    """An error about keys that only the whole study can judge."""
+    return PydanticCustomError("study", "{message}", {"message": str(message), "keys": tuple(keys.split("."))})
+
+
+def _seeds(value: Any) -> Any:
+    if isinstance(value, int) and value < 1:
+        raise ValueError(f"say a number of trainings from 1 on, or a list of seeds, got {value!r}")
+    return tuple(range(value)) if isinstance(value, int) else _tuple(value)
+
+
+class Study(Spec):
+    """One question: variants x seeds on a data set, with evaluations."""
+
+    question: str
+    """What the study asks, in a sentence; the report's heading."""
+    baseline: str
+    """The variant that the others are compared with."""
+    variants: Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], VariantSpec], Field(min_length=1)]
+    """What is compared, by name."""
+    dataset: DatasetSpec
+    """What is trained on, and how it is split."""
+    encoder_weights: str
+    """`imagenet`, `none`, or the path of a safetensors file with timm's names."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), BeforeValidator(_seeds)]
+    """Trainings of each variant: a number n for 0 to n - 1, or a list."""
+    training: Training
+    """The recipe of every variant, but for what a variant overrides."""
+    evaluate: Annotated[tuple[Evaluation, ...], Field(min_length=1), BeforeValidator(_tuple)]
+    """Test sets: `clean`, other data sets, artifacts. The first is the one that the report opens with."""
+    primary: str
+    """The metric that claims are about; all others are exploratory."""
+    margin: Annotated[float, Field(ge=0)]
+    """Differences of the primary metric below it count as practically nothing; 0: none does."""
+    score_at: Literal["native", "input"]
+    """Score at the resolution of the reference masks, or at the models' input size as some papers do."""
+    exclude_copies: bool
+    """Test on no image that shows the same picture as one that any variant learns from."""
+    claims: Annotated[tuple[PublishedClaim, ...], BeforeValidator(_tuple)] = ()
+    """Numbers that others published; the report sets ours beside them."""
+    profiles: dict[str, dict[str, Any]] = {}
+    """Named overlays of this study, chosen by `--profile`; laid over medbench's own of that name."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Study":
+        if self.baseline not in self.variants:
+            raise _at("baseline", UnknownNameError("variant", self.baseline, self.variants))
+        if self.primary not in METRICS:
+            raise _at("primary", UnknownNameError("metric", self.primary, METRICS))
+        metric = METRICS[self.primary]
+        if why := out_of_reach(self.margin, metric.label, metric.bounds):
+            raise _at("margin", why)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise _at("seeds", f"seeds must differ from each other, got {list(self.seeds)}")
+        sizes = {variant.dataset.get("size", self.dataset.size) for variant in self.variants.values() if variant.model}
+        if self.score_at == "input" and len(sizes) > 1:
+            raise _at(
+                "score_at", f"variants of the sizes {sorted(sizes)} can be compared at the native resolution only"
+            )
+        names: list[str] = []
+        for each in self.evaluate:
+            names += ["clean"] if each == "clean" else each.names if isinstance(each, ArtifactTest) else [each.name]
+        if len(set(names)) < len(names):
+            raise _at("evaluate", f"two evaluations have one name in {', '.join(names)}")
+        for index, each in enumerate(self.claims):
+            for key, known in (("variant", self.variants), ("metric", METRICS), ("evaluation", names)):
+                if getattr(each, key) not in known:
+                    raise _at(f"claims.{index}.{key}", UnknownNameError(key, getattr(each, key), known))
+            for key in each.under:
+                if not key.startswith("options.") and key not in SETTINGS:
+                    raise _at(f"claims.{index}.under.{key}", UnknownNameError("setting", key, SETTINGS))
+        trained = [name for name, variant in self.variants.items() if variant.model]
+        for name, variant in self.variants.items():
+            for member in variant.ensemble.members if variant.ensemble else ():
+                if member not in trained:
+                    raise _at(f"variants.{name}.ensemble.members", UnknownNameError("member", member, trained))
+        return self
+
+    def training_of(self, variant: str) -> Training:
+        """The recipe of a variant: the study's with the variant's own keys laid over it."""
+        overlay = self.variants[variant].training
+        return Training.model_validate(merge(self.training.model_dump(), overlay), strict=True)
+
+    def dataset_of(self, variant: str) -> DatasetSpec:
+        """What a variant is trained on: the study's set with the variant's own keys laid over it."""
+        overlay = self.variants[variant].dataset
+        base = self.dataset.model_dump(exclude=OF_ONE_SET if names_set(overlay) else None)
+        return DatasetSpec.model_validate({**base, **overlay}, strict=True)
+
+    def encoder_weights_of(self, variant: str) -> str:
+        """Where the encoder of a variant gets its weights."""
+        return self.variants[variant].encoder_weights or self.encoder_weights
+
+
+SETTINGS = {"dataset", "size", "model", "encoder_weights", *(f"training.{key}" for key in Training.model_fields)}
+KEYS = {
+    key
+    for part in (
+        Study,
+        VariantSpec,
+        DatasetSpec,
+        EnsembleSpec,
+        Training,
+        Augment,
+        OtherSet,
+        ArtifactTest,
+        PublishedClaim,
+    )
+    for key in part.model_fields
+}

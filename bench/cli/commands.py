@@ -1,0 +1,127 @@
+"""Every command of `medbench`. Heavy imports wait inside the commands, so that help and completion answer at once."""
+
+import json
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import data
+from .costs import deployment, latency, models
+from .painting import artifacts
+from .running import run
+from .scores import compare, score
+from .terminal import DataOption, JsonOption, StoreOption, at_work, console, existing_store, told_in_one_line
+from .trained_models import export, predict
+from .upkeep import status, verify
+
+
+@told_in_one_line
+def report(
+    stores: Annotated[list[Path] | None, typer.Argument(help="Stores to read; `runs` where none is named.")] = None,
+    named: Annotated[
+        list[Path] | None, typer.Option("--store", help="The same, as other commands have it; may be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")] = Path("report"),
+    all_images: Annotated[
+        bool, typer.Option("--all-images", help="Put images that the page has no room for into pictures/ beside it.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Write it anew whenever a trial or an evaluation is finished, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Write a report from one or more stores.
+
+    index.html, tables, figures and report.json; several stores are read as one.
+    """
+    wanted = [existing_store(each) for each in [*(stores or ()), *(named or ())] or [None]]
+    if not watch:
+        with at_work("reading the store and writing the page"):
+            from ...reports.page import write_report
+
+            index = write_report(wanted, out, all_images=all_images)
+        console().print(f"the report is {index}")
+        return
+    from ...reports.watching import watched
+
+    try:
+        for index in watched(wanted, out, all_images=all_images):
+            console().print(f"{datetime.now():%H:%M:%S} the report is {index}; Ctrl-C ends")
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
+
+
+@told_in_one_line
+def doctor(store: StoreOption = Path("runs"), data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Say what this machine can do and what is missing.
+
+    Exit 1 where something is wrong that every run needs.
+    """
+    from dataclasses import asdict
+
+    from ..study.sets import cache_folder, data_folder
+    from .doctor import examine
+
+    found = examine(store, cache_folder(), data_folder(data))
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=1))
+    else:
+        for each in found:
+            remedy = f" ({each.remedy})" if each.remedy and each.state != "ok" else ""
+            console().print(f"{each.state:8}{each.what}: {each.found}{remedy}")
+    if any(each.state == "wrong" for each in found):
+        raise typer.Exit(1)
+
+
+@told_in_one_line
+def schema() -> None:
+    """Print the JSON Schema of a study file.
+
+    With it, editors complete and explain keys.
+    """
+    from ...ablations.schema.for_editors import study_schema
+    from ...datasets.artifacts import ARTIFACTS
+    from ...datasets.catalog import DATASETS
+    from ...models.names import VARIANTS
+
+    typer.echo(json.dumps(study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS), indent=1))
+
+
+COMMANDS = (  # as help lists them
+    run,
+    status,
+    verify,
+    predict,
+    export,
+    latency,
+    deployment,
+    models,
+    report,
+    score,
+    compare,
+    artifacts,
+    doctor,
+    schema,
+)
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(data.app, name="data")
+for command in COMMANDS:
+    app.command()(command)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"medbench {version('medbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Benchmark and ablation suite for lightweight medical image segmentation."""

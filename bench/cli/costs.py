@@ -1,0 +1,237 @@
+"""The commands `medbench latency`, `deployment` and `models`: what a model costs. Heavy imports wait inside the
+commands."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import MedbenchError
+from . import completing
+from .terminal import (
+    DataOption,
+    JsonOption,
+    StoreOption,
+    console,
+    existing_store,
+    print_table,
+    progress_bar,
+    progress_bars,
+    told_in_one_line,
+)
+
+BatchOption = Annotated[str, typer.Option(help="Images a pass, several with commas.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Of a CPU; the process is kept on as many processors.")]
+PassesOption = Annotated[int, typer.Option(min=20, help="Timed passes of each model, at least.")]
+RuntimeOption = Annotated[
+    list[str] | None,
+    typer.Option(help="eager, compiled, graph (CUDA), onnxruntime, openvino (CPU); several with commas."),
+]
+
+
+@told_in_one_line
+def latency(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="As in a study, or ensemble; the first is the reference.",
+            autocompletion=completing.models,
+        ),
+    ],
+    size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 256,
+    batch: BatchOption = "1,16",
+    dtype: Annotated[
+        str, typer.Option(help="fp32, fp16 (GPU), bf16, int8 (onnxruntime, openvino); several with commas.")
+    ] = "fp32",
+    runtime: RuntimeOption = None,
+    passes: PassesOption = 200,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Time models side by side on this machine.
+
+    Median, spread, throughput, and each one's ratio to the first. The models take turns, so that whatever slows the
+    machine down slows all of them. Weights are random, which costs what trained ones do; batch norms are folded into
+    convolutions.
+    """
+    from ...models.names import check_name_or_ensemble
+
+    batches = _numbers("--batch", batch)
+    for name in names:
+        check_name_or_ensemble(name)
+    import torch
+
+    from ...models.catalog import untrained_model
+    from ...models.counting import cost
+    from ..cost.energy import conditions, meter_of
+    from ..cost.latency import pinned, time_side_by_side
+    from ..cost.runtimes import Subject
+    from ..training.device import best_device, prepare
+
+    prepare(0, threads)
+    device = best_device()
+    runtimes = ",".join(runtime).split(",") if runtime else ["eager", *(["graph"] if device.type == "cuda" else [])]
+    before = conditions(device)
+    with progress_bar("timing") as show, pinned(threads):
+        rows = time_side_by_side(
+            [Subject(name, untrained_model(name), size) for name in names],
+            batches=batches,
+            dtypes=dtype.split(","),
+            runtimes=runtimes,
+            device=device,
+            passes=passes,
+            on_round=show,
+        )
+    meter, after = meter_of(device), conditions(device)
+    costs = {name: cost(lambda name=name: untrained_model(name), size) for name in names}
+    where = {"torch": torch.__version__, "gpu_before": before, "gpu_after": after}
+    where["no_energy"] = meter if isinstance(meter, str) else None
+    rows = [row | costs[row["model"]] | where for row in rows]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        _tell(rows)
+
+
+def _tell(rows: list[dict[str, Any]]) -> None:
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "model": lambda row: row["model"],
+        "runtime": lambda row: row["runtime"],
+        "type": lambda row: row["dtype"],
+        "batch": lambda row: str(row["batch"]),
+        "ms": lambda row: f"{row['median_ms']:.2f}",
+        "p5 to p95": lambda row: f"{row['p5_ms']:.2f} to {row['p95_ms']:.2f}",
+        "paused": lambda row: f"{row['paused_ms']:.2f}",
+        "images/s": lambda row: f"{row['images_per_second']:.1f}",
+        "peak MB": lambda row: f"{row['peak_mb']:.0f}",
+        "J/image": lambda row: f"{row['joules']:.3g}",
+        "ratio": lambda row: _ratio(row, "ratio"),
+    }
+    for title, key in (("peak MB", "peak_mb"), ("J/image", "joules")):
+        if rows[0][key] is None:
+            del columns[title]
+    cells = [tuple(cell(row) for cell in columns.values()) for row in rows]
+    print_table(tuple(columns), cells, right=tuple(range(3, len(columns) - 1)))
+    first, terminal = rows[0], console()
+    terminal.print(
+        f"{first['device']}, torch {first['torch']}, {first['size']}x{first['size']}, channels last, random weights; "
+        f"{first['n']} passes each, interleaved, of five instances; ratio to {first['model']} in the same runtime, "
+        "the geometric mean of rounds' medians, with its 95 % interval over instances; paused: after 50 ms of rest"
+    )
+    fastest = [row for row in rows if row["best_ratio"] is not None]
+    for row in fastest:
+        if row["model"] != first["model"]:
+            other = next(
+                each["runtime"]
+                for each in fastest
+                if (each["model"], each["dtype"], each["batch"]) == (first["model"], row["dtype"], row["batch"])
+            )
+            terminal.print(
+                f"fastest of each, {row['dtype']}, batch {row['batch']}: {row['model']} in {row['runtime']} takes "
+                f"{_ratio(row, 'best_ratio')} of {first['model']} in {other}"
+            )
+    for name, row in {row["model"]: row for row in rows}.items():
+        terminal.print(
+            f"{name}: {row['parameters'] / 1e6:.2f} M parameters, {row['macs'] / 1e9:.2f} G MACs, "
+            f"{row['weight_bytes'] / 1e6:.1f} MB of weights, {row['activation_bytes'] / 1e6:.1f} MB of activations"
+        )
+    if first["no_energy"]:
+        terminal.print(f"energy is not measurable here: {first['no_energy']}")
+    for when in ("before", "after"):
+        if first[f"gpu_{when}"]:
+            told = ", ".join(f"{key} {value}" for key, value in first[f"gpu_{when}"].items())
+            terminal.print(f"GPU {when}: {told}")
+
+
+def _ratio(row: dict[str, Any], key: str) -> str:
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    return f"{row[key]:g}" if low is None else f"{row[key]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+@told_in_one_line
+def deployment(
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY]...",
+            help="Studies of the store; all where none is named.",
+            autocompletion=completing.stored_studies,
+        ),
+    ] = None,
+    batch: BatchOption = "1",
+    runtime: RuntimeOption = None,
+    passes: PassesOption = 200,
+    threads: ThreadsOption = 1,
+    store: StoreOption = Path("runs"),
+    data: DataOption = None,
+) -> None:
+    """Measure what trained models cost in other runtimes.
+
+    On this processor, in torch, ONNX Runtime and OpenVINO, in single precision and in 8-bit integers, and what the
+    integers lose on a study's test images; for the report. It takes minutes, and takes the place of what was measured
+    of the study on this machine before.
+    """
+    from ..store.folder import Store
+
+    opened, batches = Store(existing_store(store)), _numbers("--batch", batch)
+    names = studies or opened.studies()
+    for name in names:
+        opened.check_study(name)
+    from ..cost.latency import pinned
+    from ..study.deployment import DEFAULT_RUNTIMES, measure_deployment
+    from ..study.sets import Sets, cache_folder, data_folder
+    from ..training.device import prepare
+
+    prepare(0, threads)
+    sets = Sets(data_folder(data), cache_folder())
+    for name in names:
+        with progress_bars() as show, pinned(threads):
+            path = measure_deployment(
+                opened,
+                name,
+                sets,
+                batches=batches,
+                runtimes=",".join(runtime).split(",") if runtime else DEFAULT_RUNTIMES,
+                passes=passes,
+                on_step=show,
+            )
+        console().print(f"{name}: {path}; `medbench report {store}` shows it")
+
+
+@told_in_one_line
+def models(as_json: JsonOption = False) -> None:
+    """List the models that medbench brings, and what they cost.
+
+    Parameters, multiply-accumulates and activations at 256x256, size of the weights, and what each is for.
+    """
+    from ...models.names import describe_models
+
+    rows = describe_models()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    cells = [
+        (
+            row["name"],
+            f"{row['parameters'] / 1e6:.2f} M",
+            f"{row['macs'] / 1e9:.2f} G",
+            f"{row['weight_bytes'] / 1e6:.1f} MB",
+            f"{row['activation_bytes'] / 1e6:.1f} MB",
+            row["description"],
+        )
+        for row in rows
+    ]
+    print_table(
+        ("name", "parameters", "MACs at 256", "weights", "activations", "what it is"), cells, right=(1, 2, 3, 4)
+    )
+    typer.echo("Besides: smp:Architecture/encoder (segmentation-models-pytorch) and package.module:Class of your own.")
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    numbers = [int(each) for each in text.split(",") if each.isdigit() and int(each)]
+    if len(numbers) < len(text.split(",")):
+        raise MedbenchError(f"{option} {text}: numbers of images, separated by commas, as in 1,16")
+    return numbers

@@ -1,0 +1,242 @@
+"""The commands `medbench data ...`: look at data sets. Heavy imports wait inside the commands."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import MedbenchError
+from . import completing
+from .terminal import DataOption, JsonOption, print_table, progress_bar, progress_bars, told_in_one_line
+
+app = typer.Typer(no_args_is_help=True, help="Look at data sets.")
+NamesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME...", help="Data sets by name, or folder:PATH.", autocompletion=completing.datasets),
+]
+
+
+@app.command("list")
+@told_in_one_line
+def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
+    """List the data sets that medbench knows, and which are here."""
+    from ...datasets.catalog import DATASETS, completeness, open_dataset, told_completeness
+    from ..study.sets import data_folder
+
+    root = data_folder(data)
+    rows: list[dict[str, Any]] = []
+    for name, dataset in DATASETS.items():
+        path = root / dataset.folder if root and dataset.folder else None
+        here = dataset.folder is None or bool(path and path.is_dir())
+        place = "built in" if dataset.folder is None else str(path) if here else "not here"
+        counts, holds = {}, ""
+        if dataset.folder and here:
+            try:
+                counts = completeness(name, open_dataset(name, data=root))
+                holds = told_completeness(counts)
+            except MedbenchError as error:
+                holds = str(error).split(";")[0].removeprefix(f"{name}: ")
+        rows.append(
+            {
+                "name": name,
+                "here": here,
+                "place": place,
+                "holds": holds,
+                "completeness": counts or None,
+                "description": dataset.description,
+                "how": dataset.how,
+            }
+        )
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    print_table(("name", "where", "what it is"), [(row["name"], row["place"], row["description"]) for row in rows])
+    for row in rows:
+        if row["holds"]:
+            typer.echo(f"{row['name']} holds {row['holds']}")
+    for row in rows:
+        if row["name"] != "synthetic":
+            typer.echo(f"{row['name']}: {row['how']} (expected in <data>/{row['name']}; --data or MEDBENCH_DATA)")
+
+
+@app.command("fetch")
+@told_in_one_line
+def data_fetch(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="isic2018 is downloaded; ph2 and ham10000 need --from.", autocompletion=completing.datasets
+        ),
+    ],
+    parts: Annotated[
+        list[str] | None, typer.Option("--part", help="training, validation or test; all where none is named.")
+    ] = None,
+    files: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="FILE", help="An archive that you have, .zip or .tar.gz.")
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Download a set from its publisher, or unpack your archives.
+
+    Both go into the data folder. What breaks off goes on with the same command; digests are checked before anything is
+    unpacked.
+    """
+    from ...datasets.catalog import open_dataset
+    from ...datasets.fetching import fetch, take
+    from ..study.sets import data_folder
+
+    if data is not None:
+        data.mkdir(parents=True, exist_ok=True)
+    root = data_folder(data)
+    if root is None:
+        raise MedbenchError("say where the sets are to go: --data DIR, or set MEDBENCH_DATA")
+    with progress_bars() as show:
+        new = [take(name, root, file, show) for file in files] if files else fetch(name, root, parts=parts, show=show)
+    for folder in new:
+        typer.echo(f"new: {folder}")
+    n_pairs = len(open_dataset(name, data=root))
+    typer.echo(f"{name}: {n_pairs} images with masks in {root / name}; next: medbench data verify {name}")
+
+
+@app.command("verify")
+@told_in_one_line
+def data_verify(
+    name: Annotated[
+        str,
+        typer.Argument(help="isic2018, ph2, ham10000, synthetic, or folder:PATH.", autocompletion=completing.datasets),
+    ],
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at every image and mask of a set; exit 1 on errors.
+
+    Errors: files without their counterpart or that cannot be read, sizes that differ, masks that could be read in two
+    ways. Notes: empty and grey masks, images that are nearly black, parts of a published set that are not here. How the
+    levels of masks are read is counted.
+    """
+    from collections import Counter
+
+    from ...datasets.base import Problem
+    from ...datasets.catalog import completeness, open_dataset, told_completeness
+    from ...datasets.inspection import inspect
+    from ..study.sets import cache_folder, data_folder
+
+    image_set = open_dataset(name, data=data_folder(data))
+    with progress_bar(f"inspecting {image_set.name}") as show:
+        inspection = inspect(image_set, cache_folder(), show)
+    problems, counts = inspection.problems, completeness(name, image_set)
+    codings = Counter(coding.name for coding in inspection.codings.values() if not coding.refusal)
+    if any(here < published for here, published in counts.values()):
+        problems.append(Problem(name, "", f"is not complete: {told_completeness(counts)}", "note"))
+    n_errors = sum(problem.kind == "error" for problem in problems)
+    if as_json:
+        rows = [{"id": each.id, "file": each.file, "kind": each.kind, "message": each.message} for each in problems]
+        facts = {"name": image_set.name, "images": len(image_set), "completeness": counts or None, "codings": codings}
+        typer.echo(json.dumps({**facts, "problems": rows}, indent=1))
+    else:
+        for problem in problems:
+            typer.echo(f"{problem.kind}: {problem}")
+        typer.echo(
+            f"masks by levels: {'; '.join(f'{how} ({n:,})' for how, n in codings.most_common()) or 'none is read'}"
+        )
+        typer.echo(f"{image_set.name}: {len(image_set)} pairs, {n_errors} errors, {len(problems) - n_errors} notes")
+    if n_errors:
+        raise typer.Exit(1)
+
+
+@app.command("audit")
+@told_in_one_line
+def data_audit(
+    names: NamesArgument,
+    split: Annotated[
+        str | None, typer.Option(help="Say in which part of this split each image lies: holdout, official, ...")
+    ] = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find images that occur twice, within a set or across sets.
+
+    Even resized, cropped a little, mirrored or turned. Exit code 1 where there are any.
+    In a study, `exclude_copies: true` leaves such images out of the tests.
+    """
+    from ...datasets.audit import audit
+    from ...datasets.splits import make_split
+    from ..study.sets import Sets, cache_folder, data_folder
+
+    sources = [
+        {"folder": name.removeprefix("folder:")} if name.startswith("folder:") else {"name": name} for name in names
+    ]
+    with progress_bars() as tell:
+        opener = Sets(data_folder(data), cache_folder(), tell)  # as a study opens them: equal pixels are in one group
+        sets = [opener.open(source, leave_out_broken=True).image_set for source in sources]
+    part_of: dict[str, str] = {}
+    for each in sets if split else ():
+        found = make_split(each, str(split))
+        for part in ("train", "validation", "test"):
+            part_of |= {f"{each.name}/{id}": part for id in getattr(found, part)}
+    with progress_bar("looking") as show:
+        pairs = audit(sets, cache=cache_folder(), progress=show)
+    rows = [
+        {
+            "a": pair.a,
+            "b": pair.b,
+            "kind": pair.kind,
+            "similarity": pair.similarity,
+            **({"parts": [part_of.get(pair.a), part_of.get(pair.b)]} if split else {}),
+        }
+        for pair in pairs
+    ]
+    if as_json:
+        typer.echo(json.dumps({"pairs": rows}, indent=1))
+    else:
+        cells = [
+            (row["a"], row["b"], row["kind"], f"{row['similarity']:.2f}", " and ".join(map(str, row.get("parts", ()))))
+            for row in rows
+        ]
+        header = ("image", "and", "kind", "similarity", f"parts of {split}" if split else "")
+        print_table(header, cells, right=(3,))
+        typer.echo(f"{len(pairs)} pairs in {sum(map(len, sets))} images of {', '.join(each.name for each in sets)}")
+        if split:
+            apart = sum(len(set(row["parts"])) > 1 for row in rows)
+            typer.echo(f"{apart} of them lie in two parts of {split}")
+    if pairs:
+        raise typer.Exit(1)
+
+
+@app.command("describe")
+@told_in_one_line
+def data_describe(
+    names: NamesArgument,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put data sets side by side.
+
+    Sizes of images, areas and contrast of lesions, colours of lesion and skin.
+    """
+    from ...datasets.catalog import open_dataset
+    from ...datasets.lesions import describe
+    from ..study.sets import data_folder
+
+    described: dict[str, dict[str, Any]] = {}
+    for name in names:
+        image_set = open_dataset(name, data=data_folder(data))
+        with progress_bar(f"looking at {image_set.name}") as show:
+            described[name] = describe(image_set, on_image=show)
+    if as_json:
+        typer.echo(json.dumps(described, indent=1))
+        return
+    keys = next(iter(described.values()))
+    cells = [(key.replace("_", " "), *(_spread(described[name][key]) for name in names)) for key in keys]
+    print_table(("", *names), cells)
+    typer.echo(
+        "Median and, in brackets, the range of the middle 90 %. Colours are CIELAB; skin is a band around the lesion."
+    )
+
+
+def _spread(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    low, middle, high = (f"{number:.3g}" for number in (value["p5"], value["median"], value["p95"]))
+    return f"{middle} ({low} to {high})"

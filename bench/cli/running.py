@@ -1,0 +1,216 @@
+"""The command `medbench run`: make the trials that a store lacks. Heavy imports wait inside it."""
+
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import MedbenchError
+from . import completing
+from .terminal import DataOption, StoreOption, console, duration, megabytes, progress_bar, told_in_one_line
+
+if TYPE_CHECKING:
+    from ..study.executors import Execute, Resources
+    from ..study.planning import Job
+    from ..study.sets import Sets
+
+
+class ExecutorName(StrEnum):
+    """Where trials run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+    SLURM = "slurm"
+
+
+class Tracker(StrEnum):
+    """Who else is told of losses and scores."""
+
+    TENSORBOARD = "tensorboard"
+    MLFLOW = "mlflow"
+
+
+def _number_or_auto(text: str) -> int | None:
+    """The number of `--jobs`, None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or not int(text):
+        raise typer.BadParameter(f"{text!r} is neither a number from 1 on nor auto")
+    return int(text)
+
+
+@told_in_one_line
+def run(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A YAML file, or the name of a study that ships, as in `baa`.",
+            autocompletion=completing.studies,
+        ),
+    ],
+    store: StoreOption = Path("runs"),
+    data: DataOption = None,
+    profile: Annotated[str, typer.Option(help="quick, cpu, paper, or a profile of the study.")] = "paper",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as in training.epochs=20.")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            parser=_number_or_auto,
+            metavar="N|auto",
+            show_default="auto",
+            help="Trials at once. auto: one a GPU, or as many as cores and free memory allow.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Loader processes a trial. On a GPU, 0 keeps images and augmentation there.")
+    ] = 0,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Let torch compile each model before it is trained, for a GPU; no gain on a CPU."
+        ),
+    ] = False,
+    from_report: Annotated[
+        Path | None, typer.Option(help="A report.json: STUDY is one of those that it was made of, as it was resolved.")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run again what failed before; else it is only told.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be done, about how long it takes on this machine, and stop."),
+    ] = False,
+    track: Annotated[
+        Tracker | None, typer.Option(help="Log losses and scores there too; needs medbench[tensorboard] or [mlflow].")
+    ] = None,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="local, or a cluster that shares the store: ray, slurm.")
+    ] = ExecutorName.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAY_ADDRESS", help="Of the Ray cluster; `auto` finds it, none starts one on this machine."
+        ),
+    ] = None,
+    cpus: Annotated[int, typer.Option(min=1, help="Processors of each trial on a cluster.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each trial on a cluster; Ray takes parts of one.")] = 0,
+    memory: Annotated[
+        float | None, typer.Option(min=0, metavar="GB", help="Memory of each trial on a cluster.")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="For sbatch, as in partition=gpu or time=240 (minutes)."),
+    ] = None,
+) -> None:
+    """Train and evaluate the trials of a study that the store lacks.
+
+    What is finished is not repeated, but looked at: what is damaged is set aside and made again.
+    """
+    from ...ablations.schema.loading import load_study, study_of_report
+    from ..store.folder import Store, check_writable
+    from ..study.planning import plan
+    from ..study.sets import Sets, cache_folder, data_folder
+    from .live_view import View
+
+    if executor == ExecutorName.LOCAL and (slurm or gpus or memory or cpus > 1):
+        raise MedbenchError("--cpus, --gpus, --memory and --slurm are for a cluster: add --executor ray or slurm")
+    terminal = console()
+    with TemporaryDirectory() as folder:
+        path = str(study_of_report(from_report, study, Path(folder))) if from_report else study
+        loaded = load_study(path, profile=profile, settings=settings or [])
+    terminal.print(f"{loaded.name}: {loaded.study.question}")
+    cache = cache_folder()
+    check_writable(cache, "set MEDBENCH_CACHE to a folder that can")
+    if not dry_run:
+        check_writable(store, "name another with --store")
+    with View(terminal, 0) as view:
+        sets = Sets(data_folder(data), cache, view.reading)
+        planned = plan(loaded, sets)
+        # These need torch, which takes seconds to import: what was wrong is told by now.
+        from ..stats import same_training
+        from ..study.executors import Resources
+        from ..study.executors.local import visible_gpus
+        from ..study.runner import annotate, decode, left_to_do, run_study
+        from ..study.sharing import threads_for, trials_at_once
+        from ..study.tracking import tracked
+        from ..study.trials import Place
+
+        todo = left_to_do(planned, Store(store))
+        if not dry_run:
+            decode(todo, sets)
+            annotate(planned, Store(store), sets)
+    n_gpus = len(visible_gpus())
+    at_once = jobs or trials_at_once(todo, n_gpus)
+    at_once = min(at_once, len(todo) or at_once)
+    threads = threads_for(at_once, n_gpus) if executor == ExecutorName.LOCAL else cpus
+    # Absolute, so that processes elsewhere find them.
+    place = Place(store.absolute(), sets.data and sets.data.absolute(), cache.absolute(), threads, workers, compiled)
+    record = planned.record
+    n_images = record["n_images"]
+    terminal.print(
+        f"{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for validation, "
+        f"{n_images['test']} for test; {len(todo)} to do, {threads} thread(s) each"
+        f"{f', {at_once} at once' if executor == ExecutorName.LOCAL and todo else ''}"
+    )
+    if most := record["dataset"].get("test_images"):
+        terminal.print(f"a first look: no more than {most} images of each test set (dataset.test_images)")
+    if record["left_out"]:
+        terminal.print(f"{record['left_out']} images left out: `medbench data verify` says which")
+    for names in record["same"]:
+        terminal.print(f"{same_training(names)}; they will not be compared")
+    if dry_run:
+        _tell_of(planned.jobs, todo, sets, threads, at_once)
+        return
+    execute = _executor(executor, at_once, Resources(cpus, gpus, memory), address, slurm or [], store)
+    try:
+        with View(terminal, len(todo)) as view, tracked(view, track, record, store) as listen:
+            failed = run_study(planned, place, listen, execute=execute, retry_failed=retry_failed)
+    except KeyboardInterrupt as error:
+        terminal.print("stopped; the same command goes on from here")
+        raise typer.Exit(130) from error
+    if failed:
+        terminal.print(f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}")
+        raise typer.Exit(1)
+    terminal.print(f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}")
+
+
+def _executor(
+    name: ExecutorName, jobs: int, resources: "Resources", address: str | None, slurm: list[str], store: Path
+) -> "Execute":
+    if name == ExecutorName.RAY:
+        from ..study.executors.on_ray import on_ray
+
+        return on_ray(resources, address)
+    if name == ExecutorName.SLURM:
+        from ..study.executors.on_slurm import on_slurm
+
+        return on_slurm(resources, store.absolute() / "logs" / "slurm", slurm)
+    from ..study.executors.local import Local
+
+    return Local(jobs)
+
+
+def _tell_of(planned: "list[Job]", todo: "list[Job]", sets: "Sets", threads: int, at_once: int) -> None:
+    """What a dry run prints."""
+    from ..study.estimates import estimate
+
+    terminal = console()
+    with progress_bar("measuring a few batches and images") as show:
+        costs = estimate(planned, todo, sets, threads=threads, on_job=show)
+    left = {job.id for job in todo}
+    for job in planned:
+        about = f", about {duration(costs.seconds[job.id])}" if job.id in costs.seconds else ""
+        trouble = f", no estimate: {costs.troubles[job.id]}" if job.id in costs.troubles else ""
+        terminal.print(f"{job.id}  {job.cell.label}: {'to do' if job.id in left else 'done'}{about}{trouble}")
+    if costs.seconds:
+        without = f", without {len(costs.troubles)} trials that have no estimate" if costs.troubles else ""
+        terminal.print(
+            f"about {duration(sum(costs.seconds.values()) / at_once + costs.caching)} on this machine, {at_once} at "
+            f"once{without}; {megabytes(costs.stored)} in the store, {megabytes(costs.cached)} of decoded images in "
+            f"the cache, {megabytes(costs.at_work * at_once)} for checkpoints while it runs"
+        )

@@ -1,0 +1,128 @@
+"""The commands `medbench score` and `compare`: masks and scores that any tool made. Heavy imports wait inside the
+commands."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import MedbenchError
+from . import completing
+from .terminal import JsonOption, console, print_table, progress_bar, told_in_one_line
+
+
+@told_in_one_line
+def score(
+    prediction: Annotated[
+        Path, typer.Option(help="Folder of predicted masks, or of maps of probability, which are cut at half.")
+    ],
+    reference: Annotated[Path, typer.Option(help="Folder of reference masks with the same stems.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File for the scores of each image: .csv or .json.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score masks that any tool made, image by image.
+
+    At the size of their references. Files belong together by their stems; the endings _segmentation, _mask and _lesion
+    do not count.
+    """
+    if out and out.suffix not in (".csv", ".json"):
+        raise MedbenchError(f"--out {out}: end the name in .csv or .json")
+    from ..evaluation.scoring import score_folders
+    from ..metrics import METRICS
+    from ..store.records import write_json, write_text
+
+    with progress_bar("scoring") as show:
+        scores = score_folders(prediction, reference, on_image=show)
+    summary = scores.summary()
+    if out and out.suffix == ".csv":
+        write_text(out, scores.per_image.to_csv(index=False))
+    elif out:
+        write_json(out, summary)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1))
+        return
+    cells = [
+        (
+            f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}",
+            *(f"{summary[kind][name]:.4f}" if name in summary[kind] else "" for kind in ("mean", "median", "pooled")),
+        )
+        for name, metric in METRICS.items()
+    ]
+    print_table(("", "mean", "median", "pooled"), cells, right=(1, 2, 3))
+    typer.echo(
+        f"{summary['images']} images, {summary['n_empty']} with exactly one empty mask; mean and median over images, "
+        "pooled over all pixels"
+    )
+    read_as = (
+        f"{what}s {', '.join(f'{how} ({n})' for how, n in each.items())}" for what, each in scores.codings.items()
+    )
+    typer.echo(f"masks by levels: {'; '.join(read_as)}")
+    if scores.without_reference:
+        typer.echo(f"{len(scores.without_reference)} predictions have no reference and were not scored")
+    if out:
+        typer.echo(f"each image's scores are in {out}")
+
+
+@told_in_one_line
+def compare(
+    scores: Annotated[Path, typer.Argument(help="CSV file with the columns variant, seed, image and metrics.")],
+    baseline: Annotated[str, typer.Option(help="The variant that the others are compared with.")],
+    metric: Annotated[str, typer.Option(help="The column that is compared.", autocompletion=completing.metrics)],
+    margin: Annotated[
+        float, typer.Option(min=0, help="A difference below it counts as practically nothing; 0: none does.")
+    ] = 0.0,
+    higher_is_better: Annotated[
+        bool | None,
+        typer.Option("--higher-is-better/--lower-is-better", help="For metrics that medbench does not know."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare variants from a table that any tool made.
+
+    It says what may be claimed of new trainings and new images, and what may not.
+    """
+    if not scores.is_file():
+        raise MedbenchError(f"{scores}: there is no such file")
+    from ..evaluation.comparing import compare_variants, measure_of, read_scores
+
+    measure = measure_of(metric, higher_is_better)
+    tables = read_scores(scores, metric, measure.bounds)
+    found = compare_variants(tables, baseline, measure=measure, margin=margin)
+    if as_json:
+        typer.echo(json.dumps({**found, "metric": metric}, indent=1))
+        return
+    terminal = console()
+    rows = [
+        (
+            row["variant"],
+            f"{row['mean']:.4f}",
+            "" if row["ci_low"] is None else f"{row['ci_low']:.4f} to {row['ci_high']:.4f}",
+            f"{row['n_seeds']} x {row['n_images']}",
+            str(row["place"]),
+            "" if row["first_share"] is None else f"{100 * row['first_share']:.0f} %",
+        )
+        for row in found["variants"]
+    ]
+    header = ("variant", f"mean {measure.label}", "95 % CI", "seeds x images", "place", "first in")
+    print_table(header, rows, right=(1, 4, 5))
+    terminal.print(
+        "Intervals hold for new seeds and new images. First in: share of two-way bootstrap resamples; it describes "
+        "stability and is no test.\n"
+    )
+    for row in found["comparisons"]:
+        span = "" if row["ci_low"] is None else f" [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]"
+        p = "" if row["p_adjusted"] is None else f", p = {row['p_adjusted']:.2g} (Holm)"
+        terminal.print(f"{row['variant']} - {baseline}: {row['difference']:+.4f}{span}{p}: {row['claim']}")
+        terminal.print(f"  It may be said: {row['may']}")
+        terminal.print(f"  It does not show {row['not_shown']}")
+        if row["cost"]:
+            terminal.print(f"  {row['cost']}")
+        fixed = row["fixed_model"]
+        if fixed["wilcoxon_p"] is not None:
+            terminal.print(
+                f"  Of these very checkpoints alone: Wilcoxon p = {fixed['wilcoxon_p']:.2g}, "
+                f"permutation p = {fixed['permutation_p']:.2g}."
+            )

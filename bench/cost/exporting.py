@@ -1,0 +1,203 @@
+"""Models as files that run without medbench: ONNX, TorchScript, and ONNX in 8-bit integers.
+
+Shapes: B = batch, S = size.
+"""
+
+import io
+import tempfile
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import MedbenchError, first_line
+from ..training.batches import DEVIATION, MEAN
+from ..training.compiling import quietly
+
+OPSET = 20
+TOLERANCE = 1e-4  # of logits, relative to the largest where that is above 1
+HOW_TO = "RGB, upright, squeezed to a square by averaging areas, from 0 to 1, less mean, over deviation"
+BATCHES = (1, 3)  # that an exported model is tried on
+INPUT, OUTPUT = "image", "logits"
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def needs_extra(function: Callable[P, R]) -> Callable[P, R]:
+    """Tells of the extra where a runtime is not installed."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            raise MedbenchError(f"{error.name} is not installed: pip install 'medbench[deploy]'") from error
+
+    return wrapped
+
+
+@needs_extra
+def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None) -> bytes:
+    """An ONNX file: float32 `image` (B, 3, S, S), normalised as training did, to float32 `logits` (B, 1, S, S), any B.
+
+    Args:
+        model: on the CPU, in evaluation mode.
+        size: S.
+        notes: kept in the file's metadata, beside the input's mean and deviation.
+
+    Raises:
+        MedbenchError: torch cannot export the model, or the file computes something else than the model.
+    """
+    with quietly(), _telling_of("ONNX"):
+        program = torch.onnx.export(
+            model,
+            (torch.rand(2, 3, size, size),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    facts = {"mean": repr(MEAN), "deviation": repr(DEVIATION), "input": HOW_TO, "output": "logits, lesion above 0"}
+    for key, value in {**facts, **(notes or {})}.items():
+        proto.metadata_props.add(key=key, value=value)
+    content = proto.SerializeToString()
+    run = onnxruntime_session(content, threads=1)
+    _check_same(model, lambda image: torch.from_numpy(run(image.numpy())), size, "ONNX")
+    return content
+
+
+def to_torchscript(model: nn.Module, size: int) -> bytes:
+    """A TorchScript file of the same inputs and outputs, traced; MedbenchError where it computes something else."""
+    with quietly(), _telling_of("TorchScript"), torch.inference_mode():
+        traced: Any = torch.jit.trace(model, torch.rand(2, 3, size, size))  # pyright: ignore[reportUnknownMemberType]
+        buffer = io.BytesIO()
+        torch.jit.save(traced, buffer)
+    _check_same(model, traced, size, "TorchScript")
+    return buffer.getvalue()
+
+
+@needs_extra
+def to_int8(onnx_model: bytes, calibration: Sequence[NDArray[np.float32]]) -> bytes:
+    """The ONNX model in 8-bit integers: weights signed, one scale a channel; activations unsigned, their ranges the
+    extremes that the calibration images drive them to (post-training quantization, QDQ format).
+
+    Processors with AVX2 and no VNNI add two products in 16 bits, and cut off what does not fit: two weights of 127 make
+    it another model there. So a channel's scale leaves its two largest weights of one sign a sum of 128 at most, which
+    fits beside any activation, 255 * 128 < 2 ** 15. Weights of 7 bits fit as well and lose more; unsigned ones are as
+    right, and slower than no integers at all where there is VNNI.
+
+    Args:
+        onnx_model: what `to_onnx` gave.
+        calibration: inputs (B, 3, S, S) of the kind that the model will meet, of training images say.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.images = iter(calibration)
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+            image = next(self.images, None)
+            return None if image is None else {INPUT: image}
+
+    with tempfile.TemporaryDirectory() as folder, quietly():
+        given, prepared, made = (Path(folder) / name for name in ("given.onnx", "prepared.onnx", "int8.onnx"))
+        given.write_bytes(onnx_model)
+        quant_pre_process(given, prepared)
+        spared = {"TensorQuantOverrides": _spared(onnx.load(prepared))}
+        quantize_static(
+            prepared,
+            made,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            reduce_range=True,  # 7 bits, of weights that are not spared
+            extra_options=spared,
+        )
+        return made.read_bytes()
+
+
+def _spared(model: Any) -> dict[str, list[dict[str, Any]]]:
+    """For each tensor of weights the range of each channel that stands for -127 to 127: from minus to plus the sum of
+    its two largest weights of one sign. Rounding adds one to what they come to."""
+    from onnx import numpy_helper
+    from onnxruntime.quantization import QuantType
+
+    weights = {each.name: each for each in model.graph.initializer}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for node in model.graph.node:
+        axis = {"Conv": 0, "ConvTranspose": 1, "MatMul": -1}.get(node.op_type)
+        if axis is None or node.input[1] not in weights:
+            continue
+        tensor = numpy_helper.to_array(weights[node.input[1]])
+        axis %= tensor.ndim
+        channels = np.moveaxis(tensor, axis, 0).reshape(tensor.shape[axis], -1)
+        signs = np.stack([np.maximum(channels, 0), np.maximum(-channels, 0)])  # (2, channels, weights of each)
+        reach = np.sort(signs, axis=2)[..., -2:].sum(axis=2).max(axis=0).clip(1e-9).astype(np.float32)
+        shared = {"quant_type": QuantType.QInt8, "symmetric": True, "reduce_range": False}
+        found[node.input[1]] = [{**shared, "rmin": -each, "rmax": each} for each in reach]
+        found[node.input[1]][0]["axis"] = axis
+    return found
+
+
+@needs_extra
+def onnxruntime_session(model: bytes, *, threads: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Runs an ONNX model in ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda image: session.run([OUTPUT], {INPUT: image})[0]
+
+
+@needs_extra
+def openvino_session(
+    model: bytes, *, threads: int, shape: Sequence[int] | None = None
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Runs an ONNX model in OpenVINO on the CPU, for inputs of one `shape` where it is told, which is faster."""
+    import openvino
+
+    core = openvino.Core()
+    read = core.read_model(model)
+    if shape:
+        read.reshape(list(shape))
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    request = core.compile_model(read, "CPU", settings).create_infer_request()
+    return lambda image: request.infer({INPUT: image})[0]
+
+
+def _check_same(model: nn.Module, run: Callable[[Tensor], Tensor], size: int, what: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for batch in BATCHES:
+        image = torch.randn(batch, 3, size, size, generator=generator)
+        with torch.inference_mode():
+            wanted, found = model(image), run(image)
+        error = float((wanted - found).abs().max()) / max(1.0, float(wanted.abs().max()))
+        if not error <= TOLERANCE:
+            raise MedbenchError(f"{what}: the exported model's logits differ from torch's by {error:.2g}; not written")
+
+
+@contextmanager
+def _telling_of(what: str) -> Generator[None]:
+    try:
+        yield
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # exporters fail in many ways, each with pages of text
+        raise MedbenchError(f"this model cannot be exported to {what}: {first_line(error)}") from error

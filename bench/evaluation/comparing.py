@@ -1,0 +1,185 @@
+"""Variants compared from a table of scores that any tool made."""
+
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import MedbenchError, UnknownNameError
+from ..metrics import METRICS, out_of_reach
+from ..stats import Bounds, against_baseline, fixed_model, rank_stability, summarize
+
+KEYS = ("variant", "seed", "image")
+# What tools call the last rows of their tables, which are neither images nor trainings.
+SUMMARIES = {"average", "avg", "count", "max", "mean", "median", "min", "overall", "sd", "std", "sum", "total"}
+Tables = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a comparison must know of the metric that it is in."""
+
+    label: str
+    higher_is_better: bool
+    bounds: Bounds | None  # None where medbench does not know the metric
+
+
+def read_scores(path: Path, metric: str, bounds: Bounds | None = None) -> Tables:
+    """For each variant of a CSV file its (seeds, images) scores in one metric, images in the same order for all.
+
+    Args:
+        path: columns variant, seed, image and the metric; other columns are not read. Names are text: 01 is not 1.
+        metric: a column of numbers.
+        bounds: the least and the largest that they can be, where that is known.
+
+    Raises:
+        MedbenchError: the file cannot be read, a column is missing, a row is a summary of others, a score is no number,
+            out of bounds, twice there or missing; names the line, or variant, seed and image.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise MedbenchError(f"{path}: cannot be read as CSV ({error})") from error
+    for column in KEYS:
+        if column not in table:
+            raise MedbenchError(
+                f"{path}: no column {column!r}; needed are {', '.join(KEYS)} and metrics, separated by commas; "
+                f"there are {', '.join(map(repr, table))}"
+            )
+    if metric not in table or metric in KEYS:
+        raise MedbenchError(f"{path}: {UnknownNameError('metric', metric, set(table) - {*KEYS})}")
+    if table.empty:
+        raise MedbenchError(f"{path}: holds no scores")
+    for key in ("seed", "image"):
+        for line in np.flatnonzero(table[key].str.strip().str.casefold().isin(SUMMARIES)):
+            raise MedbenchError(
+                f"{path}:{line + 2}: {key} {table[key].iloc[line]!r} is by its name a summary of others and would "
+                f"count as one more; leave such rows out, or rename the {key} if it is one"
+            )
+    values = np.asarray(pd.to_numeric(table[metric], errors="coerce"), dtype=np.float64)
+    for line in np.flatnonzero(~np.isfinite(values)):
+        row = table.iloc[line]
+        raise MedbenchError(f"{path}:{line + 2}: {metric} of {_name(row)} is {row[metric]!r}, not a number")
+    low, high = bounds or (-inf, inf)
+    for line in np.flatnonzero((values < low) | (values > high)):
+        row = table.iloc[line]
+        remedy = "it cannot be negative" if values[line] < low else "it is a share from 0 to 1: divide percent by 100"
+        raise MedbenchError(f"{path}:{line + 2}: {metric} of {_name(row)} is {row[metric]}; {remedy}")
+    for line in np.flatnonzero(table.duplicated(list(KEYS))):
+        raise MedbenchError(
+            f"{path}:{line + 2}: a second score of {_name(table.iloc[line])}; keep one, and one evaluation at a time"
+        )
+    wide = table.assign(value=values).pivot(index=["variant", "seed"], columns="image", values="value")
+    missing = np.argwhere(wide.isna().to_numpy())
+    for row, column in missing:
+        variant, seed = wide.index[row]
+        raise MedbenchError(
+            f"{path}: no {metric} of variant {variant}, seed {seed}, image {wide.columns[column]} "
+            f"({len(missing)} missing in all); score that image or leave it out of every variant and seed"
+        )
+    for variant, group in wide.groupby(level="variant"):
+        varied = group.loc[group.nunique(axis="columns") > 1]
+        for _, seed in varied.index[varied.duplicated().to_numpy()]:
+            raise MedbenchError(
+                f"{path}: seed {seed} of variant {variant} has the scores of another seed, image by image; "
+                "copies are no new trainings"
+            )
+    order = table["variant"].drop_duplicates()
+    return {variant: wide.loc[variant].to_numpy() for variant in order}
+
+
+def compare_variants(tables: Tables, baseline: str, *, measure: Measure, margin: float) -> dict[str, Any]:
+    """Every variant against the baseline as plain values: `comparisons`, a row each, and `variants`.
+
+    A row of `comparisons` is a `Finding` with, as `fixed_model`, the p-values of tests that speak of these checkpoints
+    alone. A variant that has exactly the baseline's scores is not compared. A row of `variants` has mean, interval,
+    place, and the share of bootstrap resamples in which it came first (None where a variant has one seed: nothing is
+    known of another). Equal tables are ranked as one.
+
+    Raises:
+        MedbenchError: the baseline is none of the variants, there is no other, or the margin is larger than any
+            difference.
+    """
+    if baseline not in tables:
+        raise UnknownNameError("variant", baseline, tables)
+    if len(tables) < 2:
+        raise MedbenchError(f"{baseline} is the only variant; there is nothing to compare it with")
+    if why := out_of_reach(margin, measure.label, measure.bounds):
+        raise MedbenchError(why)
+    first_alike = _first_alike(tables, baseline)
+    same = [name for name, first in first_alike.items() if first == baseline != name]
+    found = against_baseline(
+        {name: (table, tables[baseline]) for name, table in tables.items() if name != baseline},
+        baseline=baseline,
+        metric=measure.label,
+        margin=margin,
+        higher_is_better=measure.higher_is_better,
+        bounds=measure.bounds,
+        same=same,
+    )
+    rng = np.random.default_rng(0)
+    comparisons: list[dict[str, Any]] = []
+    for name, finding in found.items():
+        fixed = None if name in same else fixed_model(tables[name], tables[baseline], rng=rng)
+        p_values = {"wilcoxon_p": fixed and fixed.wilcoxon_p, "permutation_p": fixed and fixed.permutation_p}
+        comparisons.append({"variant": name, **finding.row(), "fixed_model": p_values})
+    distinct = {name: table for name, table in tables.items() if first_alike[name] == name}
+    ranks = rank_stability(distinct, rng=rng, higher_is_better=measure.higher_is_better)
+    is_ranked = len(distinct) > 1 and min(map(len, tables.values())) > 1
+    variants: list[dict[str, Any]] = []
+    for name, table in tables.items():
+        summary, rank = summarize(table, bounds=measure.bounds), ranks.names.index(first_alike[name])
+        variants.append(
+            {
+                "variant": name,
+                "mean": summary.mean,
+                "ci_low": summary.ci_low,
+                "ci_high": summary.ci_high,
+                "sd_seeds": summary.sd_seeds,
+                "sd_images": summary.sd_images,
+                "n_seeds": summary.n_seeds,
+                "n_images": summary.n_images,
+                "place": int(ranks.place[rank]),
+                "first_share": float(ranks.share[rank, 0]) if is_ranked else None,
+            }
+        )
+    return {
+        "metric": measure.label,
+        "baseline": baseline,
+        "margin": margin,
+        "variants": variants,
+        "comparisons": comparisons,
+    }
+
+
+def _first_alike(tables: Tables, baseline: str) -> dict[str, str]:
+    """For each variant, the first of those that have its very scores: itself as a rule; the baseline goes first."""
+    found: dict[str, str] = {}
+    for name in sorted(tables, key=lambda name: name != baseline):
+        found[name] = next((each for each in found if np.array_equal(tables[each], tables[name])), name)
+    return found
+
+
+def _name(row: pd.Series) -> str:
+    return ", ".join(f"{key} {row[key]}" for key in KEYS)
+
+
+def measure_of(metric: str, higher_is_better: bool | None) -> Measure:
+    """A metric as it is compared: medbench's own by name or label, in any case; of another, the direction is told.
+
+    Raises:
+        MedbenchError: an unknown metric without a direction, or a known one with the wrong one.
+    """
+    known = {alias.lower(): each for each in METRICS.values() for alias in (each.name, each.label)}
+    found = known.get(metric.lower())
+    if found is None:
+        if higher_is_better is None:
+            raise MedbenchError(f"{metric}: unknown metric; say --higher-is-better or --lower-is-better")
+        return Measure(metric, higher_is_better, None)
+    if higher_is_better not in (None, found.higher_is_better):
+        raise MedbenchError(f"{metric}: of {found.label}, {'higher' if found.higher_is_better else 'lower'} is better")
+    return Measure(found.label, found.higher_is_better, found.bounds)

@@ -1,0 +1,27 @@
+"""Arrays in, numbers out: how well masks agree, what probabilities mean, and how segmentations fail."""
+
+from .agreement import (
+    COUNTS,
+    METRICS,
+    Mask,
+    Metric,
+    band_width,
+    n_empty,
+    out_of_reach,
+    pooled,
+    score_masks,
+    scores_near,
+)
+
+__all__ = [
+    "COUNTS",
+    "METRICS",
+    "Mask",
+    "Metric",
+    "band_width",
+    "n_empty",
+    "out_of_reach",
+    "pooled",
+    "score_masks",
+    "scores_near",
+]

@@ -1,0 +1,62 @@
+"""What of a study can be seen to be wrong before data are opened and torch is imported."""
+
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from ...ablations.schema.layers import OF_ONE_SET, names_set
+from ...ablations.schema.loading import Loaded
+from ...ablations.schema.spec import ArtifactTest, OtherSet
+from ...datasets.artifacts import ARTIFACTS
+from ...datasets.catalog import check_name as check_dataset
+from ...models.names import check_name as check_model
+from ..errors import MedbenchError
+
+
+def check_names(loaded: Loaded) -> None:
+    """Looks up every data set, model and artifact that a study names.
+
+    Raises:
+        MedbenchError: one is not known; with file, line and key.
+    """
+    study = loaded.study
+    for name, variant in study.variants.items():
+        if variant.model:
+            with placed_model(loaded, name):
+                check_model(variant.model, variant.options, study.encoder_weights_of(name))
+            artifacts = "training.augment.artifacts"
+            with placed(loaded, "variants", name, also=(artifacts, f"variants.{name}.{artifacts}")):
+                for kind in study.training_of(name).augment.artifacts or ():
+                    _ = ARTIFACTS[kind]
+            if dataset := study.dataset_of(name).name:
+                with placed_dataset(loaded, name):
+                    check_dataset(dataset)
+    with placed(loaded, "evaluate"):
+        for wanted in study.evaluate:
+            if isinstance(wanted, ArtifactTest):
+                _ = ARTIFACTS[wanted.artifact]
+            elif isinstance(wanted, OtherSet) and wanted.dataset:
+                check_dataset(wanted.dataset)
+
+
+def placed_model(loaded: Loaded, variant: str) -> AbstractContextManager[None]:
+    """`placed` for what is wrong with a variant's model, its options or its weights."""
+    own = (f"variants.{variant}.{key}" for key in ("model", "options", "encoder_weights"))
+    return placed(loaded, "variants", variant, also=(*own, "encoder_weights"))
+
+
+def placed_dataset(loaded: Loaded, variant: str, key: str = "") -> AbstractContextManager[None]:
+    """`placed` for what is wrong with the set that a variant is trained on, or with one key of it."""
+    own = names_set(loaded.study.variants[variant].dataset)
+    keys = ("variants", variant, "dataset") if own else ("dataset", *([key] if key else []))
+    which = f"variants.{variant}.dataset" if own else "dataset"
+    return placed(loaded, *keys, also=[f"{which}.{each}" for each in OF_ONE_SET])
+
+
+@contextmanager
+def placed(loaded: Loaded, *keys: str, also: Sequence[str] = ()) -> Generator[None]:
+    """Puts file, line and key before the message of a MedbenchError, or the `--set` that it comes of; see
+    `Loaded.place`."""
+    try:
+        yield
+    except MedbenchError as error:
+        raise MedbenchError(f"{loaded.place(*keys, also=also)}: {error}") from error

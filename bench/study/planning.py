@@ -1,0 +1,278 @@
+"""From a study to jobs: every choice resolved, every image and weight named by its digest, every id known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ...ablations.schema.grid import Cell, expand
+from ...ablations.schema.loading import Loaded
+from ...ablations.schema.spec import Study
+from ...datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
+from ...datasets.catalog import completeness
+from ...datasets.splits import Split, make_split
+from ..errors import MedbenchError, first_line
+from ..store.folder import PROTOCOL, trial_id
+from ..store.provenance import package_version
+from ..store.records import same_trials, short_id
+from .checking import check_names, placed, placed_dataset, placed_model
+from .sets import Sets
+from .unseen_images import HeldOut, Material
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One trial with its evaluations, as plain values that can travel to another process."""
+
+    cell: Cell
+    id: str
+    config: dict[str, Any]
+    evaluations: dict[str, dict[str, Any]]
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether there is nothing to train, only members to combine."""
+        return "ensemble" in self.config
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The jobs of a study, members before ensembles, and the record that the store keeps of it."""
+
+    jobs: list[Job]
+    record: dict[str, Any]
+
+
+def plan(loaded: Loaded, sets: Sets) -> Plan:
+    """Resolves a study against data and weights. Torch is imported when names and training images are found to be in
+    order, so that most mistakes are told at once.
+
+    Raises:
+        MedbenchError: a set, a split, a model or its weights are not to be had.
+    """
+    study = loaded.study
+    check_names(loaded)
+    cells = expand(study)
+    folds = list(dict.fromkeys(cell.fold for cell in cells))
+    materials: dict[str, Material] = {}
+    models: dict[str, _Model] = {}
+    for name, variant in study.variants.items():
+        if variant.model:
+            with placed_dataset(loaded, name):
+                material = materials[name] = _open(study, name, sets)
+            with placed_dataset(loaded, name, "split"):
+                material.splits.update(_splits(study, name, material, folds))
+    for name, variant in study.variants.items():
+        if variant.ensemble:
+            with placed(loaded, "variants", name, "ensemble"):
+                materials[name] = _shared_material(study, variant.ensemble.members, materials)
+    resolved: dict[str, _Model] = {}
+    for name, variant in study.variants.items():
+        if variant.model:
+            key = short_id([variant.model, variant.options, study.encoder_weights_of(name)])
+            with placed_model(loaded, name):
+                models[name] = resolved.get(key) or _resolve(study, name, sets)
+            resolved[key] = models[name]
+
+    jobs: list[Job] = []
+    ids: dict[Cell, str] = {}
+    held_out = HeldOut(study, sets, list(materials.values()))
+    for cell in sorted(cells, key=lambda cell: cell.variant not in models):
+        material = materials[cell.variant]
+        if cell.variant in models:
+            config = _trial_config(study, cell, models[cell.variant], material)
+        else:
+            config = _ensemble_config(study, cell, ids)
+        ids[cell] = trial_id(config)
+        with placed(loaded, "evaluate"):
+            evaluations = dict(held_out.of(ids[cell], material, cell.fold))
+        jobs.append(Job(cell, ids[cell], config, evaluations))
+    return Plan(jobs, _record(loaded, models, materials, jobs))
+
+
+def _open(study: Study, variant: str, sets: Sets) -> Material:
+    spec = study.dataset_of(variant)
+    source: dict[str, Any] = {"folder": spec.folder} if spec.folder else {"name": spec.name}
+    if spec.name == "synthetic":
+        source |= {"images": spec.images, "size": spec.size}
+    return Material(source, sets.open(source, leave_out_broken=spec.leave_out_broken), {})
+
+
+def _splits(study: Study, variant: str, material: Material, folds: Sequence[int | None]) -> dict[int | None, Split]:
+    spec, image_set = study.dataset_of(variant), material.opened.image_set
+    splits = {fold: make_split(image_set, spec.split, seed=spec.split_seed, fold=fold) for fold in folds}
+    if any(len(split.train) < 2 for split in splits.values()):
+        raise MedbenchError(f"{image_set.name}: training needs two images at least, the split leaves one")
+    return splits
+
+
+def _shared_material(study: Study, members: Sequence[str], materials: Mapping[str, Material]) -> Material:
+    first = materials[members[0]]
+    for member in members[1:]:
+        if materials[member].source != first.source:
+            raise MedbenchError(f"{members[0]} and {member} are trained on different data sets")
+        if study.dataset_of(member).size != study.dataset_of(members[0]).size:
+            raise MedbenchError(f"{members[0]} and {member} have different input sizes")
+    return first
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    name: str
+    options: dict[str, Any]
+    encoder_weights: str
+    encoder_digest: str | None
+    code_digest: str | None
+    parameters: int
+    macs: int | None
+    description: str
+
+
+def _resolve(study: Study, variant: str, sets: Sets) -> _Model:
+    from ...models.catalog import build_model, resolve_model
+    from ...models.counting import count_macs, count_parameters
+
+    spec = study.variants[variant]
+    assert spec.model is not None
+    weights = study.encoder_weights_of(variant)
+    built = build_model(spec.model, spec.options, encoder_weights=weights, data=sets.data)
+    name, options, description = resolve_model(spec.model, spec.options)
+    try:
+        macs = count_macs(lambda: build_model(name, options).model)
+    except Exception as error:
+        if built.code_digest is None:
+            raise MedbenchError(f"model {name!r} does not run on an image: {first_line(error)}") from error
+        macs = None  # a model of the user's own may do what the meta device cannot
+    parameters = count_parameters(built.model)
+    return _Model(name, options, weights, built.encoder_digest, built.code_digest, parameters, macs, description)
+
+
+def _trial_config(study: Study, cell: Cell, model: _Model, material: Material) -> dict[str, Any]:
+    spec, split = study.dataset_of(cell.variant), material.splits[cell.fold]
+    training = study.training_of(cell.variant).model_dump(exclude_none=True)
+    config = {
+        "protocol": PROTOCOL,
+        "model": model.name,
+        "options": model.options,
+        "encoder_digest": model.encoder_digest,
+        "code_digest": model.code_digest,
+        "size": spec.size,
+        "seed": cell.seed,
+        "training": training,
+        "images_digest": material.opened.digest_of([*split.train, *split.validation]),
+        "train": list(split.train),
+        "validation": list(split.validation),
+        "source": {
+            "set": dict(material.source),
+            "leave_out_broken": spec.leave_out_broken,
+            "encoder_weights": model.encoder_weights,
+        },
+    }
+    if "artifacts" in training["augment"]:
+        config["artifacts_version"] = ARTIFACTS_VERSION
+    return config
+
+
+def _ensemble_config(study: Study, cell: Cell, ids: Mapping[Cell, str]) -> dict[str, Any]:
+    spec = study.variants[cell.variant].ensemble
+    assert spec is not None
+    members = {member: ids[Cell(member, cell.seed, cell.fold)] for member in spec.members}
+    return {
+        "protocol": PROTOCOL,
+        "ensemble": {"members": members, "weighting": spec.weighting},
+        "size": study.dataset_of(spec.members[0]).size,
+        "seed": cell.seed,
+    }
+
+
+def _record(
+    loaded: Loaded, models: Mapping[str, _Model], materials: Mapping[str, Material], jobs: list[Job]
+) -> dict[str, Any]:
+    """What `studies/<study>.yaml` says: the resolved study and the ids of its trials."""
+    study = loaded.study
+    own = materials[study.baseline]
+    complete = completeness(own.source.get("name"), own.opened.image_set) if own.opened.image_set.official else {}
+    variants: dict[str, Any] = {}
+    for name, spec in study.variants.items():
+        trials = [
+            {
+                "seed": job.cell.seed,
+                "fold": job.cell.fold,
+                "trial": job.id,
+                "evaluations": {name: each["id"] for name, each in job.evaluations.items()},
+            }
+            for job in jobs
+            if job.cell.variant == name
+        ]
+        if spec.ensemble:
+            members = [models[member] for member in spec.ensemble.members]
+            macs = [member.macs for member in members]
+            variants[name] = {
+                "description": f"ensemble of {', '.join(spec.ensemble.members)}",
+                "parameters": sum(member.parameters for member in members),
+                "macs": sum(each for each in macs if each is not None) if None not in macs else None,
+                "n_images": _sizes(materials[name]),
+                "settings": {
+                    "ensemble": spec.ensemble.model_dump(),
+                    "dataset": materials[name].opened.image_set.name,
+                },
+                "trials": trials,
+            }
+        else:
+            model = models[name]
+            variants[name] = {
+                "description": model.description if name == spec.model and not spec.options else None,
+                "parameters": model.parameters,
+                "macs": model.macs,
+                "n_images": _sizes(materials[name]),
+                "settings": {
+                    "model": model.name,
+                    "options": model.options,
+                    "encoder_weights": model.encoder_weights,
+                    "dataset": materials[name].opened.image_set.name,
+                    "training": study.training_of(name).model_dump(exclude_none=True),
+                    "size": study.dataset_of(name).size,
+                },
+                "trials": trials,
+            }
+    return {
+        "study": loaded.name,
+        "profile": loaded.profile,
+        "set": [" = ".join(map(str.strip, each.split("=", 1))) for each in loaded.settings],
+        "recipe": loaded.recipe,
+        "question": study.question,
+        "baseline": study.baseline,
+        "primary": study.primary,
+        "margin": study.margin,
+        "score_at": study.score_at,
+        "medbench": package_version("medbench"),
+        "protocol": PROTOCOL,
+        "dataset": {key: value for key, value in study.dataset.model_dump().items() if value is not None},
+        "n_images": _sizes(own),
+        "left_out": own.opened.left_out,
+        "completeness": {part: list(counts) for part, counts in complete.items()} or None,
+        "evaluations": list(jobs[0].evaluations),
+        "datasets": {name: config["dataset"] for name, config in jobs[0].evaluations.items()},
+        "copies_left_out": {
+            name: most
+            for name in jobs[0].evaluations
+            if (most := max(job.evaluations[name]["copies_left_out"] for job in jobs))
+        },
+        "artifacts": {
+            name: {key: artifact[key] for key in ("kind", "severity")}
+            for name, config in jobs[0].evaluations.items()
+            if (artifact := config["source"].get("artifact"))
+        },
+        "exclude_copies": study.exclude_copies,
+        "claims": [each.model_dump() for each in study.claims],
+        "same": same_trials(variants),
+        "variants": variants,
+        "spec": yaml.safe_dump(study.model_dump(exclude_none=True, exclude={"profiles"}), sort_keys=False),
+    }
+
+
+def _sizes(material: Material) -> dict[str, int]:
+    """Images of each part, in the first of several folds."""
+    split = next(iter(material.splits.values()))
+    return {part: len(getattr(split, part)) for part in ("train", "validation", "test")}

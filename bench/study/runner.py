@@ -1,0 +1,73 @@
+"""A whole study: plan it, run what the store lacks, time its models, and keep a record."""
+
+from collections.abc import Sequence
+
+from ...datasets.annotations import annotations
+from ..errors import MedbenchError
+from ..store.folder import Store
+from ..store.records import write_json, write_yaml
+from .executors import Execute
+from .executors.guard import failure
+from .planning import Job, Plan
+from .sets import Sets
+from .timing_job import time_study, timing_of
+from .trials import Listen, Place, run_job
+
+
+def decode(jobs: Sequence[Job], sets: Sets) -> None:
+    """Decodes the images that jobs need, so that they find them in the cache."""
+    for job in jobs:
+        for config in ([] if job.is_ensemble else [job.config]) + list(job.evaluations.values()):
+            sets.arrays(sets.of(config), job.config["size"])
+
+
+def annotate(planned: Plan, store: Store, sets: Sets) -> None:
+    """Keeps what publishers tell of the test images, for the report."""
+    clean = [each for job in planned.jobs for each in job.evaluations.values() if "artifact" not in each["source"]]
+    for config in {each["images_digest"]: each for each in clean}.values():
+        path = store.annotations(config["images_digest"])
+        found = {} if path.is_file() else annotations(sets.of(config).image_set, set(config["images"]))
+        if found:
+            write_json(path, found)
+
+
+def left_to_do(planned: Plan, store: Store) -> list[Job]:
+    """The jobs with a trial or an evaluation that the store lacks or has damaged, each once though variants may share
+    it."""
+    return [
+        job
+        for job in {job.id: job for job in planned.jobs}.values()
+        if not store.is_sound(job.id)
+        or any(not store.is_sound(job.id, config["id"]) for config in job.evaluations.values())
+    ]
+
+
+def run_study(
+    planned: Plan, place: Place, listen: Listen, *, execute: Execute, retry_failed: bool = False
+) -> list[Job]:
+    """Runs what is left of a study and gives back the jobs that failed, now or, without `retry_failed`, before.
+
+    Trainings come first, ensembles when their members are there.
+    Latency comes last and alone: a model timed beside another training would look slower than it is.
+    """
+    store = Store(place.store)
+    write_yaml(store.study(planned.record["study"]), planned.record)
+    todo = left_to_do(planned, store)
+    for job in todo if retry_failed else ():
+        store.failure(job.id).unlink(missing_ok=True)
+    failed: list[Job] = []
+    for wave in ([job for job in todo if not job.is_ensemble], [job for job in todo if job.is_ensemble]):
+        ready = [job for job in wave if not _waits_for(job, failed)]
+        for job in wave:
+            if job not in ready:
+                listen(failure(job, MedbenchError("a member failed")))
+                failed.append(job)
+        if ready:
+            failed += execute(ready, place, listen, work=run_job)
+    timing = timing_of(planned, store, failed)
+    return failed + (execute([timing], place, listen, work=time_study, alone=True) if timing else [])
+
+
+def _waits_for(job: Job, failed: list[Job]) -> bool:
+    members = job.config["ensemble"]["members"].values() if job.is_ensemble else ()
+    return any(other.id in members for other in failed)

@@ -1,0 +1,139 @@
+"""Which images test a trial: never one that it learnt from, and on request no copy of one either."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...ablations.schema.spec import ArtifactTest, OtherSet, Study
+from ...datasets.splits import Split, make_split
+from ..errors import MedbenchError
+from ..store.folder import SCORING, evaluation_id
+from .sets import OpenSet, Sets
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a variant is trained on: a set by its plain description, opened, and its split in each fold."""
+
+    source: dict[str, Any]
+    opened: OpenSet
+    splits: dict[int | None, Split]
+
+    def learnt(self, fold: int | None) -> set[str]:
+        """The ids that a trial of this fold is trained or selected on."""
+        return {*self.splits[fold].train, *self.splits[fold].validation}
+
+
+def some(ids: Sequence[str], most: int | None, seed: int) -> list[str]:
+    """No more than `most` of these ids, in their own order, chosen by a hash of seed and id: what else is in the list,
+    and in which order, has no say in whether one comes before another."""
+    if most is None or len(ids) <= most:
+        return list(ids)
+    chosen = {*sorted(ids, key=lambda id: hashlib.sha256(f"test:{seed}:{id}".encode()).digest())[:most]}
+    return [id for id in ids if id in chosen]
+
+
+class HeldOut:
+    """The evaluations of a study's trials.
+
+    Images that have a copy in the training images of any variant are left out for all of them, where the study says
+    so, so that all variants are tested on the same.
+    """
+
+    def __init__(self, study: Study, sets: Sets, materials: Sequence[Material]) -> None:
+        self.study = study
+        self.sets = sets
+        self.materials = materials
+        self._copied: dict[int | None, set[str]] = {}
+
+    def of(self, trial: str, material: Material, fold: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and configuration of every evaluation of a trial, in the study's order.
+
+        Raises:
+            MedbenchError: a set is missing, or a test image was trained on and may not be left out.
+        """
+        learnt = material.learnt(fold)
+        seen = {material.opened.pixels[id] for id in learnt}
+        for name, where, tested, wanted, artifact in self._tests(material, fold):
+            same_set = tested.image_set.name == material.opened.image_set.name
+            known = {id for id in wanted if id in learnt and (same_set or id.startswith("ISIC_"))}
+            known |= {id for id in wanted if tested.pixels[id] in seen}
+            if known and not self.study.exclude_copies:
+                raise MedbenchError(
+                    f"{name}: {len(known)} of its images were trained or selected on, the first is "
+                    f"{tested.image_set.name}/{min(known)}; test on a set that does not share them, or say "
+                    "exclude_copies: true"
+                )
+            copied = self._copies(fold)
+            ids = [id for id in wanted if id not in known and f"{tested.image_set.name}/{id}" not in copied]
+            if not ids:
+                raise MedbenchError(f"{name}: every one of its images has a copy among those trained on")
+            copies_left_out = len(wanted) - len(ids)
+            ids = some(ids, self.study.dataset.test_images, self.study.dataset.split_seed)
+            if artifact:
+                tested = self.sets.painted(tested, ids, artifact)
+            config = {
+                "scoring": SCORING,
+                "trial": trial,
+                "name": name,
+                "dataset": tested.image_set.name,
+                "score_at": self.study.score_at,
+                "images_digest": tested.digest_of(ids),
+                "images": ids,
+                "left_out": tested.left_out,
+                "copies_left_out": copies_left_out,
+                "source": {"set": where, "leave_out_broken": self.study.dataset.leave_out_broken},
+            }
+            if artifact:
+                config["source"] |= {"artifact": artifact}
+            yield name, {"id": evaluation_id(config), **config}
+
+    def _tests(
+        self, material: Material, fold: int | None
+    ) -> Iterator[tuple[str, dict[str, Any], OpenSet, Sequence[str], dict[str, Any] | None]]:
+        """Name, description and content of each test set, the images wanted of it, and what is painted on them."""
+        own = material.splits[fold].test
+        for wanted in self.study.evaluate:
+            if isinstance(wanted, ArtifactTest):
+                for name, severity in wanted.names.items():
+                    artifact = {"kind": wanted.artifact, "severity": severity, "seed": 0}
+                    yield name, dict(material.source), material.opened, own, artifact
+            elif isinstance(wanted, OtherSet):
+                where = self._source_of(wanted)
+                tested = self.sets.open(where, leave_out_broken=self.study.dataset.leave_out_broken)
+                if where == material.source:
+                    ids = own
+                elif wanted.part == "test":
+                    spec = self.study.dataset
+                    ids = make_split(tested.image_set, spec.split, seed=spec.split_seed, fold=fold).test
+                else:
+                    ids = tested.image_set.ids
+                yield wanted.name, where, tested, ids, None
+            else:
+                yield "clean", dict(material.source), material.opened, own, None
+
+    def _source_of(self, wanted: OtherSet) -> dict[str, Any]:
+        if wanted.folder:
+            return {"folder": wanted.folder}
+        if wanted.dataset == "synthetic":
+            return {"name": "synthetic", "images": wanted.images, "size": self.study.dataset.size}
+        return {"name": wanted.dataset}
+
+    def _copies(self, fold: int | None) -> set[str]:
+        """NAME/id of all images that show the same picture as one that some variant learns from in this fold."""
+        if not self.study.exclude_copies:
+            return set()
+        if fold not in self._copied:
+            others = [wanted for wanted in self.study.evaluate if isinstance(wanted, OtherSet)]
+            opened = [material.opened for material in self.materials]
+            opened += [
+                self.sets.open(self._source_of(wanted), leave_out_broken=self.study.dataset.leave_out_broken)
+                for wanted in others
+            ]
+            learnt = {
+                f"{material.opened.image_set.name}/{id}" for material in self.materials for id in material.learnt(fold)
+            }
+            found = self.sets.copies(opened)
+            self._copied[fold] = {b for a, b in found if a in learnt} | {a for a, b in found if b in learnt}
+        return self._copied[fold]

@@ -1,0 +1,138 @@
+"""Is a store what it says: every file's digest, and one trial done again from its configuration."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ablations.schema.grid import Cell
+from ..errors import MedbenchError
+from ..store.folder import Store, evaluation_id, trial_id
+from ..store.records import MANIFEST, damage, read_yaml
+from .planning import Job
+
+if TYPE_CHECKING:  # both take seconds to import, and reading a store needs neither
+    import pandas as pd
+    from torch import Tensor
+
+    from .trials import Listen, Place
+
+TIMES = {"seconds", "images_per_second"}  # of the history: no rerun gives them again
+
+
+def finished_folders(store: Store) -> list[Path]:
+    """Every sealed folder of the store: trials, then evaluations, then galleries."""
+    patterns = ("trials/*", "trials/*/evaluations/*", "gallery/*")
+    manifests = [path for pattern in patterns for path in sorted(store.root.glob(f"{pattern}/{MANIFEST}"))]
+    return [path.parent for path in manifests if not path.parent.name.startswith(".")]
+
+
+def damaged_folders(
+    store: Store, on_folder: Callable[[int, int], None] = lambda *_: None
+) -> Iterator[tuple[Path, list[str]]]:
+    """Each sealed folder that differs from its manifest, with a line for each file; also one whose id is not that of
+    its configuration."""
+    folders = finished_folders(store)
+    for done, folder in enumerate(folders, start=1):
+        if not folder.exists():  # set aside with its trial
+            continue
+        try:
+            problems = damage(folder) or _wrong_id(folder)
+        except MedbenchError as error:
+            problems = [str(error)]
+        on_folder(done, len(folders))
+        if problems:
+            yield folder, problems
+
+
+def _wrong_id(folder: Path) -> list[str]:
+    if folder.parent.name == "gallery":
+        return []
+    config = read_yaml(folder / "config.yaml")
+    if folder.parent.name == "evaluations":
+        expected = evaluation_id(config) if "scoring" in config else folder.name
+    elif "ensemble" in config:  # its weights were found when it was made
+        ensemble = {key: value for key, value in config["ensemble"].items() if key != "weights"}
+        expected = trial_id({**config, "ensemble": ensemble})
+    else:
+        expected = trial_id(config)
+    return [] if expected == folder.name else [f"{folder}: its configuration has the id {expected}"]
+
+
+def rerun(store: Store, trial: str, place: "Place", listen: "Listen") -> list[str]:
+    """Trains and evaluates a trial again, elsewhere, and says what differs; an empty list where nothing does.
+
+    Args:
+        store: where the trial is.
+        trial: the id of a finished one.
+        place: where data and cache are. Its store is not touched, and the trial has as many threads as it had.
+        listen: hears of the progress.
+
+    Raises:
+        MedbenchError: it is an ensemble, or its data are not to be had.
+    """
+    from .trials import run_job
+
+    config = store.config(trial)
+    if "ensemble" in config:
+        members = ", ".join(config["ensemble"]["members"].values())
+        raise MedbenchError(f"{trial} is an ensemble, which is not trained; rerun its members {members}")
+    evaluations: dict[str, dict[str, Any]] = {}
+    for folder in sorted((store.trial(trial) / "evaluations").glob(f"*/{MANIFEST}")):
+        if (found := read_yaml(folder.parent / "config.yaml")).get("scoring"):
+            evaluations[found["name"]] = {"id": folder.parent.name, **found}
+    with tempfile.TemporaryDirectory() as folder:
+        again = Store(Path(folder))
+        job = Job(Cell(config["model"], config["seed"], None), trial, config, evaluations)
+        threads = store.environment(trial)["threads"]  # on which the bytes depend
+        run_job(job, replace(place, store=again.root, threads=threads), listen)
+        return [
+            *_history_differs(store.history(trial), again.history(trial)),
+            *_weights_differ(store.weights(trial), again.weights(trial)),
+            *(
+                line
+                for name, each in evaluations.items()
+                for line in _scores_differ(name, *(_scores(s, trial, each["id"]) for s in (store, again)))
+            ),
+        ]
+
+
+def _history_differs(before: "pd.DataFrame", after: "pd.DataFrame") -> Iterator[str]:
+    for row in range(min(len(before), len(after))):
+        for column in before.columns:
+            old, new = float(before[column].iloc[row]), float(after[column].iloc[row])
+            if column not in TIMES and old != new:
+                yield f"history: epoch {row + 1} is the first that differs: {column} {old!r}, now {new!r}"
+                return
+
+
+def _weights_differ(before: "dict[str, Tensor]", after: "dict[str, Tensor]") -> Iterator[str]:
+    apart = {
+        name: float((before[name].double() - after[name].double()).abs().max())
+        for name in before
+        if not before[name].equal(after[name])
+    }
+    if apart:
+        name = max(apart, key=lambda each: apart[each])
+        yield f"weights: {len(apart)} of {len(before)} tensors differ, {name} by up to {apart[name]:.3g}"
+
+
+def _scores(store: Store, trial: str, evaluation: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.read_parquet(store.evaluation(trial, evaluation) / "scores.parquet").set_index("image")
+
+
+def _scores_differ(name: str, before: "pd.DataFrame", after: "pd.DataFrame") -> Iterator[str]:
+    for metric in before.columns:
+        apart = np.abs(before[metric].to_numpy(dtype=float) - after[metric].to_numpy(dtype=float))
+        if np.nan_to_num(apart).any():
+            worst = int(np.nanargmax(apart))
+            yield (
+                f"{name}: {metric} differs on {np.count_nonzero(np.nan_to_num(apart))} of {len(before)} images, "
+                f"most on {before.index[worst]}, by {apart[worst]:.3g}"
+            )
+            return

@@ -1,0 +1,114 @@
+"""Batches of training images, the same whatever the number of loader workers.
+
+Shapes: B = batch, H, W = height and width.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ...datasets.augment import Augmentation
+from ...datasets.cache import Arrays
+
+STEP = 32  # what every model of stride 32 asks for
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as pretrained encoders expect
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One image to load: everything that its pixels depend on."""
+
+    epoch: int
+    size: int
+    image: str
+
+
+class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
+    """Augmented images (H, W, 3) and masks (H, W) of 0 and 1, both uint8, as a pure function of seed and draw."""
+
+    def __init__(self, images: Arrays, recipe: Mapping[str, Any], seed: int) -> None:
+        self.images = images
+        self.recipe = recipe
+        self.seed = seed
+        self._augmentations: dict[int, Augmentation] = {}
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
+        if draw.size not in self._augmentations:
+            self._augmentations[draw.size] = Augmentation(self.recipe, draw.size)
+        row = self.images.row[draw.image]
+        image, mask = resized(self.images.images[row], self.images.masks[row], draw.size)
+        image, mask = self._augmentations[draw.size](image, mask, self.seed, draw.epoch, draw.image)
+        return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask))
+
+
+def resized(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Both at size x size: areas averaged, the mask at half cover."""
+    if image.shape[0] == size:
+        return np.array(image), np.array(mask)
+    area = cv2.INTER_AREA
+    cover = cv2.resize(np.multiply(mask, 255, dtype=np.uint8), (size, size), interpolation=area)
+    return cv2.resize(image, (size, size), interpolation=area).astype(np.uint8), (cover >= 128).astype(np.uint8)
+
+
+class Batches:
+    """The batches of one epoch after another; iterate once an epoch, after `epoch` and `size` were set.
+
+    The order of an epoch is a permutation drawn from seed and epoch. The last, smaller batch is left out, since batch
+    norm over one image is undefined; a set smaller than one batch is one batch.
+    """
+
+    def __init__(self, ids: Sequence[str], batch_size: int, seed: int) -> None:
+        self.ids = sorted(ids)
+        self.batch_size = min(batch_size, len(self.ids))
+        self.seed = seed
+        self.epoch = 0
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self.ids) // self.batch_size
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        digest = hashlib.sha256(f"order/{self.seed}/{self.epoch}".encode()).digest()
+        order = np.random.default_rng(int.from_bytes(digest[:8], "little")).permutation(len(self.ids))
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield [Draw(self.epoch, self.size, self.ids[i]) for i in order[start : start + self.batch_size]]
+
+
+def loader(
+    images: Arrays, batches: Batches, recipe: Mapping[str, Any], *, workers: int, pin: bool
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Loads batches of uint8 images (B, H, W, 3) and masks (B, H, W) with any number of worker processes."""
+    dataset = TrainingImages(images, recipe, batches.seed)
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,  # pyright: ignore[reportArgumentType]  draws are our indices
+        num_workers=workers,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),  # its own: else it draws from the global one, more or less often by workers
+    )
+
+
+def to_input(images_bhw3: Tensor, device: torch.device) -> Tensor:
+    """Normalised float images (B, 3, H, W), channels last in memory, of uint8 images (B, H, W, 3)."""
+    mean, deviation = _normalisation(device)
+    return (images_bhw3.to(device, non_blocking=True).permute(0, 3, 1, 2).float() - mean) / deviation
+
+
+@cache
+def _normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Kept, because a GPU would be waited for while they are copied to it."""
+    with torch.inference_mode(False):  # whoever asks first
+        mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1) * 255
+        return mean, torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1) * 255

@@ -1,0 +1,76 @@
+"""Training images that stay on the device: kept there as uint8, resized and augmented there, a batch at a time.
+
+Shapes: B = batch, N = images of the training, H, W = height and width.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...datasets.batched import BatchedAugmentation
+from ...datasets.cache import Arrays
+from .batches import Batches
+
+SHARE = 0.25  # of the free memory, at most, for the images of one training
+
+
+class OnDevice:
+    """The batches of one epoch after another, as `loader` gives them but for other draws of the same distribution.
+
+    Args:
+        images: of the set, on the CPU.
+        batches: which images come together; it holds seed, epoch and size.
+        recipe: the augmentation's, without artifacts.
+        device: where images are kept, and the batches are made.
+    """
+
+    def __init__(self, images: Arrays, batches: Batches, recipe: Mapping[str, Any], device: torch.device) -> None:
+        rows = [images.row[id] for id in batches.ids]
+        self.images = torch.from_numpy(images.images[rows]).to(device)  # (N, H, W, 3)
+        self.masks = torch.from_numpy(images.masks[rows]).to(device)  # (N, H, W)
+        self.position = {id: i for i, id in enumerate(batches.ids)}
+        self.batches = batches
+        self.recipe = recipe
+        self.device = device
+        self._at_size: tuple[int, BatchedAugmentation, Tensor] | None = None
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, H, W, 3) and masks (B, H, W), both uint8 on the device, at `batches.size`."""
+        batches = self.batches
+        if self._at_size is None or self._at_size[0] != batches.size:
+            augment = BatchedAugmentation(self.recipe, batches.size, self.device)
+            shrink = area_matrix(self.images.shape[1], batches.size).to(self.device)
+            self._at_size = batches.size, augment, shrink
+        _, augment, shrink = self._at_size
+        for number, draws in enumerate(batches):
+            rows = torch.tensor([self.position[draw.image] for draw in draws])
+            rows = rows.pin_memory() if self.device.type == "cuda" else rows
+            rows = rows.to(self.device, non_blocking=True)
+            image, mask = shrunk(self.images[rows], self.masks[rows], shrink)
+            yield augment(image, mask, batches.seed, batches.epoch, number)
+
+
+def fits(images: Arrays, count: int, device: torch.device) -> bool:
+    """Whether so many images leave the device enough memory for the training itself."""
+    size = images.images.shape[1]
+    return count * size * size * 4 <= SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def area_matrix(before: int, after: int) -> Tensor:
+    """Weights (after, before), float32, of the mean over areas that OpenCV takes along one side."""
+    if before == after:
+        return torch.eye(before)
+    return torch.from_numpy(cv2.resize(np.eye(before, dtype=np.float32), (before, after), interpolation=cv2.INTER_AREA))
+
+
+def shrunk(images: Tensor, masks: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Both at another size: areas averaged, masks at half cover, as `batches.resized` does it."""
+    if weights.shape[0] == weights.shape[1]:
+        return images, masks
+    image = (weights @ images.permute(0, 3, 1, 2).float() @ weights.T).round()
+    cover = (weights @ (masks * 255.0) @ weights.T).round() >= 128
+    return image.permute(0, 2, 3, 1).byte(), cover.byte()

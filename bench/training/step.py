@@ -1,0 +1,127 @@
+"""One step of training, and its replay as a CUDA graph, which spares the CPU the launching of every kernel."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import first_line
+from .batches import to_input
+from .losses import segmentation_loss
+
+WARM_UP = 3  # steps of one shape before it is captured, as torch asks; they train like any other
+
+Run = Callable[[Tensor, Tensor], Tensor]
+
+
+class Step:
+    """Forward, loss, backward, clipping and update on a batch; called, it gives the loss.
+
+    Args:
+        model: whose parameters are trained.
+        forward: images (B, 3, H, W) to logits (B, 1, H, W): the model, or the model compiled.
+        optimizer: of the model's parameters.
+        scaler: of the loss, enabled in mixed precision.
+        training: the recipe.
+        parts: pieces that each batch is computed in, to fit a small GPU; batch norm sees them apart.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        forward: Callable[[Tensor], Tensor],
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        training: Mapping[str, Any],
+        parts: int,
+    ) -> None:
+        self.parameters = list(model.parameters())
+        self.forward = forward
+        self.optimizer = optimizer
+        self.scaler = scaler
+        self.training = training
+        self.parts = parts
+        self.device = self.parameters[0].device
+
+    def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
+        """The loss, detached, of uint8 images (B, H, W, 3) and masks (B, H, W) of 0 and 1 on the model's device."""
+        training, losses = self.training, list[Tensor]()
+        self.optimizer.zero_grad(set_to_none=True)
+        for image_part, mask_part in zip(image.chunk(self.parts), mask.chunk(self.parts), strict=True):
+            target = mask_part.unsqueeze(1)
+            with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
+                logits = self.forward(to_input(image_part, self.device))
+            loss = segmentation_loss(
+                logits, target, bce_weight=training["bce_weight"], dice_weight=training["dice_weight"]
+            ) * (len(image_part) / len(image))
+            self.scaler.scale(loss).backward()
+            losses.append(loss.detach())
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.parameters, training["clip_norm"])
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return torch.stack(losses).sum()
+
+
+class Replayed:
+    """A step that is captured once its inputs keep their shape, and replayed from then on.
+
+    A model that cannot be captured, because it asks the GPU for a number say, is trained as before; `failed` says why.
+
+    Args:
+        step: what is called, with images and masks on the device.
+        capture: a function without arguments to one that does the same again; tests put another in CUDA's place.
+    """
+
+    def __init__(self, step: Step, capture: Callable[[Callable[[], Tensor]], Callable[[], Tensor]]) -> None:
+        self.step = step
+        self.capture = capture
+        self.failed: str | None = None
+        self._stream = torch.cuda.Stream() if step.device.type == "cuda" else None  # where warm-up belongs
+        self._seen = 0
+        self._inputs: tuple[Tensor, Tensor] | None = None
+        self._replay: Callable[[], Tensor] | None = None
+
+    def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
+        """The step's loss, a tensor of its own."""
+        if self._inputs is None or image.shape != self._inputs[0].shape:
+            self._replay = None  # lets go of the memory of the last shape's graph
+            self._inputs, self._seen = (torch.empty_like(image), torch.empty_like(mask)), 0
+        for kept, given in zip(self._inputs, (image, mask), strict=True):
+            kept.copy_(given, non_blocking=True)
+        if self._replay is None and self._seen >= WARM_UP and self.failed is None:
+            self._replay = self._captured(*self._inputs)
+        self._seen += 1
+        if self._replay is not None:
+            return self._replay().clone()
+        if self.failed is not None or self._stream is None:
+            return self.step(*self._inputs)
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            loss = self.step(*self._inputs)
+        torch.cuda.current_stream().wait_stream(self._stream)
+        return loss
+
+    def _captured(self, image: Tensor, mask: Tensor) -> Callable[[], Tensor] | None:
+        try:
+            return self.capture(lambda: self.step(image, mask))
+        except RuntimeError as error:
+            self.failed = first_line(error)
+            if self.step.scaler.is_enabled():
+                self.step.scaler._per_optimizer_states.clear()  # it stands where the capture broke off
+            return None
+
+
+def cuda_graph(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """Captures what `run` launches, without doing it; called, it does it all again, on the same memory."""
+    graph = torch.cuda.CUDAGraph()
+    # Other threads may go on meanwhile: a loader's pins memory.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        result = run()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return result
+
+    return replay

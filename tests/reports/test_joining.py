@@ -1,0 +1,99 @@
+"""Several stores in one report: a pool of trials, joined studies, and those that are told apart."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medbench.bench.errors import MedbenchError
+from medbench.bench.store.records import write_yaml
+from medbench.reports.load import load_studies
+from medbench.reports.page import write_report
+
+from ..fabricated_store import fabricate, trial_id
+from .test_report import evaluation_of, write
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("store")
+    fabricate(store)
+    return store
+
+
+def test_stores_are_one_pool_of_trials(store: Path, tmp_path: Path) -> None:
+    left, right = (shutil.copytree(store, tmp_path / name) for name in ("left", "right"))
+    shutil.rmtree(left / "trials" / trial_id("no_baa", 0))
+    shutil.rmtree(right / "trials" / trial_id("ensemble", 1))
+
+    (study,) = load_studies([left, right])
+
+    assert len(study.trials) == 9
+
+
+def test_a_sound_copy_stands_in_for_damaged_scores(store: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(store, tmp_path / "copy")
+    path = evaluation_of(copy, "no_baa", 1) / "scores.parquet"
+    path.write_bytes(bytes(path.stat().st_size))
+
+    (study,) = load_studies([copy, store])
+
+    assert study.missing == ()
+
+
+def test_a_path_without_studies_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MedbenchError, match=r"no studies/\*\.yaml there"):
+        write_report([tmp_path], tmp_path / "out")
+
+
+def test_a_study_that_two_laboratories_share_is_joined(tmp_path: Path) -> None:
+    study = fabricate(tmp_path / "here", n_seeds=4, n_images=6)
+    whole = write([tmp_path / "here"], tmp_path / "whole")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    for lab, seeds in (("here", (0, 1)), ("there", (1, 2, 3))):
+        own = {
+            name: known | {"trials": [trial for trial in known["trials"] if trial["seed"] in seeds]}
+            for name, known in study["variants"].items()
+        }
+        write_yaml(tmp_path / lab / "studies" / "baa.yaml", study | {"variants": own, "spec": f"seeds: {list(seeds)}"})
+        for name in study["variants"]:
+            for seed in set(range(4)) - set(seeds):
+                shutil.rmtree(tmp_path / lab / "trials" / trial_id(name, seed))
+
+    _, (facts,) = write([tmp_path / "here", tmp_path / "there"], tmp_path / "out")
+
+    assert {trial["seed"] for trial in facts["trials"]} == {0, 1, 2, 3}
+    assert facts["comparisons"] == whole[1][0]["comparisons"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"score_at": "input"}, "score_at input here, native there"),
+        ({"dataset": {"name": "isic2018", "split": "official", "size": 128}}, "dataset.split official here, holdout"),
+    ],
+)
+def test_studies_that_differ_are_told_apart(tmp_path: Path, change: dict[str, Any], why: str) -> None:
+    study = fabricate(tmp_path / "here", n_images=4)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    write_yaml(tmp_path / "there" / "studies" / "baa.yaml", study | change)
+
+    page, (first, second) = write([tmp_path / "here", tmp_path / "there"], tmp_path / "out")
+
+    assert (first["study"], second["study"]) == ("baa", "baa@there")
+    assert f"Not joined with baa of here: {why}" in page
+    assert first["warnings"][0].startswith("baa@there is reported by itself")
+
+
+def test_other_trainings_under_the_same_seed_are_not_joined(tmp_path: Path) -> None:
+    study = fabricate(tmp_path / "here", n_images=4)
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    study["variants"]["no_baa"]["trials"][2]["trial"] = "0" * 16
+    write_yaml(tmp_path / "there" / "studies" / "baa.yaml", study)
+
+    _, second = load_studies([tmp_path / "here", tmp_path / "there"])
+
+    assert second.apart == (
+        "Not joined with baa of here: no_baa, seed 2, is another training there (other images, code or protocol).",
+    )

@@ -1,0 +1,101 @@
+"""What artifacts cost, in tables and in the report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from medbench.bench.stats import compare, summarize
+from medbench.bench.store.records import write_yaml
+from medbench.reports import load
+from medbench.reports.page import write_report
+
+from ..fabricated_store import fabricate
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fabricated store, whose evaluation `ph2` is said to be the clean images under hair."""
+    store = tmp_path_factory.mktemp("robustness")
+    study = fabricate(store)
+    write_yaml(store / "studies" / "baa.yaml", study | {"artifacts": {"ph2": {"kind": "hair", "severity": 3}}})
+    return store
+
+
+@pytest.fixture(scope="module")
+def out(store: Path) -> Path:
+    return write_report([store], store / "out").parent
+
+
+@pytest.fixture(scope="module")
+def rows(out: Path) -> dict[str, dict[str, Any]]:
+    facts = json.loads((out / "report.json").read_text())["studies"][0]
+    return {row["variant"]: row for row in facts["robustness"]}
+
+
+def drop(store: Path, variant: str) -> pd.DataFrame:
+    scores = load(store).query("variant == @variant")
+    wide = scores.pivot(index=["evaluation", "seed"], columns="image", values="dice")
+    return wide.loc["clean"] - wide.loc["ph2"]
+
+
+@pytest.mark.parametrize("variant", ["medlitenet", "no_baa", "ensemble"])
+def test_a_drop_is_paired_by_training_and_image_with_a_crossed_interval(store: Path, rows, variant: str) -> None:
+    expected = summarize(drop(store, variant).to_numpy())
+
+    row = rows[variant]
+    assert (row["artifact"], row["severity"], row["n_seeds"], row["n_images"]) == ("hair", 3, 3, 12)
+    assert row["drop"] == pytest.approx(expected.mean)
+    assert (row["drop_ci_low"], row["drop_ci_high"]) == pytest.approx((expected.ci_low, expected.ci_high))
+
+
+def test_a_variants_drop_is_compared_with_the_baselines(store: Path, rows) -> None:
+    expected = compare(drop(store, "no_baa"), drop(store, "medlitenet"))
+
+    row = rows["no_baa"]
+    assert row["more_drop"] == pytest.approx(expected.difference)
+    assert (row["more_ci_low"], row["more_ci_high"]) == pytest.approx((expected.ci_low, expected.ci_high))
+    assert rows["medlitenet"]["more_drop"] is None
+
+
+def test_relative_robustness_is_the_share_of_the_clean_score_that_is_left(store: Path, out: Path) -> None:
+    scores: Any = load(store).query("variant == 'no_baa'").groupby("evaluation")["dice"].mean()
+
+    facts = json.loads((out / "report.json").read_text())["studies"][0]
+
+    assert facts["relative_robustness"]["hair"]["no_baa"] == pytest.approx(scores["ph2"] / scores["clean"])
+
+
+def test_a_variant_that_an_artifact_was_not_tried_on_yet_has_no_relative_robustness(tmp_path: Path) -> None:
+    study = fabricate(tmp_path)
+    study["evaluations"].append("ink")
+    for trial in study["variants"]["medlitenet"]["trials"]:
+        trial["evaluations"]["ink"] = trial["evaluations"]["ph2"]
+    artifacts = {"ph2": {"kind": "hair", "severity": 3}, "ink": {"kind": "ink", "severity": 3}}
+    write_yaml(tmp_path / "studies" / "baa.yaml", study | {"artifacts": artifacts})
+
+    write_report([tmp_path], tmp_path / "out")
+
+    relative = json.loads((tmp_path / "out" / "report.json").read_text())["studies"][0]["relative_robustness"]
+    assert relative["ink"]["medlitenet"] == relative["hair"]["medlitenet"]
+    assert relative["ink"]["no_baa"] is None
+
+
+def test_the_report_has_a_section_of_its_own_for_artifacts(out: Path) -> None:
+    page = (out / "index.html").read_text()
+
+    assert "Robustness to artifacts" in page
+    assert 'id="baa-severity' in page or "baa-severity-" in page
+    assert "<h4>ph2</h4>" not in page
+    assert (out / "tables" / "baa-robustness.csv").is_file()
+
+
+def test_a_store_without_artifacts_has_no_such_section(tmp_path: Path) -> None:
+    fabricate(tmp_path)
+
+    page = write_report([tmp_path], tmp_path / "out").read_text()
+
+    assert "Robustness to artifacts" not in page
+    assert not (tmp_path / "out" / "tables" / "baa-robustness.csv").exists()

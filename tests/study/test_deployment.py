@@ -1,0 +1,101 @@
+"""What `medbench deployment` writes: sizes, timings, and what integers lose against the scores in the store."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+from medbench.bench.cli import app
+from medbench.bench.cost import latency
+from medbench.bench.store.provenance import instructions
+from medbench.bench.store.records import read_json, read_yaml, write_yaml
+from medbench.bench.study.deployment import paired_loss
+
+
+def deployment(*words: object) -> Any:
+    return CliRunner().invoke(app, ["deployment", *map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def found(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    store = tmp_path_factory.mktemp("deployed") / "runs"
+    shutil.copytree(small_store, store)
+    record = read_yaml(store / "studies" / "small.yaml")
+    del record["variants"]["two"]  # one export less to wait for
+    write_yaml(store / "studies" / "small.yaml", record)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "INSTANCES", 2)
+        patch.setattr(latency, "PAUSE_S", 0.0)
+        done = deployment("small", "--store", store, "--runtime", "eager,onnxruntime", "--passes", 20)
+    assert done.exit_code == 0, done.output
+    [file] = (store / "deployment" / "small").iterdir()
+    return read_json(file)
+
+
+def test_every_variant_is_timed_in_every_runtime(found: dict[str, Any]) -> None:
+    rows = {(row["model"], row["runtime"], row["dtype"]) for row in found["latency"]}
+
+    kinds = {("torch eager", "fp32"), ("ONNX Runtime", "fp32"), ("ONNX Runtime", "int8")}
+    assert rows == {(name, *kind) for name in ("one", "both") for kind in kinds}
+    assert found["latency"][0]["model"] == found["baseline"] == "one"
+    assert found["instructions"] == found["latency"][0]["instructions"] == instructions()
+
+
+def test_sizes_are_those_of_the_files(found: dict[str, Any], small_store: Path) -> None:
+    for each in found["models"]:
+        file = small_store / "trials" / each["trial"] / "weights.safetensors"
+        if file.exists():  # an ensemble has none
+            assert each["weights_mb"] == pytest.approx(file.stat().st_size / 1e6, rel=0.1)  # less names and shapes
+        assert each["int8_mb"] < each["onnx_mb"]
+        assert each["activation_mb"] > 0
+
+
+def test_integers_are_scored_on_the_images_of_the_study(found: dict[str, Any], small_store: Path) -> None:
+    assert {(each["variant"], each["runtime"]) for each in found["scores"]} == {
+        (name, "ONNX Runtime") for name in ("one", "both")
+    }
+    for each in found["scores"]:
+        [scores] = (small_store / "trials" / each["trial"] / "evaluations").glob("*/scores.parquet")
+        reference = pd.read_parquet(scores)["dice"]
+        assert each["n_images"] == len(reference)
+        assert each["reference_dice"] == pytest.approx(reference.mean())
+        assert each["difference"] == pytest.approx(each["dice"] - each["reference_dice"])
+        assert abs(each["difference"]) < 0.2  # an untrained model's scores, but not another model's
+
+
+def test_a_loss_is_a_paired_t_interval() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"i{i}" for i in range(30)]
+    reference = pd.Series(rng.random(30), names)
+    scores = (reference - rng.normal(0.01, 0.02, 30)).sample(frac=1, random_state=0)  # another order
+
+    found = paired_loss(scores, reference)
+
+    expected = stats.ttest_rel(scores[names], reference[names]).confidence_interval(0.95)
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((expected.low, expected.high))
+    assert found["worst"][0]["image"] == min(names, key=lambda name: scores[name] - reference[name])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["other"], "no study 'other'; it has small"), (["small", "--batch", "0"], "--batch 0: numbers of images")],
+)
+def test_mistakes_are_told_in_one_line(small_store: Path, words: list[str], said: str) -> None:
+    done = deployment(*words, "--store", small_store)
+
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_store_without_a_finished_trial_is_told(small_store: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_store / "studies", tmp_path / "runs" / "studies")
+
+    done = deployment("--store", tmp_path / "runs")
+
+    assert done.exit_code == 2
+    assert "no trial of small is finished" in done.stderr

@@ -1,0 +1,267 @@
+"""Planning: nothing leaks, ids stand for everything that changes a result, and mistakes have a place."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medbench.ablations.schema.loading import load_study
+from medbench.bench.errors import MedbenchError
+from medbench.bench.store.folder import Store
+from medbench.bench.study.planning import Plan, plan
+from medbench.bench.study.runner import left_to_do
+from medbench.bench.study.sets import Sets
+from medbench.bench.study.unseen_images import some
+from medbench.datasets.synthetic import SyntheticSet
+
+STUDY = """\
+question: Does it plan?
+baseline: full
+variants:
+  full: {model: medlitenet, options: {backbone: mobilenetv3_small_050}}
+dataset: {folder: SET}
+encoder_weights: none
+seeds: 1
+training: {epochs: 1}
+"""
+
+
+def write_set(folder: Path, images: SyntheticSet, ids: tuple[str, ...] | None = None, prefix: str = "") -> Path:
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for id in ids or images.ids:
+        Image.fromarray(images.image(id)).save(folder / "images" / f"{prefix}{id}.png")
+        Image.fromarray(images.mask(id)).save(folder / "masks" / f"{prefix}{id}.png")
+    return folder
+
+
+def planned(tmp_path: Path, folder: Path, *settings: str, text: str = STUDY) -> Plan:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("SET", str(folder)), encoding="utf-8")
+    return plan(load_study(str(path), settings=settings), Sets(None, tmp_path / "cache"))
+
+
+def test_an_image_of_the_training_set_under_another_name_and_mask_is_found(tmp_path: Path) -> None:
+    images = SyntheticSet(images=12, size=32)
+    mine = write_set(tmp_path / "mine", images)
+    train = planned(tmp_path, mine).jobs[0].config["train"]
+    other = write_set(tmp_path / "other", images, (train[0],), prefix="renamed-")
+    mask = other / "masks" / f"renamed-{train[0]}.png"
+    Image.fromarray(~np.asarray(Image.open(mask))).save(mask)
+
+    with pytest.raises(MedbenchError, match=f"1 of its images were trained or selected on, .*renamed-{train[0]}"):
+        planned(tmp_path, mine, f"evaluate=[clean, {{folder: {other}}}]")
+
+
+def test_an_archive_id_is_known_in_another_set_even_with_other_pixels(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32), prefix="ISIC_")
+    train = planned(tmp_path, mine).jobs[0].config["train"]
+    same = (train[0].removeprefix("ISIC_"),)
+    other = write_set(tmp_path / "other", SyntheticSet(images=12, size=64), same, prefix="ISIC_")
+
+    with pytest.raises(MedbenchError, match=r"mine\.yaml:9: evaluate: .*trained or selected on"):
+        planned(tmp_path, mine, text=f"{STUDY}evaluate: [clean, {{folder: {other}}}]\n")
+
+
+def test_images_with_equal_pixels_stay_on_one_side(tmp_path: Path) -> None:
+    images = SyntheticSet(images=12, size=32)
+    mine = write_set(write_set(tmp_path / "mine", images), images, prefix="twin-")
+
+    for seed in range(5):
+        job = planned(tmp_path, mine, f"dataset.split_seed={seed}").jobs[0]
+        parts = [job.config["train"], job.config["validation"], job.evaluations["clean"]["images"]]
+        sides = [{id.removeprefix("twin-") for id in part} for part in parts]
+        assert sum(map(len, sides)) == 12
+
+
+def ids(plan: Plan) -> list[str]:
+    return [job.id for job in plan.jobs]
+
+
+def test_a_trials_id_stands_for_what_changes_its_result_and_for_nothing_else(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    first = ids(planned(tmp_path, mine))
+
+    mine.rename(tmp_path / "moved")
+    assert ids(planned(tmp_path, tmp_path / "moved")) == first
+    assert ids(planned(tmp_path, tmp_path / "moved", "question=Another?", "margin=0.5")) == first
+    for change in ("seeds=[1]", "dataset.size=64", "training.epochs=2", "dataset.split_seed=1"):
+        assert ids(planned(tmp_path, tmp_path / "moved", change)) != first
+
+    mask = next((tmp_path / "moved" / "masks").iterdir())
+    Image.fromarray(~np.asarray(Image.open(mask))).save(mask)
+    assert ids(planned(tmp_path, tmp_path / "moved", "dataset.split_seed=0")) != first
+
+
+def test_the_code_of_a_model_of_ones_own_is_part_of_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from torch import nn\nclass Net(nn.Conv2d):\n    def __init__(self):\n        super().__init__(3, 1, 1)\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    text = STUDY.replace("{model: medlitenet, options: {backbone: mobilenetv3_small_050}}", "{model: 'own_net:Net'}")
+
+    (tmp_path / "own_net.py").write_text(code, encoding="utf-8")
+    before = ids(planned(tmp_path, mine, text=text))
+    (tmp_path / "own_net.py").write_text(code + "# changed\n", encoding="utf-8")
+
+    assert ids(planned(tmp_path, mine, text=text)) != before
+
+
+def test_two_variants_of_one_configuration_are_one_trial_to_run(tmp_path: Path) -> None:
+    twin = "  same: {model: medlitenet, options: {backbone: mobilenetv3_small_050}}\n"
+    text = STUDY.replace("dataset:", f"{twin}dataset:")
+    plan = planned(tmp_path, write_set(tmp_path / "mine", SyntheticSet(images=12, size=32)), text=text)
+
+    assert len(plan.jobs) == 2
+    assert len(left_to_do(plan, Store(tmp_path / "runs"))) == 1
+    assert plan.record["same"] == [["full", "same"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dataset: {folder: SET}": "dataset: {folder: nowhere}"}, "mine.yaml:5: dataset: "),
+        ({"{folder: SET}": "{folder: SET, split: official}"}, "mine.yaml:5: dataset.split: "),
+        ({"{backbone: mobilenetv3_small_050}": "{backbone: mobilenetv3}"}, "mine.yaml:4: variants.full: "),
+        ({"{backbone: mobilenetv3_small_050}": "{heads: 0}"}, "mine.yaml:4: variants.full: model 'medlitenet' cannot"),
+        ({"{backbone: mobilenetv3_small_050}": "{backbone: swin_tiny_patch4_window7_224}"}, "does not run on an image"),
+        ({"seeds: 1": "seeds: 1\nevaluate: [{folder: nowhere}]"}, "mine.yaml:8: evaluate: "),
+    ],
+)
+def test_what_cannot_be_had_is_told_with_file_line_and_key(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    text = STUDY
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+
+    with pytest.raises(MedbenchError) as caught:
+        planned(tmp_path, mine, text=text)
+
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_artifact_is_an_evaluation_a_severity_on_the_test_images_of_the_study(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+
+    found = planned(
+        tmp_path, mine, "evaluate=[clean, {artifact: hair, severity: [1, 5]}, {artifact: jpeg, severity: 2}]"
+    )
+
+    evaluations = found.jobs[0].evaluations
+    assert list(evaluations) == ["clean", "hair-1", "hair-5", "jpeg-2"]
+    assert len({each["id"] for each in evaluations.values()}) == 4
+    assert {tuple(each["images"]) for each in evaluations.values()} == {tuple(evaluations["clean"]["images"])}
+    assert found.record["artifacts"] == {
+        "hair-1": {"kind": "hair", "severity": 1},
+        "hair-5": {"kind": "hair", "severity": 5},
+        "jpeg-2": {"kind": "jpeg", "severity": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("evaluate=[{artifact: hairs, severity: 1}]", "unknown artifact 'hairs'. Did you mean 'hair'?"),
+        ("evaluate=[{dataset: ph3}]", "unknown dataset 'ph3'. Did you mean 'ph2'?"),
+        ("training.augment.artifacts=[hairs]", "unknown artifact 'hairs'"),
+        ("variants.full.model=medlitnet", "unknown model 'medlitnet'. Did you mean 'medlitenet'?"),
+        ("variants.full.options.heds=2", "unknown option of model 'medlitenet' 'heds'. Did you mean 'heads'?"),
+        ("variants.other.model=smp:Unet", "name its encoder too, as in smp:Unet/mobilenet_v2"),
+        ("variants={other: {model: 'nosuch.module:Net'}}", "cannot be imported: No module named 'nosuch'"),
+        ("encoder_weights=nowhere.safetensors", "there is no file nowhere.safetensors"),
+        ("dataset.folder=nowhere", "looked for the folder nowhere"),
+        ("dataset.split=official", "mine: has no official split; holdout, egeunet and kfold:K can be run"),
+    ],
+)
+def test_what_a_setting_asks_for_in_vain_is_blamed_on_it(tmp_path: Path, setting: str, said: str) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+
+    with pytest.raises(MedbenchError) as caught:
+        planned(tmp_path, mine, "seeds=2", setting)
+
+    assert str(caught.value).startswith(f"--set {setting}: ")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["dataset.size=64", "dataset.split=kfold:3", "training.epochs=2"])
+def test_a_set_that_is_missing_is_not_blamed_on_a_setting_that_has_no_say(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(MedbenchError, match=r"mine\.yaml:5: dataset: folder: not found"):
+        planned(tmp_path, tmp_path / "nowhere", setting)
+
+
+def test_an_unknown_artifact_has_a_place(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    text = f"{STUDY}evaluate: [{{artifact: hairs, severity: 1}}]\n"
+
+    with pytest.raises(MedbenchError, match=r"mine.yaml:9: evaluate: unknown artifact 'hairs'. Did you mean 'hair'\?"):
+        planned(tmp_path, mine, "seeds=2", text=text)
+
+
+def test_a_first_look_tests_on_some_images_and_changes_no_training(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=40, size=32))
+    other = write_set(tmp_path / "other", SyntheticSet(images=9, size=32, seed=1), prefix="other-")
+    tests = f"evaluate=[clean, {{artifact: hair, severity: 1}}, {{folder: {other}}}]"
+
+    whole = planned(tmp_path, mine, tests, "seeds=2")
+    some = planned(tmp_path, mine, tests, "seeds=2", "dataset.test_images=5")
+    fewer = planned(tmp_path, mine, tests, "seeds=2", "dataset.test_images=3")
+
+    assert ids(some) == ids(whole)
+    tested = [{name: each["images"] for name, each in job.evaluations.items()} for job in some.jobs]
+    assert tested[0] == tested[1]
+    assert {name: len(images) for name, images in tested[0].items()} == {"clean": 5, "hair-1": 5, "other": 5}
+    assert tested[0]["clean"] == tested[0]["hair-1"]
+    for name, each in whole.jobs[0].evaluations.items():
+        assert set(fewer.jobs[0].evaluations[name]["images"]) < set(tested[0][name]) < set(each["images"])
+        assert some.jobs[0].evaluations[name]["images_digest"] != each["images_digest"]
+        assert some.jobs[0].evaluations[name]["copies_left_out"] == 0
+    assert some.record["dataset"]["test_images"] == 5
+    assert some.record["n_images"] == whole.record["n_images"]
+    assert "test_images" not in whole.record["dataset"]
+
+
+def test_which_images_a_first_look_takes_depends_on_nothing_but_their_ids() -> None:
+    names = [f"image-{i}" for i in range(50)]
+
+    chosen = some(names, 10, 0)
+
+    assert len(chosen) == 10
+    assert chosen != names[:10]
+    assert set(some(names[::-1], 10, 0)) == set(chosen)
+    assert set(some(chosen, 5, 0)) == set(some(names, 5, 0))
+    assert set(some(names, 10, 1)) != set(chosen)
+    assert some(names, None, 0) == some(names, 50, 0) == names
+
+
+def test_a_part_without_ground_truth_stops_no_holdout_and_the_record_says_how_complete_the_set_was(
+    tmp_path: Path,
+) -> None:
+    images, home = SyntheticSet(images=12, size=32), tmp_path / "data" / "isic2018"
+    for folder, ids in (("Training", images.ids[:10]), ("Test", images.ids[10:])):
+        (home / f"ISIC2018_Task1-2_{folder}_Input").mkdir(parents=True)
+        for id in ids:
+            Image.fromarray(images.image(id)).save(home / f"ISIC2018_Task1-2_{folder}_Input" / f"{id}.png")
+    (home / "ISIC2018_Task1_Training_GroundTruth").mkdir()
+    for id in images.ids[:10]:
+        path = home / "ISIC2018_Task1_Training_GroundTruth" / f"{id}_segmentation.png"
+        Image.fromarray(images.mask(id)).save(path)
+    path = tmp_path / "isic.yaml"
+    path.write_text(STUDY.replace("{folder: SET}", "{name: isic2018}"))
+    sets = Sets(tmp_path / "data", tmp_path / "cache")
+
+    found = plan(load_study(str(path)), sets)
+
+    assert found.record["completeness"] == {"training": [10, 2594], "validation": [0, 100], "test": [0, 1000]}
+    assert "completeness" not in found.jobs[0].config
+    assert sum(found.record["n_images"].values()) == 10
+    with pytest.raises(MedbenchError, match=r"ground truth is missing for the official test \(2 images\) part"):
+        plan(load_study(str(path), settings=["dataset.split=official"]), sets)
+
+
+def test_a_folder_is_complete_by_itself(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+
+    assert planned(tmp_path, mine).record["completeness"] is None
