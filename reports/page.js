@@ -1,4 +1,5 @@
-// What the page does beyond text and tables: sorting, filtering, the gallery of every image. Without it all else works.
+// What the page does beyond text and tables: sorting, filtering, copying, enlarging, the gallery of every image. Without
+// it all else works.
 "use strict";
 
 function make(tag, attributes = {}, ...children) {
@@ -68,11 +69,149 @@ function sortable(table) {
   table.parentElement.before(make("div", { class: "controls" }, filter, count));
 }
 
+// What is wider than its place scrolls, and shows at its edge that there is more.
+
+function cued(region) {
+  const mark = () => {
+    const left = region.scrollWidth - region.clientWidth - region.scrollLeft;
+    region.classList.toggle("more-left", region.scrollLeft > 1);
+    region.classList.toggle("more-right", left > 1);
+  };
+  region.addEventListener("scroll", mark, { passive: true });
+  const observer = new ResizeObserver(mark);
+  [region, ...region.children].forEach((each) => observer.observe(each));
+}
+
+// On a phone a table of sentences becomes a card a row: each cell says what it is.
+
+function cards(table) {
+  const labels = [...table.tHead.rows[0].cells].map((heading) => heading.firstChild.textContent.trim());
+  for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, i) => (cell.dataset.label = labels[i]));
+  table.classList.add("cards");
+}
+
+function copyable(text) {
+  const said = make("span", { role: "status", class: "note" });
+  const copy = async () => {
+    window.getSelection().selectAllChildren(text); // what is left where a page may not copy
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      said.textContent = "Copied";
+    } catch {
+      said.textContent = document.execCommand("copy") ? "Copied" : "Selected; your keys can copy it";
+    }
+    setTimeout(() => said.replaceChildren(), 4000);
+  };
+  text.before(make("div", { class: "controls" }, make("button", { type: "button", onclick: copy }, "Copy"), said));
+}
+
+// A dialog with one of several things, large: buttons and arrow keys go to the next, and the address leads back to it.
+
+let ids = 0;
+const address = (hash) => history.replaceState(null, "", window.location.href.split("#")[0] + hash);
+const imageLink = (study, evaluation, image) => `#${study}-image/${[evaluation, image].map(encodeURIComponent).join("/")}`;
+const followers = []; // each opens the image that an address names, if it has it, and says whether
+
+function viewer({ step, closed }) {
+  const title = make("h5", { id: `dialog-${++ids}` });
+  const position = make("span", { class: "note" });
+  const body = make("div", { class: "body" });
+  const buttons = [["Previous", -1], ["Next", 1]].map(([text, by]) => make("button", { type: "button", onclick: () => step(by) }, text));
+  let [before, own] = ["", ""];
+  const dialog = make(
+    "dialog",
+    {
+      "aria-labelledby": title.id,
+      closedby: "any",
+      onclick: (event) => event.target.closest("a") && dialog.close(),
+      onclose: () => {
+        const hasLeft = window.location.hash !== own; // by a link inside
+        if (!hasLeft) address(before);
+        closed(hasLeft);
+      },
+    },
+    make(
+      "div",
+      { class: "controls" },
+      make("div", { role: "status", class: "title" }, title, position),
+      ...buttons,
+      make("button", { type: "button", onclick: () => dialog.close() }, "Close"),
+    ),
+    body,
+  );
+  document.getElementById("main").append(dialog);
+  document.addEventListener("keydown", (event) => { // wherever the focus is: a click on a picture takes it away
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const isUsed = event.target.closest("input, select, .more-left, .more-right"); // they move by these keys too
+    if (!dialog.open || !by || isUsed || buttons[0].hidden || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    step(by);
+  });
+
+  function show(name, place, n, link = "") {
+    title.textContent = name;
+    position.textContent = n > 1 ? `${place + 1} of ${n}` : "";
+    buttons.forEach((button) => (button.hidden = n < 2));
+    if (!dialog.open) {
+      before = window.location.hash.includes("-image/") ? "" : window.location.hash;
+      dialog.showModal();
+    }
+    own = link || before;
+    address(own);
+  }
+  return { show, body };
+}
+
+// Figures and photographs, large: each moves into the dialog, with what it is part of, and back.
+
+function enlarger(study, figures) {
+  if (!figures.length) return;
+  let place = 0;
+  let holder = null;
+  const view = viewer({
+    step: (by) => show((place + by + figures.length) % figures.length),
+    closed: (hasLeft) => {
+      restore();
+      if (!hasLeft) figures[place].querySelector(".enlarge").focus();
+    },
+  });
+
+  function restore() {
+    holder?.replaceWith(figures[place]);
+    holder = null;
+  }
+
+  function show(at) {
+    restore();
+    place = at;
+    const figure = figures[place];
+    const legend = [...study.querySelectorAll(".legend")].findLast((each) => each.compareDocumentPosition(figure) & 4);
+    holder = make("div", { style: `height: ${figure.offsetHeight}px` });
+    figure.replaceWith(holder);
+    view.body.replaceChildren(...(legend ? [legend.cloneNode(true)] : []), figure);
+    const { evaluation, image } = figure.dataset;
+    view.show(nameOf(figure), place, figures.length, image && imageLink(study.id, evaluation, image));
+  }
+
+  figures.forEach((figure, at) => {
+    const open = () => holder || show(at);
+    const icon = make("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, make("path", { d: "M3 9V3h6M15 3h6v6M21 15v6h-6M9 21H3v-6" }));
+    figure.querySelector("svg").addEventListener("click", open);
+    figure.append(make("button", { type: "button", class: "enlarge", "aria-label": `Enlarge: ${nameOf(figure)}`, onclick: open }, icon));
+  });
+  followers.push((hash) => {
+    const at = figures.findIndex(({ dataset }) => dataset.image && imageLink(study.id, dataset.evaluation, dataset.image) === hash);
+    if (at >= 0) show(at);
+    return at >= 0;
+  });
+}
+
+const nameOf = (figure) => figure.dataset.image ?? figure.querySelector("svg").getAttribute("aria-label");
+
 // The gallery.
 
 const thumbnails = JSON.parse(document.getElementById("thumbnails")?.textContent ?? "{}");
 const STEP = 24;
-let ids = 0;
 
 function select(label, options, onchange) {
   const field = make("select", { onchange, "aria-label": label }, ...options.map(([value, text]) => make("option", { value }, text)));
@@ -183,11 +322,14 @@ function explorer(root) {
     return picture;
   }
 
-  function contour(image, name, filled = false) {
-    const d = name === "truth" ? image.truth : image.paths[name];
-    if (!d) return [];
-    const halo = make("path", { d, class: "halo" });
-    return [halo, make("path", { d, style: `stroke: ${colour(name)}; fill: ${filled ? colour(name) : "none"}; fill-opacity: .25` })];
+  function contours(image, wanted, filled = false) {
+    const pathOf = (name) => (name === "truth" ? image.truth : image.paths[name]);
+    const drawn = wanted.filter(pathOf);
+    const kind = (name) => (name === "truth" ? "reference" : "");
+    return [
+      ...drawn.map((name) => make("path", { d: pathOf(name), class: `halo ${kind(name)}` })), // below every line
+      ...drawn.map((name) => make("path", { d: pathOf(name), class: kind(name), style: `--colour: ${colour(name)}; fill: ${filled ? colour(name) : "none"}` })),
+    ];
   }
 
   function draw() {
@@ -195,7 +337,7 @@ function explorer(root) {
     const label = `${ofField.value.startsWith("-") ? "difference in mean" : "mean"} ${metric.label}`;
     grid.replaceChildren(
       ...found.slice(0, limit).map(({ image, value }, place) => {
-        const layers = names.filter((name) => shown.has(name)).flatMap((name) => contour(image, name));
+        const layers = contours(image, names.filter((name) => shown.has(name)));
         const text = `${image.id}, ${label} ${format(value, metric)}`;
         return make(
           "button",
@@ -216,36 +358,40 @@ function explorer(root) {
   const [rightLabel, rightField] = select("Right", sides, () => show());
   rightField.value = data.baseline;
   const line = make("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "Dividing line", oninput: () => divide() });
-  const title = make("h5", { id: `dialog-${++ids}` });
   const stage = make("div", { class: "stage" });
   const numbers = make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Scores of the image" });
-  const step = (by) => () => ((place = (place + by + found.length) % found.length), show());
-  const dialog = make(
-    "dialog",
-    { "aria-labelledby": title.id },
-    make(
-      "div",
-      { class: "controls" },
-      title,
-      make("button", { type: "button", onclick: step(-1) }, "Previous"),
-      make("button", { type: "button", onclick: step(1) }, "Next"),
-      make("button", { type: "button", onclick: () => dialog.close() }, "Close"),
-    ),
+  const view = viewer({
+    step: (by) => open((place + by + found.length) % found.length),
+    closed: (hasLeft) => hasLeft || grid.children[place]?.focus(),
+  });
+  view.body.append(
     make("div", { class: "controls" }, leftLabel, rightLabel),
     stage,
     line,
     make("p", { class: "note" }, "Scores: means over a variant's seeds. Contours: of its first."),
     numbers,
   );
-  root.append(dialog);
+  cued(numbers);
   let place = 0;
   let clips = [];
+  const study = root.closest("section").id;
+  const linkOf = (image, set = data.evaluations[setField.value]) => imageLink(study, set.name, image.id);
 
   function open(at) {
     place = at;
     show();
-    dialog.showModal();
+    view.show(found[place].image.id, place, found.length, linkOf(found[place].image));
   }
+
+  followers.push((hash) => {
+    const at = data.evaluations.findIndex((set) => set.images.some((image) => linkOf(image, set) === hash));
+    if (at < 0) return false;
+    [setField.value, metricField.value, ofField.value, search.value] = [at, "", "", ""];
+    offer();
+    root.scrollIntoView();
+    open(found.findIndex(({ image }) => linkOf(image) === hash));
+    return true;
+  });
 
   function divide() {
     const { image } = found[place];
@@ -259,14 +405,13 @@ function explorer(root) {
 
   function show() {
     const { image } = found[place];
-    const id = `clip-${ids}`;
-    title.textContent = image.id;
+    const id = `${root.id}-clip`;
     const rects = [0, 1].map(() => make("rect", { y: 0, height: image.h }));
     const bar = make("line", { y1: 0, y2: image.h, class: "bar" });
     clips = [...rects, bar];
     const picture = photograph(image, [
       make("defs", {}, ...rects.map((rect, i) => make("clipPath", { id: `${id}-${i}` }, rect))),
-      ...[leftField, rightField].map((field, i) => make("g", { "clip-path": `url(#${id}-${i})` }, ...contour(image, field.value, true))),
+      ...[leftField, rightField].map((field, i) => make("g", { "clip-path": `url(#${id}-${i})` }, ...contours(image, [field.value], true))),
       bar,
     ]);
     stage.replaceChildren(picture);
@@ -314,10 +459,23 @@ function contents(menu) {
   links.forEach((_, id) => observer.observe(document.getElementById(id)));
 }
 
-document.querySelectorAll("table.sortable").forEach(sortable);
-document.querySelectorAll(".explorer").forEach(explorer);
-document.querySelectorAll("nav .menu").forEach(contents);
-for (const text of document.querySelectorAll(".paste pre")) {
-  const choose = () => window.getSelection().selectAllChildren(text);
-  text.before(make("button", { type: "button", onclick: choose }, "Select the text"));
+function follow() {
+  const { hash } = window.location;
+  if (hash.includes("-image/") && followers.some((opens) => opens(hash))) return;
+  const target = document.getElementById(hash.slice(1));
+  if (!target?.hidden) return;
+  target.hidden = false; // a row that a filter had left out
+  target.scrollIntoView();
 }
+
+document.querySelectorAll("table.sortable").forEach(sortable);
+document.querySelectorAll("table:has(.verdicts, .source)").forEach(cards);
+document.querySelectorAll(".wide").forEach(cued);
+document.querySelectorAll("pre").forEach(copyable);
+document.querySelectorAll(".explorer").forEach(explorer);
+for (const study of document.querySelectorAll("section.study")) {
+  for (const kind of ["plot", "photograph"]) enlarger(study, [...study.querySelectorAll(`figure.${kind}`)]);
+}
+document.querySelectorAll("nav .menu").forEach(contents);
+window.addEventListener("hashchange", follow);
+follow();
