@@ -1,13 +1,15 @@
 """What the sections of a study's report have in common: each number that more than one of them reads, computed once."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from ..bench.metrics import Metric
 from ..bench.store.records import short_id
+from .answers import Answer
 from .comparisons import comparisons_table
 from .doubts import provenance
 from .every_image import Room
@@ -19,6 +21,7 @@ from .settings import flatten
 from .tables import KNOWN, Cells, cells, records, variants_table
 
 Row = dict[str, Any]
+Made = TypeVar("Made")
 
 
 class Evidence:
@@ -30,8 +33,29 @@ class Evidence:
         anchor: the study's id in the page.
     """
 
-    def __init__(self, study: Study, room: Room) -> None:
+    def __init__(
+        self, study: Study, room: Room, answering: "Mapping[str, Callable[[Evidence], Sequence[Answer]]]"
+    ) -> None:
+        """`answering` has for each kind of question (`asks` of a study) who answers it."""
         self.study, self.room, self.anchor = study, room, anchor_of(study.name)
+        self._answering = answering
+        self._made: dict[Callable[[Evidence], Any], Any] = {}
+
+    def once(self, make: "Callable[[Evidence], Made]") -> Made:
+        """What `make` makes of this study, made once however many ask for it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
+
+    @cached_property
+    def answers(self) -> dict[str, list[Answer]]:
+        """By kind of question what the study has to say to it."""
+        return {asks: list(answer(self)) for asks, answer in self._answering.items()}
+
+    @property
+    def asked(self) -> list[Answer]:
+        """The answers to what the study asks; empty where it has none yet."""
+        return self.answers.get(self.spec["asks"], [])
 
     def id(self, name: str) -> str:
         """The id of a thing of this study, unique in the page."""
@@ -45,6 +69,11 @@ class Evidence:
     def names(self) -> list[str]:
         """The variants in the study's order, which fixes their colours."""
         return list(self.spec["variants"])
+
+    def label(self, variant: str) -> str:
+        """A variant in words, fit to begin a sentence."""
+        description = (self.spec["variants"][variant]["description"] or "").strip().rstrip(".")
+        return description[:1].upper() + description[1:] or variant
 
     @property
     def baseline(self) -> str:

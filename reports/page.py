@@ -6,7 +6,7 @@ Only the stores' files decide what is written, so that the same stores give the 
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..bench.metrics.failures import FAILURES
 from ..bench.stats import same_training
 from ..bench.store.records import file_digest, write_bytes, write_json, write_text
 from . import figures, notes, tables
+from .answers import Answer
 from .every_image import Room
 from .evidence import Evidence
 from .load import load_studies
@@ -48,11 +49,12 @@ def write_report(
     Raises MedbenchError when a store holds no study.
     """
     environment = _environment()
+    answering = {section.asks: section.answers for section in sections if section.asks and section.answers}
     room = Room(beside=out / "pictures" if all_images else None)
     facts: list[dict[str, Any]] = []
     studies: list[dict[str, Any]] = []
     for study in load_studies(stores):
-        evidence = Evidence(study, room)
+        evidence = Evidence(study, room, answering)
         parts = {section: section.make(evidence) for section in sections}
         for part in parts.values():
             _write_files(out, evidence, part)
@@ -60,7 +62,7 @@ def write_report(
             out / "tables" / f"{study.name}-per-image.parquet",
             evidence.scores.to_parquet(index=False, compression="zstd"),
         )
-        facts.append(_merged(overview(evidence, parts.values()), parts))
+        facts.append(_merged(overview(evidence, parts), parts))
         studies.append(_rendered(environment, evidence, facts[-1], parts))
     write_json(out / "report.json", {"studies": facts})
     script = (HERE / "page.js").read_text(encoding="utf-8")
@@ -108,6 +110,7 @@ def _rendered(
     shared = {"study": facts, "anchor": evidence.anchor, "primary": evidence.metric}
     shared["digits"] = notes.digits_of(evidence.primary)
     shown = {section: part for section, part in parts.items() if part.is_shown}
+    known = {evidence.first, *evidence.study.artifacts}
 
     def html(name: str, **values: Any) -> Markup:
         return Markup(environment.get_template(f"{name}.html.j2").render(**shared, **values))
@@ -116,7 +119,12 @@ def _rendered(
         "anchor": evidence.anchor,
         "facts": facts,
         "contents": {section.name: section.title for section in shown},
-        "overview": html("overview"),
+        "overview": html(
+            "overview",
+            asked=[each for each in evidence.asked if each.evaluation == evidence.first],
+            others=[each for each in evidence.asked if each.evaluation not in known],
+            leads=_leads(evidence, parts),
+        ),
         "parts": [
             html(
                 section.name,
@@ -128,6 +136,16 @@ def _rendered(
             for section, part in shown.items()
         ],
     }
+
+
+def _leads(evidence: Evidence, sections: Iterable[Section]) -> dict[str, list[Answer]]:
+    """What a study says to other questions than its own, by what it stands under."""
+    found = {
+        section.lead: [each for each in evidence.answers[section.asks] if each.evaluation == evidence.first]
+        for section in sections
+        if section.asks and section.asks != evidence.spec["asks"] and section.asks != "cost"
+    }
+    return {lead: answers for lead, answers in found.items() if answers}
 
 
 def _environment() -> Environment:

@@ -6,10 +6,9 @@ store does not say is left out.
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .evidence import Evidence, Row
-from .notes import counted, digits_of, heading, number, signed
+from .notes import counted, digits_of, heading, listed, number
 from .settings import alike
 
 SPLITS = {
@@ -35,11 +34,10 @@ CHANGES = {  # of training images: what stands behind a probability of the recip
 
 
 def abstract(evidence: Evidence) -> str:
-    """What was asked, on what, and what was found, a sentence a comparison on the first evaluation."""
+    """What was asked, on what, and the answers to it on the first evaluation."""
     first, metric = evidence.first, evidence.primary
     digits = digits_of(metric)
     here = [row for row in evidence.variant_rows if row["evaluation"] == first]
-    found = [row for row in evidence.comparison_rows if row["evaluation"] == first and row["metric"] == metric]
     if not here:
         return "Nothing was scored yet."
     sentences = [f"We asked: {evidence.spec['question']}"] if evidence.spec["question"] else []
@@ -51,15 +49,7 @@ def abstract(evidence: Evidence) -> str:
         level += f" (95 % CI {number(own[f'{metric}_ci_low'], digits)} to {number(own[f'{metric}_ci_high'], digits)})"
     over = f"{counted(own['n_seeds'], 'training')} and {counted(own['n_images'], 'test image')}"
     sentences.append(f"Over {over} {own['variant']} {level}.")
-    for row in found:
-        if row["ci_low"] is None:
-            sentences.append(f"Whether {row['variant']} differs from {row['baseline']} {row['claim']}.")
-            continue
-        sentences.append(
-            f"Against it, {row['variant']} differed by {signed(row['difference'], digits)} "
-            f"(95 % CI {signed(row['ci_low'], digits)} to {signed(row['ci_high'], digits)}, for new "
-            f"trainings and new images): {row['claim']}."
-        )
+    sentences += [each.abstract for each in evidence.asked if each.evaluation == first]
     return " ".join(sentences)
 
 
@@ -92,13 +82,8 @@ def _told(evidence: Evidence, trained: Sequence[str], phrase: Callable[[Evidence
     groups = [(names, text) for names, text in alike({name: phrase(evidence, name) for name in trained}) if text]
     if len(groups) == 1 and len(groups[0][0]) == len(trained) > 1:
         return f"Models were {groups[0][1]}."
-    parts = [f"{_listed(names)} {'was' if len(names) == 1 else 'were'} {text}" for names, text in groups]
+    parts = [f"{listed(names)} {'was' if len(names) == 1 else 'were'} {text}" for names, text in groups]
     return "; ".join(parts) + "." if parts else ""
-
-
-def _listed(names: Sequence[Any]) -> str:
-    *others, last = map(str, names)
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _data(evidence: Evidence, variant: str) -> str:
@@ -161,7 +146,7 @@ def _augmentation(evidence: Evidence, variant: str) -> str:
     kinds = [f"{said} ({known[key]})" for key, said in CHANGES.items() if known.get(key)]
     text = f"trained with augmentation, each with its probability: {', '.join(kinds)}" if kinds else ""
     if known.get("artifacts"):
-        painted = f"artifacts painted on half of the images ({_listed(json.loads(known['artifacts']))})"
+        painted = f"artifacts painted on half of the images ({listed(json.loads(known['artifacts']))})"
         text = f"{text}; and with {painted}" if text else f"trained with {painted} and no other augmentation"
     return text or "trained without augmentation"
 
@@ -169,9 +154,7 @@ def _augmentation(evidence: Evidence, variant: str) -> str:
 def _precision(evidence: Evidence, variant: str) -> str:
     made = dict.fromkeys(trial["environment"] for trial in evidence.trials if trial["variant"] == variant)
     found = dict.fromkeys(evidence.environments[name]["fields"].get("precision") for name in made)
-    return (
-        f"trained in {_listed([PRECISIONS.get(each, each) for each in found])}" if found and None not in found else ""
-    )
+    return f"trained in {listed([PRECISIONS.get(each, each) for each in found])}" if found and None not in found else ""
 
 
 def _trainings(evidence: Evidence, variant: str) -> str:
@@ -194,7 +177,7 @@ def _recipe(evidence: Evidence, variant: str) -> Row:
 
 
 def _ensemble(name: str, settings: Row) -> str:
-    members = _listed(json.loads(settings["ensemble.members"]))
+    members = listed(json.loads(settings["ensemble.members"]))
     weights = "equal weights" if settings.get("ensemble.weighting") == "equal" else "their validation Dice as weights"
     return f"{name} averages the probabilities of {members} of one seed, with {weights}."
 
@@ -214,7 +197,7 @@ def _tests(evidence: Evidence) -> str:
 def _test(evidence: Evidence, evaluation: str) -> str:
     groups = alike(evidence.tested_on.get(evaluation, {}))
     said = [
-        f"{_listed(names) + ': ' if len(groups) > 1 else ''}{counted(n, 'image')}"
+        f"{listed(names) + ': ' if len(groups) > 1 else ''}{counted(n, 'image')}"
         f"{f' of {name}' if name and name != evaluation else ''}"
         for names, (name, n) in groups
     ]

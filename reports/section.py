@@ -1,12 +1,13 @@
 """What a section of a report is. A new one is a module and a template of the same name in `sections/`, and a line in
 the list there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from .answers import Answer
 from .evidence import Evidence
 
 
@@ -40,3 +41,8 @@ class Section:
     title: str
     """In the contents."""
     make: Callable[[Evidence], Part]
+    asks: str | None = None
+    """The kind of question (a study's `asks`) that it answers, at the head of the study."""
+    lead: str = ""
+    """What its answers stand under there where the study asks something else."""
+    answers: Callable[[Evidence], Sequence[Answer]] | None = None

@@ -289,6 +289,9 @@ class Study(Spec):
 
     question: str
     """What the study asks, in a sentence; the report's heading."""
+    asks: Literal["difference", "robustness", "generalization", "cost"] = "difference"
+    """What the answer is about: variants against the baseline, what artifacts cost, what is lost on other data sets,
+    or what accuracy costs. The report opens with it."""
     baseline: str
     """The variant that the others are compared with."""
     variants: Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], VariantSpec], Field(min_length=1)]
@@ -337,6 +340,11 @@ class Study(Spec):
             names += ["clean"] if each == "clean" else each.names if isinstance(each, ArtifactTest) else [each.name]
         if len(set(names)) < len(names):
             raise _at("evaluate", f"two evaluations have one name in {', '.join(names)}")
+        kinds = [type(each) for each in self.evaluate]
+        if self.asks == "robustness" and not ("clean" in self.evaluate and ArtifactTest in kinds):
+            raise _at("asks", "robustness is answered from `clean` and an artifact; add both to `evaluate`")
+        if self.asks == "generalization" and OtherSet not in kinds:
+            raise _at("asks", "generalization is answered from another data set; add one to `evaluate`")
         for index, each in enumerate(self.claims):
             for key, known in (("variant", self.variants), ("metric", METRICS), ("evaluation", names)):
                 if getattr(each, key) not in known:

@@ -59,11 +59,10 @@ def claim(
     assert comparison.ci_low is not None
     assert comparison.ci_high is not None
     word = "better" if (comparison.difference > 0) == higher_is_better else "worse"
-    span = f"95 % interval {comparison.ci_low:+.3g} to {comparison.ci_high:+.3g}"
     has_two = min(comparison.n_seeds_a, comparison.n_seeds_b) == 2
     by_chance = " Two seeds may lie close by chance; a third would tell." if has_two else ""
     if _below_alpha(equivalence(comparison, margin)):
-        inner = f"90 % interval {comparison.tost_low:+.3g} to {comparison.tost_high:+.3g}, two one-sided tests"
+        inner = f"90 % interval {_signed(comparison.tost_low)} to {_signed(comparison.tost_high)}, two one-sided tests"
         which = f"{a} is {word}, though by less than that" if p < ALPHA else "either may be ahead by less than that"
         return Claim(
             kind="equivalent",
@@ -78,8 +77,7 @@ def claim(
             kind=word,
             verdict=word,
             may=f"For new trainings and new images, {a} is {word} than {b} in mean {metric}.",
-            not_shown=f"that every training or every image agrees, nor that it is by more than {least:.3g} ({span})."
-            f"{by_chance}",
+            not_shown=f"that every training or every image agrees, nor that it is by more than {least:.3g}.{by_chance}",
         )
     smallest = detectable(comparison, n_compared)
     found = "Not even the largest possible difference"
@@ -88,15 +86,15 @@ def claim(
     is_spared = margin > 0 and _below_alpha(non_inferiority(comparison, margin, higher_is_better=higher_is_better))
     spared = f" {a} is not worse than {b} by {margin:g} or more." if is_spared else ""
     if comparison.ci_low <= 0 <= comparison.ci_high:
-        not_shown = f"that there is no difference ({span})."
+        not_shown = "that there is no difference."
     else:
         not_shown = (
-            f"a difference, though the {span} leaves out 0: of {n_compared} comparisons one may do so by chance."
+            f"a difference, though the 95 % interval leaves out 0: of {n_compared} comparisons one may do so by chance."
         )
     return Claim(
         kind="no difference shown",
         verdict="no difference shown",
-        may=f"{found} in {metric} would be found in {POWER:.0%} of such studies.{spared}",
+        may=f"{found} in {metric} would be found in {100 * POWER:.0f} % of such studies.{spared}",
         not_shown=f"{not_shown}{by_chance}",
     )
 
@@ -128,7 +126,13 @@ def cost(components: Components, margin: float, n_compared: int = 1) -> str | No
     ways += [f"{least.images} images instead of {components.n_images}"] if least.images else []
     if not ways:
         return f"Neither more seeds nor more images alone would let a study like this find a difference of {margin:g}."
-    return f"To find a difference of {margin:g} in {POWER:.0%} of such studies takes {' or '.join(ways)}."
+    return f"To find a difference of {margin:g} in {100 * POWER:.0f} % of such studies takes {' or '.join(ways)}."
+
+
+def _signed(value: float | None) -> str:
+    """With a true minus sign."""
+    assert value is not None
+    return f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _below_alpha(p_value: float | None) -> bool:
@@ -139,6 +143,6 @@ def _undecided(comparison: Comparison, metric: str) -> Claim:
     return Claim(
         kind="undecided",
         verdict=f"cannot be decided with {comparison.too_few}",
-        may=f"These very checkpoints differ by {comparison.difference:+.3g} in mean {metric} on these very images.",
+        may=f"These very checkpoints differ by {_signed(comparison.difference)} in mean {metric} on these very images.",
         not_shown="anything about the method: another seed or other images may turn the sign.",
     )

@@ -242,6 +242,7 @@ def _record(
         "set": [" = ".join(map(str.strip, each.split("=", 1))) for each in loaded.settings],
         "recipe": loaded.recipe,
         "question": study.question,
+        "asks": study.asks,
         "baseline": study.baseline,
         "primary": study.primary,
         "margin": study.margin,

@@ -1,27 +1,32 @@
-"""Which variants are worth their cost: those that no other is shown to beat."""
+"""What variants cost, and which are worth it: those that no other is shown to beat."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .. import figures
+from ..answers import Answer
 from ..evidence import Evidence, Row
 from ..machines import energy
+from ..notes import counted, digits_of, listed, number, signed
 from ..section import Part, Section
 from ..timings import Timing, headline_timing, load_timings, ratio_of
 
 Shown = Literal["better", "equal", "not shown"]
 Compared = Callable[[str, str], Shown]
+COSTS = {"parameters": "parameters", "latency_ms": "latency"}  # those that have a front
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     fronts: dict[str, list[str]]
     """By cost the variants on its front, the best first."""
+    costs: list[Row]
+    """`answers`, a row a variant."""
 
 
 def make(evidence: Evidence) -> Part:
-    on_front = fronts(evidence, headline_timing(evidence.study))
+    on_front = evidence.once(_fronts)
     machine, joules = energy(evidence.machines)
     drawn: str | None = None
     if len(evidence.variants):
@@ -29,12 +34,68 @@ def make(evidence: Evidence) -> Part:
         rows = rows.assign(joules=rows["variant"].map(joules))
         drawn = figures.cost(rows, evidence.names, evidence.primary, on_front, evidence.id("cost"))
     return Part(
-        facts=Facts({cost: [each for each in evidence.ranking if each in found] for cost, found in on_front.items()}),
+        facts=Facts(
+            {cost: [each for each in evidence.ranking if each in found] for cost, found in on_front.items()},
+            [asdict(each) for each in evidence.answers["cost"]],
+        ),
         is_shown=drawn is not None,
         figures={} if drawn is None else {"cost": drawn},
         view={"variants": evidence.variant_rows, "energy_at": machine},
         warnings=tuple(load_timings(evidence.study)[1]),
     )
+
+
+def answers(evidence: Evidence) -> list[Answer]:
+    """For each variant but the baseline what it costs beside the baseline, what it scores for that, and whether another
+    is shown to beat it."""
+    rows = {row["variant"]: row for row in evidence.variant_rows if row["evaluation"] == evidence.first}
+    if evidence.baseline not in rows:
+        return []
+    scored = {
+        row["variant"]: row
+        for row in evidence.comparison_rows
+        if row["evaluation"] == evidence.first and row["metric"] == evidence.primary
+    }
+    return [_answer(evidence, rows[name], rows[evidence.baseline], scored[name]) for name in rows if name in scored]
+
+
+def _answer(evidence: Evidence, row: Row, own: Row, scored: Row) -> Answer:
+    name, baseline, digits = row["variant"], evidence.baseline, digits_of(evidence.primary)
+    effects: list[str] = []
+    if row["latency_ratio"] is not None and row["latency_over"] == baseline and row["latency_low"] is not None:
+        ends = f"{number(row['latency_low'])}, {number(row['latency_high'])}"
+        effects.append(f"{number(row['latency_ratio'])} times [{ends}] the time of {baseline}")
+    if row["parameters"] is not None and own["parameters"]:
+        effects.append(f"{number(row['parameters'] / own['parameters'], 2)} times its parameters")
+    score = f"{evidence.metric.label} {signed(scored['difference'], digits)}"
+    if scored["ci_low"] is not None:
+        score += f" [{signed(scored['ci_low'], digits)}, {signed(scored['ci_high'], digits)}]"
+    found = evidence.once(_fronts) if name in evidence.ranking else {}
+    places = {"on": [COSTS[cost] for cost, front in found.items() if name in front]}
+    places["off"] = [COSTS[cost] for cost, front in found.items() if name not in front]
+    claim = "; ".join(
+        [*(f"{where} the front of {listed(costs)}" for where, costs in places.items() if costs), scored["claim"]]
+    )
+    effect = " and ".join(effects) or "its cost was not measured"
+    where = f" (timed on {row['latency_at']})" if row["latency_ratio"] is not None and row["latency_at"] else ""
+    return Answer(
+        evaluation=evidence.first,
+        variant=name,
+        label=evidence.label(name),
+        effect=effect,
+        rest=f"for {score} ({counted(scored['n_seeds_variant'], 'seed')} × {counted(scored['n_images'], 'image')})"
+        f"{where}: {claim}.",
+        claim=claim,
+        may=scored["may"],
+        not_shown=f"what another machine or input size would take; of {evidence.metric.label}, {scored['not_shown']}",
+        cost=scored["cost"],
+        brief=f"takes {effect}, for {score}: {claim}.",
+        abstract=f"{name} takes {effect}, for a difference of {score}: {claim}.",
+    )
+
+
+def _fronts(evidence: Evidence) -> dict[str, set[str]]:
+    return fronts(evidence, headline_timing(evidence.study))
 
 
 def fronts(evidence: Evidence, timing: Timing | None) -> dict[str, set[str]]:
@@ -108,4 +169,4 @@ def _faster(timing: Timing, a: str, b: str) -> Shown:
     return "better" if ratio and ratio.high < 1 else "not shown"
 
 
-SECTION = Section(name="cost", title="Cost", make=make)
+SECTION = Section(name="cost", title="Cost", make=make, asks="cost", lead="What accuracy costs", answers=answers)

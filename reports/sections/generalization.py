@@ -1,16 +1,18 @@
 """What carries over: every training set against every test set, and what is lost on the way."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ...bench.metrics import Metric
-from ...bench.stats import gap, summarize
-from .. import findings
+from ...bench.stats import gap, holm, summarize
+from ..answers import Answer
 from ..evidence import Evidence, Row
 from ..load import Study
+from ..losses import amount, sentence, verdict
+from ..notes import counted, listed
 from ..section import Part, Section
 from ..tables import KNOWN, Cells, records
 
@@ -19,18 +21,72 @@ from ..tables import KNOWN, Cells, records
 class Facts:
     generalization: list[Row]
     """The rows of `generalization_table`."""
-    elsewhere: list[dict[str, str]]
-    """A sentence a variant: variant, text."""
+    elsewhere: list[Row]
+    """`answers`, a row a variant."""
 
 
 def make(evidence: Evidence) -> Part:
-    table = generalization_table(evidence.study, evidence.cells)
+    table = evidence.once(_table)
     rows = records(table)
     return Part(
-        facts=Facts(rows, findings.elsewhere(evidence, rows)),
+        facts=Facts(rows, [asdict(each) for each in evidence.answers["generalization"]]),
         is_shown=bool(rows),
         tables={"generalization": table} if rows else {},
     )
+
+
+def answers(evidence: Evidence) -> list[Answer]:
+    """For each variant with a home what it loses on every other set."""
+    rows = [row for row in records(evidence.once(_table)) if row["gap"] is not None]
+    adjusted = holm([row["gap_p"] for row in rows])
+    found = [row | {"p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
+    own = {name: [row for row in found if row["variant"] == name] for name in evidence.names}
+    return [_answer(evidence, name, rows) for name, rows in own.items() if rows]
+
+
+def _answer(evidence: Evidence, name: str, rows: list[Row]) -> Answer:
+    metric, margin, home = evidence.primary, evidence.spec["margin"] or 0.0, rows[0]["trained_on"]
+    claims = [
+        verdict(row["gap_ci_low"], row["gap_ci_high"], row["p_adjusted"], margin, row["gap_too_few"]) for row in rows
+    ]
+    shown = [
+        f"{said.split(',')[0]} on {row['evaluation']}"
+        for row, said in zip(rows, claims, strict=True)
+        if said.startswith(("loses", "gains"))
+    ]
+    claim = "; ".join(
+        f"{said} on {row['evaluation']}" if len(rows) > 1 else said for row, said in zip(rows, claims, strict=True)
+    )
+    effect = "; ".join(f"{amount(metric, *_ends(row))} on {row['evaluation']}" for row in rows)
+    images = listed(f"{counted(row['n_images'], 'image')} of {row['evaluation']}" for row in rows)
+    label = f"trained on {home}" if name == home else f"{evidence.label(name)}, trained on {home}"
+    return Answer(
+        evaluation=evidence.first,
+        variant=name,
+        label=label[:1].upper() + label[1:],
+        effect=effect,
+        rest=f"against the test part of its own set ({counted(rows[0]['n_seeds'], 'seed')}; {images}; Holm over the "
+        f"gaps of the study): {claim}.",
+        claim=claim,
+        may=f"For new trainings and new images of both sets, it {listed(shown)} (mean {evidence.metric.label})."
+        if shown
+        else f"It is not shown to lose or to gain mean {evidence.metric.label} elsewhere.",
+        not_shown="why: how hard the images of a set are, and how they were outlined, is part of every gap.",
+        brief=f"(trained on {home}): {effect}, against its own set: {claim}.",
+        abstract=" ".join(
+            f"Trained on {home} and tested on {row['evaluation']}, {name} {sentence(metric, *_ends(row))} against the "
+            f"test part of its own set: {said}."
+            for row, said in zip(rows, claims, strict=True)
+        ),
+    )
+
+
+def _ends(row: Row) -> tuple[float, float | None, float | None, str | None]:
+    return row["gap"], row["gap_ci_low"], row["gap_ci_high"], row["gap_too_few"]
+
+
+def _table(evidence: Evidence) -> pd.DataFrame:
+    return generalization_table(evidence.study, evidence.cells)
 
 
 def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
@@ -86,4 +142,11 @@ def _gap(home: pd.DataFrame | None, away: pd.DataFrame, metric: Metric) -> dict[
     return dict(zip(names, (found.gap, found.ci_low, found.ci_high, found.p_value, found.too_few), strict=True))
 
 
-SECTION = Section(name="generalization", title="Other sources", make=make)
+SECTION = Section(
+    name="generalization",
+    title="Other sources",
+    make=make,
+    asks="generalization",
+    lead="On images of other sources",
+    answers=answers,
+)

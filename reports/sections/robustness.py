@@ -1,21 +1,20 @@
 """What artifacts cost: the drop from the clean images, for each variant, artifact and severity."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from ...bench.metrics import Metric
-from ...bench.stats import compare, paired_gap
-from .. import figures, findings
+from .. import figures
+from ..answers import Answer
+from ..artifact_losses import CLEAN, Average, losses, losses_on_average, relative_robustness
 from ..evidence import Evidence, Row
-from ..load import Study
+from ..losses import amount, more_or_less, sentence, spread, verdict
+from ..notes import counted, listed, p_equals
 from ..section import Part, Section
-from ..tables import KNOWN, Cells, records
+from ..tables import records
 
-CLEAN = "clean"
+NOT_SHOWN = (
+    "what other artifacts would do, or real ones, which lie on other lesions; and the worst condition was picked for "
+    "being the worst, so that other images may show less there."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +23,15 @@ class Facts:
     """The rows of `robustness_table`."""
     relative_robustness: dict[str, Row]
     """By artifact and variant, `relative_robustness`."""
-    under_artifacts: list[dict[str, str]]
-    """A sentence a variant: variant, text."""
+    lost_on_average: list[Row]
+    """A row a variant, over all conditions: variant, n_conditions, lost, ci_low, ci_high, p_value, too_few; and against
+    the baseline, where there is a comparison, those of `Finding.row` under `more`."""
+    under_artifacts: list[Row]
+    """`answers`, a row a variant."""
 
 
 def make(evidence: Evidence) -> Part:
-    table = robustness_table(evidence.study, evidence.cells)
+    table = evidence.once(losses)
     rows, relative = records(table), relative_robustness(table)
     drawn: dict[str, str] = {}
     if rows:
@@ -38,92 +40,107 @@ def make(evidence: Evidence) -> Part:
         facts=Facts(
             rows,
             dict(zip(map(str, relative.index), records(relative), strict=True)),
-            findings.under_artifacts(evidence, rows),
+            [each.row() for each in evidence.once(losses_on_average)],
+            [asdict(each) for each in evidence.answers["robustness"]],
         ),
         is_shown=bool(rows),
         figures=drawn,
         tables={"robustness": table} if rows else {},
+        view={"clean": _clean_means(evidence)},
     )
 
 
-def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
-    """One row per artifact, severity and variant that was scored clean as well, on the primary metric.
-
-    A drop is by how much the artifact makes an image's score worse, positive in either direction of the metric, paired
-    by image and training; its interval is crossed, for new seeds and new images. So is that of `more_drop`, by how much
-    a variant's drop exceeds the baseline's. Where an interval would say nothing there is none, and drop_too_few says
-    what there should be more of.
-
-    Columns: study, artifact, severity, variant, n_seeds, n_images, mean (of the score), drop, drop_ci_low, drop_ci_high
-    (95 %), drop_too_few, relative (score over the clean score; None for distances), artifact_fpr, nsd2_near, nsd2
-    (means; None where not measured), more_drop, more_ci_low, more_ci_high, trials.
-    """
-    primary, baseline = study.spec["primary"], study.spec["baseline"]
-    known, others = KNOWN[primary], {*study.distinct} - {baseline}
-    rows: list[dict[str, Any]] = []
-    for evaluation, artifact in study.artifacts.items():
-        drops: dict[str, pd.DataFrame] = {}
-        for variant in study.spec["variants"]:
-            cell, clean = cells.get((evaluation, variant)), cells.get((CLEAN, variant))
-            if cell is not None and clean is not None:
-                drop = clean.tables[primary] - cell.tables[primary]
-                drops[variant] = (drop if known.higher_is_better else -drop).dropna(axis="columns").dropna(how="all")
-        for variant, drop in drops.items():
-            if drop.empty:
-                continue
-            cell = cells[evaluation, variant]
-            without, marked = (
-                each.tables[primary].loc[drop.index, drop.columns].to_numpy() for each in (cells[CLEAN, variant], cell)
-            )
-            pair = (without, marked) if known.higher_is_better else (marked, without)
-            lost = paired_gap(*pair, bounds=known.bounds)
-            of_artifact = {
-                name: cell.scores[name].mean() if name in cell.scores else None
-                for name in ("artifact_fpr", "nsd2_near", "nsd2")
-            }
-            rows.append(
-                {
-                    "study": study.name,
-                    "artifact": artifact["kind"],
-                    "severity": artifact["severity"],
-                    "variant": variant,
-                    "n_seeds": len(drop),
-                    "n_images": len(drop.columns),
-                    "mean": marked.mean(),
-                    "drop": lost.gap,
-                    "drop_ci_low": lost.ci_low,
-                    "drop_ci_high": lost.ci_high,
-                    "drop_too_few": lost.too_few,
-                    "relative": marked.mean() / without.mean() if not known.unit and without.any() else None,
-                    **of_artifact,
-                    **_more_than_baseline(drop, drops.get(baseline) if variant in others else None, known),
-                    "trials": cell.trials,
-                }
-            )
-    return pd.DataFrame(rows)
+def answers(evidence: Evidence) -> list[Answer]:
+    """For each variant what all artifacts cost on average, under which it loses most, and how that compares with the
+    baseline."""
+    return [_answer(evidence, each) for each in evidence.once(losses_on_average)]
 
 
-def relative_robustness(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean over severities of `relative`, a row an artifact in the table's order and a column a variant."""
-    if table.empty or not len(known := table.dropna(subset=["relative"])):
-        return pd.DataFrame()
-    return known.pivot_table(index="artifact", columns="variant", values="relative", sort=False)
+def _answer(evidence: Evidence, found: Average) -> Answer:
+    metric, name, lost, more = evidence.primary, found.variant, found.lost, found.more
+    ends = lost.gap, lost.ci_low, lost.ci_high, lost.too_few
+    own = verdict(lost.ci_low, lost.ci_high, lost.p_value, evidence.spec["margin"] or 0.0, lost.too_few)
+    over, worst = _over(evidence, found.conditions), _worst(evidence, name, found.conditions)
+    effect, claim = amount(metric, *ends), own
+    size = f"{counted(found.n_seeds, 'seed')} × {counted(found.n_images, 'image')}"
+    rest = [f"{over}, against the same images without ({size}): {own}.", worst]
+    told = [f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)} on average: {own}."]
+    may, not_shown = _may(evidence, name, own), NOT_SHOWN
+    if more and more.claim:
+        against = f"That is {more_or_less(metric, more.row(), evidence.baseline)}"
+        if more.comparison.ci_low is not None:
+            against += f" ({p_equals(more.p_adjusted)}, Holm): {more.claim.verdict}"
+            claim = f"{own}; against {evidence.baseline}: {more.claim.verdict}"
+            may, not_shown = f"{may} {more.claim.may}", more.claim.not_shown
+        rest.append(f"{against}.")
+        told.append(f"{against}.")
+    return Answer(
+        evaluation=evidence.first,
+        variant=name,
+        label=evidence.label(name),
+        effect=effect,
+        rest=" ".join(each for each in rest if each),
+        claim=claim,
+        may=may,
+        not_shown=not_shown,
+        cost=more and more.cost,
+        brief=f": {effect} {over}: {claim}. {worst}".strip(),
+        abstract=" ".join(told),
+    )
 
 
-def _more_than_baseline(drop: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric) -> dict[str, Any]:
-    names = ("more_drop", "more_ci_low", "more_ci_high")
-    if baseline is None:
-        return dict.fromkeys(names)
-    images = drop.columns.intersection(baseline.columns)
-    pair: list[NDArray[np.float64]] = [drop[images].to_numpy(), baseline[images].to_numpy()]
-    if not pair[0].size or not pair[1].size:
-        return dict.fromkeys(names)
-    low, high = metric.bounds
-    found = compare(*pair, bounds=(low - high, high - low))
-    return dict(zip(names, (found.difference, found.ci_low, found.ci_high), strict=True))
+def _over(evidence: Evidence, conditions: tuple[str, ...]) -> str:
+    """What a mean is over, in words."""
+    if len(conditions) == 1:
+        return f"under {_name(evidence, conditions[0])}"
+    n_planned = len(evidence.study.artifacts)
+    of = "" if len(conditions) == n_planned else f" (of {n_planned}; the others are not scored for every variant yet)"
+    return f"on average over {len(conditions)} artifact conditions{of}"
 
 
-SECTION = Section(name="robustness", title="Robustness", make=make)
+def _name(evidence: Evidence, condition: str) -> str:
+    artifact = evidence.study.artifacts[condition]
+    return f"{artifact['kind']} {artifact['severity']}"
 
 
-SECTION = Section(name="robustness", title="Robustness", make=make)
+def _may(evidence: Evidence, name: str, own: str) -> str:
+    metric = evidence.metric.label
+    if own.startswith("loses") or own.startswith("gains"):
+        return f"For new trainings and new images, {name} {own.split(',')[0]} mean {metric} under these artifacts."
+    return f"Under these artifacts, {name} is not shown to lose or to gain mean {metric}."
+
+
+def _worst(evidence: Evidence, variant: str, conditions: tuple[str, ...]) -> str:
+    """Of several conditions the one under which a variant loses most, in a sentence."""
+    names = {_name(evidence, each) for each in conditions}
+    rows = [row for row in records(evidence.once(losses)) if row["variant"] == variant]
+    known = [(name, row) for row in rows if (name := f"{row['artifact']} {row['severity']}") in names]
+    if len(known) < 2:
+        return ""
+    name, worst = max(known, key=lambda each: each[1]["drop"])
+    if worst["drop_ci_low"] is not None and worst["drop_ci_low"] <= 0:
+        return f"Under none of them is a loss shown; the largest is that under {name}, {_drop(evidence, worst)}."
+    return f"It loses most under {name}: {_drop(evidence, worst)}."
+
+
+def _drop(evidence: Evidence, row: Row) -> str:
+    return spread(evidence.primary, row["drop"], row["drop_ci_low"], row["drop_ci_high"], row["drop_too_few"])
+
+
+def _kinds(evidence: Evidence, conditions: tuple[str, ...]) -> str:
+    severities: dict[str, list[int]] = {}
+    for each in conditions:
+        artifact = evidence.study.artifacts[each]
+        severities.setdefault(artifact["kind"], []).append(artifact["severity"])
+    return "painted " + listed(f"{kind} ({', '.join(map(str, found))})" for kind, found in severities.items())
+
+
+def _clean_means(evidence: Evidence) -> dict[str, float]:
+    """By variant the mean of the primary metric on the clean images."""
+    found = {name: evidence.cells.get((CLEAN, name)) for name in evidence.names}
+    return {name: float(cell.tables[evidence.primary].to_numpy().mean()) for name, cell in found.items() if cell}
+
+
+SECTION = Section(
+    name="robustness", title="Robustness", make=make, asks="robustness", lead="Under artifacts", answers=answers
+)

@@ -1,0 +1,29 @@
+"""Answers: what a study found, in sentences that a reader can take away, each with what it does not show."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a study found about one variant."""
+
+    evaluation: str
+    variant: str
+    label: str
+    """The variant in words, the beginning of the sentence."""
+    effect: str
+    """The number that was asked for, with its 95 % interval."""
+    rest: str
+    """Over what, how sure, and the claim."""
+    claim: str
+    """The claim alone, for a table."""
+    may: str
+    """A sentence of what may be said."""
+    not_shown: str
+    """The end of a sentence that begins "It does not show"."""
+    cost: str | None = None
+    """What it would take to know more, a sentence."""
+    brief: str = ""
+    """The same in a line that begins with the variant's name, for a study that asks something else."""
+    abstract: str = ""
+    """The same as a sentence of an abstract."""
