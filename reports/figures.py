@@ -62,7 +62,8 @@ def colour_of(position: int) -> str:
 
 
 def training_curves(histories: pd.DataFrame, variants: Sequence[str], name: str) -> str:
-    """Training loss and validation Dice by epoch: a line for the mean over trials, a band from lowest to highest.
+    """Training loss and validation Dice by epoch: a line for the mean over trials, a band from lowest to highest, and
+    a thin line for each trial, which page.js finds by its id.
 
     Args:
         histories: variant, trial, epoch, train_loss, validation_dice; one row a trial and epoch.
@@ -88,6 +89,9 @@ def training_curves(histories: pd.DataFrame, variants: Sequence[str], name: str)
                 legend=False,
                 ax=axis,
             )
+            for trial, own in histories.groupby("trial", sort=False):
+                colour = colour_of(variants.index(own["variant"].iloc[0]))
+                axis.plot(own["epoch"], own[column], color=colour, linewidth=0.7, alpha=0.6, gid=f"{column}-of-{trial}")
             axis.set(title=title, ylabel="", xlabel="epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure, name, "Training curves: loss and validation Dice by epoch")

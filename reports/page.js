@@ -3,7 +3,7 @@
 "use strict";
 
 function make(tag, attributes = {}, ...children) {
-  const isSvg = ["svg", "g", "image", "path", "rect", "line", "clipPath", "defs"].includes(tag);
+  const isSvg = ["svg", "g", "image", "path", "rect", "line", "clipPath", "defs", "title"].includes(tag);
   const element = isSvg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
@@ -133,13 +133,14 @@ function viewer({ step, closed }) {
     make(
       "div",
       { class: "controls" },
-      make("div", { role: "status", class: "title" }, title, position),
+      make("div", { role: "status", class: "title" }, title, " ", position),
       ...buttons,
       make("button", { type: "button", onclick: () => dialog.close() }, "Close"),
     ),
     body,
   );
   document.getElementById("main").append(dialog);
+  window.addEventListener("beforeprint", () => dialog.close());
   document.addEventListener("keydown", (event) => { // wherever the focus is: a click on a picture takes it away
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const isUsed = event.target.closest("input, select, .more-left, .more-right"); // they move by these keys too
@@ -197,7 +198,8 @@ function enlarger(study, figures) {
     const open = () => holder || show(at);
     const icon = make("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, make("path", { d: "M3 9V3h6M15 3h6v6M21 15v6h-6M9 21H3v-6" }));
     figure.querySelector("svg").addEventListener("click", open);
-    figure.append(make("button", { type: "button", class: "enlarge", "aria-label": `Enlarge: ${nameOf(figure)}`, onclick: open }, icon));
+    const button = make("button", { type: "button", class: "enlarge", "aria-label": `Enlarge: ${nameOf(figure)}`, onclick: open }, icon);
+    figure.querySelector("figcaption").before(button);
   });
   followers.push((hash) => {
     const at = figures.findIndex(({ dataset }) => dataset.image && imageLink(study.id, dataset.evaluation, dataset.image) === hash);
@@ -207,6 +209,54 @@ function enlarger(study, figures) {
 }
 
 const nameOf = (figure) => figure.dataset.image ?? figure.querySelector("svg").getAttribute("aria-label");
+
+// The curve of one trial: chosen in a list, by pointing at its line, or in its row of the table.
+
+function curves(study) {
+  const lines = [...study.querySelectorAll('figure.plot g[id*="-of-"]')];
+  if (!lines.length) return;
+  const trialOf = (line) => line.id.split("-of-").pop();
+  const figure = lines[0].closest("figure");
+  const names = new Map();
+  for (const trial of new Set(lines.map(trialOf))) {
+    const { cells } = document.getElementById(`${study.id}-trial-${trial}`);
+    const [variant, seed, fold] = [...cells].map((cell) => cell.innerText.replace("\n", ", "));
+    names.set(trial, `${variant}, seed ${seed}${fold === "\u2013" ? "" : `, fold ${fold}`}`);
+    const look = () => {
+      choose(trial);
+      figure.scrollIntoView({ block: "center" });
+      field.focus({ preventScroll: true });
+    };
+    const button = make("button", { type: "button", class: "curve", "aria-label": `Curve of ${names.get(trial)}`, onclick: look }, "curve");
+    cells[3].querySelector(".id").after(" ", button);
+  }
+  const [label, field] = select("Curve of", [["", "all trials"], ...names], () => mark(field.value));
+  figure.querySelector("svg").parentElement.after(make("div", { class: "controls" }, label));
+
+  function mark(trial) {
+    figure.classList.toggle("has-chosen", trial !== "");
+    for (const line of lines) {
+      line.classList.toggle("chosen", trialOf(line) === trial);
+      if (trialOf(line) === trial) line.parentElement.append(line); // above the others
+    }
+  }
+
+  function choose(trial) {
+    field.value = trial;
+    mark(trial);
+  }
+
+  for (const line of lines) {
+    const near = make("path", { d: line.querySelector("path").getAttribute("d"), class: "near" }); // easier to point at
+    line.append(near, make("title", {}, names.get(trialOf(line))));
+    line.addEventListener("mouseenter", () => mark(trialOf(line)));
+    line.addEventListener("mouseleave", () => mark(field.value));
+    line.addEventListener("click", (event) => {
+      event.stopPropagation(); // it is no click on the figure, which would enlarge it
+      choose(field.value === trialOf(line) ? "" : trialOf(line));
+    });
+  }
+}
 
 // The gallery.
 
@@ -327,7 +377,8 @@ function explorer(root) {
     const drawn = wanted.filter(pathOf);
     const kind = (name) => (name === "truth" ? "reference" : "");
     return [
-      ...drawn.map((name) => make("path", { d: pathOf(name), class: `halo ${kind(name)}` })), // below every line
+      // Below every line; that of the reference above the others, which are as white as its line.
+      ...[...drawn].reverse().map((name) => make("path", { d: pathOf(name), class: `halo ${kind(name)}` })),
       ...drawn.map((name) => make("path", { d: pathOf(name), class: kind(name), style: `--colour: ${colour(name)}; fill: ${filled ? colour(name) : "none"}` })),
     ];
   }
@@ -474,6 +525,7 @@ document.querySelectorAll(".wide").forEach(cued);
 document.querySelectorAll("pre").forEach(copyable);
 document.querySelectorAll(".explorer").forEach(explorer);
 for (const study of document.querySelectorAll("section.study")) {
+  curves(study);
   for (const kind of ["plot", "photograph"]) enlarger(study, [...study.querySelectorAll(`figure.${kind}`)]);
 }
 document.querySelectorAll("nav .menu").forEach(contents);

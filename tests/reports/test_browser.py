@@ -14,11 +14,11 @@ from medbench.bench.store.records import write_yaml
 from medbench.reports.every_image import Room
 from medbench.reports.page import write_report
 
-from ..chromium import CHROMIUM, QUIET
+from ..chromium import CHROMIUM, launched, opened
 from ..fabricated_store import fabricate, paint, write_deployment
 from .test_page import CLAIM
 
-sync_api: Any = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 pytestmark = [
@@ -39,24 +39,15 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Any, index: str) -> Iterator[Any]:
     """The page, opened wide; whatever it complains of or asks the network for fails the test."""
-    page = browser.new_page(viewport=WIDE)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
-    page.goto(index)
-    yield page
-    page.close()
-    assert complaints == []
+    with opened(browser, index, viewport=WIDE) as page:
+        yield page
 
 
 def column(table: Any, number: int) -> list[str]:
@@ -200,6 +191,12 @@ def test_on_a_phone_nothing_overflows_and_the_contents_are_closed(browser: Any, 
     page.close()
 
 
+def test_on_a_wide_screen_no_variants_table_is_cut(page: Any) -> None:
+    page.locator("details").evaluate_all("all => all.forEach((each) => (each.open = true))")
+    for region in page.get_by_role("region", name="Variants on").all():
+        assert region.evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
 def test_it_is_light_and_dark(browser: Any, index: str) -> None:
     seen: list[str] = []
     for scheme in ("light", "dark"):
@@ -246,6 +243,9 @@ def test_axe_finds_nothing_serious(browser: Any, index: str, scheme: str, viewpo
     found = axe.run(page).response["violations"]
     page.locator("#baa-explorer .card").first.click()
     found += axe.run(page).response["violations"]
+    page.keyboard.press("Escape")
+    page.locator("#baa figure.photograph .enlarge").first.click()
+    found += axe.run(page, context="dialog[open]").response["violations"]
     page.close()
 
     serious = [
