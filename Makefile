@@ -1,6 +1,8 @@
-# Two commands do all the set-up: `make demo` and `make test`. PYTHON may name another Python, 3.11 to 3.13.
+# Two commands do all the set-up, in any order: `make demo` installs what medbench needs to run, `make test` the rest too.
+# PYTHON may name another Python, 3.11 to 3.13.
 PYTHON ?= python3.11
 BIN := .venv/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 # Our folder `datasets` has a name that others use: keep the working directory off the import path.
 export PYTHONSAFEPATH := 1
 
@@ -8,9 +10,14 @@ export PYTHONSAFEPATH := 1
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
+# What is installed is marked last, so that an install that was stopped, or one of older versions, is made again.
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed
+	$(PIP_INSTALL) -e '.[dev]'
 	@touch $@
 
 demo: $(BIN)/.installed ## install, train two variants on synthetic images, write the report
@@ -21,30 +28,30 @@ demo: $(BIN)/.installed ## install, train two variants on synthetic images, writ
 	@echo "  export MEDBENCH_STORE=runs/demo # the demo's trials; without it, the store is runs"
 	@echo "  medbench status                 # what they are; medbench --help says what else there is"
 
-test: $(BIN)/.installed ## install, run all tests, a process a core
+test: $(BIN)/.installed-dev ## install the rest too, run all tests, a process a core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile
 
-browser-test: $(BIN)/.installed ## install Chromium (Debian's) where there is none, and test the report in it
+browser-test: $(BIN)/.installed-dev ## install Chromium (Debian's) where there is none, and test the report in it
 	command -v chromium >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium; }
 	$(BIN)/pytest -q tests/reports/test_browser.py
 
-gpu-check: $(BIN)/.installed ## on a machine with a GPU: its tests, latencies, training throughput, into gpu-check.json
+gpu-check: $(BIN)/.installed-dev ## on a machine with a GPU: its tests, latencies, training throughput, into gpu-check.json
 	$(BIN)/python tests/gpu_check.py
 
-lint: $(BIN)/.installed ## format, lint and types, checked
+lint: $(BIN)/.installed-dev ## format, lint and types, checked
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --warnings
 
-format: $(BIN)/.installed ## format and mend what ruff can mend
+format: $(BIN)/.installed-dev ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(BIN)/.installed ## the documentation as a site, into docs/_build
+docs: $(BIN)/.installed-dev ## the documentation as a site, into docs/_build
 	$(BIN)/sphinx-build -W -b html docs docs/_build
 
 # rliable needs an older pandas than medbench: it has an environment of its own.
-.venv/rliable/.installed: $(BIN)/.installed
+.venv/rliable/.installed: $(BIN)/.installed-dev
 	$(PYTHON) -m venv .venv/rliable
 	.venv/rliable/bin/pip install --quiet --disable-pip-version-check rliable==1.2.0 arch==7.2.0 'pandas<3'
 	@touch $@
