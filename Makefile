@@ -33,7 +33,7 @@ test: $(BIN)/.installed-dev ## install the rest too, run all tests, a process a 
 
 browser-test: $(BIN)/.installed-dev ## install Chromium (Debian's) where there is none, and test the report in it
 	command -v chromium >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends chromium; }
-	$(BIN)/pytest -q tests/reports/test_browser.py
+	$(BIN)/pytest -q tests/reports/test_browser*.py
 
 gpu-check: $(BIN)/.installed-dev ## on a machine with a GPU: its tests, latencies, training throughput, into gpu-check.json
 	$(BIN)/python tests/gpu_check.py

@@ -289,7 +289,7 @@ class Study(Spec):
 
     question: str
     """What the study asks, in a sentence; the report's heading."""
-    asks: Literal["difference", "robustness", "generalization", "cost"] = "difference"
+    asks: Literal["difference", "robustness", "generalization", "cost"]
     """What the answer is about: variants against the baseline, what artifacts cost, what is lost on other data sets,
     or what accuracy costs. The report opens with it."""
     baseline: str

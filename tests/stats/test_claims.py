@@ -70,10 +70,7 @@ def test_a_better_variant_is_better_on_average_and_by_at_least_the_near_end_of_t
     words = say(around(0.03, 0.005), p=0.001)
 
     assert words.may == "For new trainings and new images, new is better than old in mean Dice."
-    assert words.not_shown == (
-        "that every training or every image agrees, nor that it is by more than 0.0202 "
-        "(95 % interval +0.0202 to +0.0398)."
-    )
+    assert words.not_shown == "that every training or every image agrees, nor that it is by more than 0.0202."
 
 
 def test_equivalence_rests_on_the_90_percent_interval_and_is_not_identity() -> None:
@@ -83,7 +80,7 @@ def test_equivalence_rests_on_the_90_percent_interval_and_is_not_identity() -> N
 
     assert words.may == (
         "For new trainings and new images, new and old differ in mean Dice by less than 0.01 "
-        "(90 % interval -0.005 to +0.005, two one-sided tests)."
+        "(90 % interval −0.005 to +0.005, two one-sided tests)."
     )
     assert words.not_shown.startswith("that they are the same: either may be ahead by less than that")
 
@@ -102,7 +99,7 @@ def test_no_difference_shown_says_what_would_be_found() -> None:
     words = say(comparison)
 
     assert f"Only differences of about {minimum_detectable(comparison.components):.2g} or more in Dice" in words.may
-    assert words.not_shown == "that there is no difference (95 % interval -0.0392 to +0.0392)."
+    assert words.not_shown == "that there is no difference."
 
 
 def test_an_interval_that_leaves_out_0_is_no_difference_among_several_comparisons() -> None:
@@ -114,8 +111,7 @@ def test_an_interval_that_leaves_out_0_is_no_difference_among_several_comparison
     smallest = minimum_detectable(comparison.components, alpha=0.05 / 4)
     assert f"about {smallest:.2g} or more" in words.may
     assert words.not_shown == (
-        "a difference, though the 95 % interval +0.0108 to +0.0892 leaves out 0: "
-        "of 4 comparisons one may do so by chance."
+        "a difference, though the 95 % interval leaves out 0: of 4 comparisons one may do so by chance."
     )
 
 
@@ -146,7 +142,7 @@ def test_where_no_possible_difference_would_be_found_none_is_quoted() -> None:
 
     words = say(comparison, n_compared=10)
 
-    assert words.may == "Not even the largest possible difference in Dice would be found in 80% of such studies."
+    assert words.may == "Not even the largest possible difference in Dice would be found in 80 % of such studies."
     unbounded = compare(seeds, np.full((3, 50), 0.5))
     assert say(unbounded, n_compared=10).may.startswith("Only differences of about")
 
