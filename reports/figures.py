@@ -1,104 +1,98 @@
-"""Figures as inline SVG that follows the page's colours in light and dark, and is the same bytes for the same data.
+"""The figures of a report: what is drawn of its tables. How they look and become SVG stands in `drawing`."""
 
-A figure draws text in INK and grids in RULE; both, and the variants' colours, become CSS variables of the page.
-"""
-
-import io
-import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from ..bench.stats import Ranks
+from .drawing import (
+    INK,
+    PAPER,
+    RULE,
+    as_svg,
+    colour_of,
+    count_along,
+    dash_of,
+    drawing,
+    height_of,
+    legend,
+    lines_of,
+    log_along,
+    write_lines,
+)
+from .drawing import PALETTE as PALETTE
+from .drawing import standalone as standalone
+from .labels import label_points
+from .notes import number
 from .tables import KNOWN, wording
 
-# Chosen so that readers with any of the three colour blindnesses can tell them apart; the test says how far.
-PALETTE = ("#0d3e73", "#b54327", "#319a78", "#8a5cb7", "#b48304", "#a63873", "#437c8d", "#797f44")
-INK, RULE, PAPER = "#010203", "#040506", "#070809"
 Sums = dict[tuple[str, str], dict[int, NDArray[np.float64]]]
-WIDTH = 9.5  # inches; the page scales it
 MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "o"}  # by number format; integers are hollow
-LIKE = 1.3  # costs within this factor of each other are drawn on an axis that is wider than they are apart
-
-STYLE: Any = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": RULE,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "figure.facecolor": "none",
-    "font.size": 9,
-    "grid.color": RULE,
-    "grid.linewidth": 0.6,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "medbench",
-    "text.color": INK,
-    "text.parse_math": False,  # a name with a dollar sign is a name
-    "xtick.color": RULE,
-    "xtick.labelcolor": INK,
-    "ytick.color": RULE,
-    "ytick.labelcolor": INK,
-}
-
-
-def colour_of(position: int) -> str:
-    """The colour of the variant at this position in the study; after eight they come round again."""
-    return PALETTE[position % len(PALETTE)]
+THIN = 1 / 20  # of an axis: a band of the margin that takes less of it is drawn enlarged as well
+WITH_SHARES = 6  # places beside each other that have room for a number
+FEW = 10  # images that are drawn one by one
+FLAT = 0.02  # of a score: the least that an axis of scores spans
+LEAST = 0.002  # a difference below this is nothing to scale an axis by
 
 
 def training_curves(histories: pd.DataFrame, variants: Sequence[str], name: str) -> str:
     """Training loss and validation Dice by epoch: a line for the mean over trials, a band from lowest to highest, and
-    a thin line for each trial, which page.js finds by its id.
+    a thin line for each trial, which page.js finds by its id. Of one epoch alone, its values by variant.
 
     Args:
         histories: variant, trial, epoch, train_loss, validation_dice; one row a trial and epoch.
         variants: every variant of the study in order, which fixes the colours.
         name: unique in the page.
     """
-    one_epoch = any(len(set(epochs)) == 1 for _, epochs in histories.groupby("variant")["epoch"])  # no line to see
-    with _drawing(1, 2, 2.9) as (figure, axes):
-        for axis, column, title in zip(
-            axes, ("train_loss", "validation_dice"), ("Training loss", "Validation Dice"), strict=True
-        ):
-            sns.lineplot(
-                histories,
-                x="epoch",
-                y=column,
-                hue="variant",
-                hue_order=[variant for variant in variants if variant in set(histories["variant"])],
-                palette={variant: colour_of(i) for i, variant in enumerate(variants)},
-                errorbar=("pi", 100),
-                err_kws={"alpha": 0.16, "linewidth": 0},
-                linewidth=1.6,
-                marker="o" if one_epoch else None,
-                legend=False,
-                ax=axis,
-            )
-            for trial, own in histories.groupby("trial", sort=False):
-                colour = colour_of(variants.index(own["variant"].iloc[0]))
-                axis.plot(own["epoch"], own[column], color=colour, linewidth=0.7, alpha=0.6, gid=f"{column}-of-{trial}")
-            axis.set(title=title, ylabel="", xlabel="epoch")
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return _svg(figure, name, "Training curves: loss and validation Dice by epoch")
+    titles = {"train_loss": "Training loss", "validation_dice": "Validation Dice"}
+    titles = {column: title for column, title in titles.items() if len(histories[column].dropna())} or titles
+    known: Any = histories.dropna(subset=list(titles), how="all")
+    drawn = [variant for variant in variants if variant in set(known["variant"])]
+    epochs = sorted({int(epoch) for epoch in histories["epoch"]})
+    is_single = len(epochs) == 1
+    with drawing(1, len(titles), 0.7 + 0.36 * len(drawn) if is_single else 2.7) as (figure, axes):
+        for axis, (column, title) in zip(axes, titles.items(), strict=True):
+            grouped: Any = histories.groupby(["variant", "epoch"])[column]
+            ranges = grouped.agg(["mean", "min", "max"]).dropna().reset_index()
+            for line, variant in enumerate(drawn):
+                known = ranges[ranges["variant"] == variant]
+                colour, dash = colour_of(variants.index(variant)), dash_of(variants.index(variant))
+                if is_single:
+                    for _, _, mean, low, high in known.itertuples(index=False):
+                        _estimate(axis, mean, line, low, high, colour)
+                        axis.annotate(
+                            number(mean), (mean, line), xytext=(0, 6), textcoords="offset points", ha="center"
+                        )
+                else:
+                    axis.fill_between(known["epoch"], known["min"], known["max"], color=colour, alpha=0.16, linewidth=0)
+                    marker = "o" if len(known) == 1 else None
+                    axis.plot(known["epoch"], known["mean"], color=colour, linestyle=dash, marker=marker, linewidth=1.6)
+            if not is_single:
+                for trial, own in histories.groupby("trial", sort=False):
+                    colour, id = colour_of(variants.index(own["variant"].iloc[0])), f"{column}-of-{trial}"
+                    axis.plot(own["epoch"], own[column], color=colour, linewidth=0.7, alpha=0.6, gid=id)
+            if is_single:
+                axis.set(title=f"{title} after epoch {epochs[0]}", ylim=(len(drawn) - 0.5, -0.8))
+                axis.set_yticks(range(len(drawn)), drawn if axis is axes[0] else [""] * len(drawn))
+                axis.margins(x=0.25)
+                axis.locator_params(axis="x", nbins=4)
+                axis.grid(visible=False, axis="y")
+            else:
+                axis.set(title=title, xlabel="epoch")
+                count_along(axis, epochs)
+        if not is_single:
+            legend(figure, variants, drawn)
+        return as_svg(figure, name, "Training curves: loss and validation Dice by epoch")
 
 
 def distribution(scores: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str:
-    """Violins of the per-image scores, averaged over trials, from the lowest to the highest, with quartiles dashed.
+    """Violins of the per-image scores, averaged over trials, from the lowest to the highest, with quartiles dashed;
+    a few images are dots as well.
 
     Args:
         scores: variant, image and the metric; one row an image and variant.
@@ -107,7 +101,7 @@ def distribution(scores: pd.DataFrame, variants: Sequence[str], metric: str, nam
         name: unique in the page.
     """
     shown = [variant for variant in variants if variant in set(scores["variant"])]
-    with _drawing(1, 1, 0.7 + 0.62 * len(shown)) as (figure, (axis,)):
+    with drawing(1, 1, 0.7 + 0.5 * len(shown)) as (figure, (axis,)):
         sns.violinplot(
             scores,
             x=metric,
@@ -127,9 +121,13 @@ def distribution(scores: pd.DataFrame, variants: Sequence[str], metric: str, nam
             legend=False,
             ax=axis,
         )
+        for line, variant in enumerate(shown):
+            values = scores.loc[scores["variant"] == variant, metric]
+            if len(values) < FEW:
+                axis.plot(values, [line] * len(values), "o", color=INK, markersize=3)
         axis.grid(visible=False, axis="y")
         axis.set(xlabel=f"{KNOWN[metric].label} of an image", ylabel="")
-        return _svg(figure, name, f"Distribution of {KNOWN[metric].label} over images")
+        return as_svg(figure, name, f"Distribution of {KNOWN[metric].label} over images")
 
 
 def cost(
@@ -147,47 +145,46 @@ def cost(
         name: unique in the page.
     """
     costs = {
-        "parameters": "parameters (millions, log)",
+        "parameters": "parameters (log)",
         "latency_ms": "latency (ms an image, log)",
         "joules": "energy (J an image, log)",
     }
-    shown = [column for column in costs if column in rows and len(rows.dropna(subset=[column])) > 1]
+    shown: dict[str, Any] = {column: rows[rows[column].astype(float) > 0] for column in costs if column in rows}
+    shown = {column: known for column, known in shown.items() if len(known) > 1}
     if "latency_ratio" not in rows or not len(rows.dropna(subset=["latency_ratio"])):
-        shown = [column for column in shown if column != "latency_ms"]
+        shown.pop("latency_ms", None)
     if not shown:
         return None
-    with _drawing(1, len(shown), 3.1) as (figure, axes):
-        for axis, column in zip(axes, shown, strict=True):
-            points = rows.dropna(subset=[column]).to_dict("records")
-            front = fronts.get(column, set(variants))
-            unit = 1e6 if column == "parameters" else 1
-            ends: list[float] = []
-            for row in points:
-                x = row[column] / unit
-                ends.append(x)
+    most, longest = max(map(len, shown.values())), max(map(len, rows["variant"]))
+    n_columns = min(len(shown), 3 if most <= 5 and longest <= 12 else 2 if longest <= 24 else 1)  # as names have room
+    n_rows = -(-len(shown) // n_columns)
+    with drawing(n_rows, n_columns, n_rows * (2.6 + 0.08 * max(0, most - 5))) as (figure, axes):
+        bars: dict[str, list[tuple[float, float, float, float]]] = {column: [] for column in shown}
+        for axis, (column, known) in zip(axes, shown.items(), strict=False):
+            for row in known.to_dict("records"):
+                x, colour = row[column], colour_of(variants.index(row["variant"]))
                 mean, low, high = (row[f"{metric}_{part}"] for part in ("mean", "ci_low", "ci_high"))
-                bars = None if pd.isna(low) else [[mean - low], [high - mean]]
-                colour = colour_of(variants.index(row["variant"]))
-                face = colour if row["variant"] in front else PAPER
+                ends = [] if pd.isna(low) else [(x, low, x, high)]
                 if column == "latency_ms" and not pd.isna(row["latency_low"]):
-                    reach = [x * row[f"latency_{end}"] / row["latency_ratio"] for end in ("low", "high")]
-                    axis.plot(reach, [mean, mean], color=colour, linewidth=1.2, zorder=1)
-                    ends += reach
-                axis.errorbar(
-                    x, mean, yerr=bars, fmt="o", color=colour, markerfacecolor=face, markersize=7, elinewidth=1.2
-                )
-                axis.annotate(
-                    row["variant"], (x, mean), xytext=(7, 5), textcoords="offset points", color=colour, fontsize=8
-                )
-            axis.set(xscale="log", xlabel=costs[column], ylabel=KNOWN[metric].label)
-            axis.margins(x=0.4, y=0.15)
-            low, high = min(ends), max(ends)
-            if high < LIKE * low:  # else a difference of nothing would span the panel
-                axis.set_xlim(low / LIKE, high * LIKE)
-            axis.xaxis.set_major_locator(MaxNLocator(5))
-            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
-        return _svg(figure, name, f"{KNOWN[metric].label} against cost")
+                    left, right = (x * row[f"latency_{end}"] / row["latency_ratio"] for end in ("low", "high"))
+                    ends.append((left, mean, right, mean))
+                for left, bottom, right, top in ends:
+                    axis.plot([left, right], [bottom, top], color=colour, linewidth=1.2)
+                face = colour if row["variant"] in fronts.get(column, variants) else PAPER
+                axis.plot(x, mean, "o", color=colour, markerfacecolor=face, markersize=6, zorder=3)
+                bars[column] += ends
+            reach = [x for left, _, right, _ in bars[column] for x in (left, right)]
+            log_along(axis, [*known[column], *reach], n_ticks=15 // n_columns, in_short=column == "parameters")
+            axis.margins(y=0.15)
+            low, high = axis.get_ylim()
+            edge = max(0.0, (FLAT * high - (high - low)) / 2)  # else a difference of nothing would span the panel
+            axis.set(xlabel=costs[column], ylim=(low - edge, high + edge))
+        _panels(axes, len(shown), n_columns, KNOWN[metric].label)
+        for axis, (column, known) in zip(axes, shown.items(), strict=False):
+            points = list(zip(known[column], known[f"{metric}_mean"], strict=True))
+            colours = [colour_of(variants.index(variant)) for variant in known["variant"]]
+            label_points(figure, axis, list(known["variant"]), points, colours, bars[column])
+        return as_svg(figure, name, f"{KNOWN[metric].label} against cost")
 
 
 def rank_stability(ranks: Ranks, variants: Sequence[str], name: str) -> str:
@@ -202,28 +199,24 @@ def rank_stability(ranks: Ranks, variants: Sequence[str], name: str) -> str:
     """
     order = sorted(range(len(ranks.names)), key=lambda each: (int(ranks.place[each]), ranks.names[each]))
     n = len(order)
-    with _drawing(1, 1, 0.9 + 0.42 * n) as (figure, (axis,)):
-        for x, each in enumerate(order):
+    with drawing(1, 1, 0.6 + 0.42 * n) as (figure, (axis,)):
+        for y, each in enumerate(order):
             colour = colour_of(variants.index(ranks.names[each]))
             for place, share in enumerate(ranks.share[each], start=1):
                 if share > 0:
-                    axis.scatter(x, place, s=620 * share, color=colour, alpha=0.8, linewidth=0)
-            axis.plot(x, ranks.place[each], "x", color=INK, markersize=5)
-        axis.set(
-            xlim=(-0.5, n - 0.5),
-            ylim=(n + 0.6, 0.4),
-            xticks=range(n),
-            xticklabels=[ranks.names[each] for each in order],
-            yticks=range(1, n + 1),
-            ylabel="place",
-        )
-        if n > 5:
-            axis.tick_params(axis="x", rotation=30)
-        return _svg(figure, name, "How often each variant came in at each place")
+                    axis.scatter(place, y, s=520 * share, color=colour, alpha=0.8, linewidth=0)
+                if share >= 0.005 and n <= WITH_SHARES:
+                    beside = (6 + 12 * share**0.5, 0)
+                    axis.annotate(f"{100 * share:.0f} %", (place, y), beside, textcoords="offset points", va="center")
+            axis.plot(ranks.place[each], y, "x", color=INK, markersize=5)
+        axis.set(ylim=(n - 0.4, -0.6), xlim=(0.5, n + 0.5), xticks=range(1, n + 1), xlabel="place")
+        axis.set_yticks(range(n), [ranks.names[each] for each in order])
+        return as_svg(figure, name, "How often each variant came in at each place")
 
 
 def forest(rows: pd.DataFrame, variants: Sequence[str], metric: str, margin: float | None, name: str) -> str:
-    """Differences to the baseline with 95 % CI, grouped by evaluation; the band is the study's margin.
+    """Differences to the baseline with 95 % CI, grouped by evaluation; the band between dashed lines is the study's
+    margin. Where all differences make it thin, it is drawn enlarged as well, with arrows to what is outside.
 
     Args:
         rows: one row a comparison on the metric: evaluation, variant, difference, ci_low, ci_high (NaN: one seed).
@@ -232,31 +225,38 @@ def forest(rows: pd.DataFrame, variants: Sequence[str], metric: str, margin: flo
         margin: differences within +- margin count as practically nothing; None draws no band.
         name: unique in the page.
     """
-    n_lines = len(rows) + len(rows["evaluation"].unique())
-    with _drawing(1, 1, 0.75 + 0.29 * n_lines) as (figure, (axis,)):
-        if margin is not None:
-            axis.axvspan(-margin, margin, color=RULE, alpha=0.45, linewidth=0)
-        axis.axvline(0, color=INK, linewidth=0.9)
-        positions: list[float] = []
-        labels: list[str] = []
-        y = 0.0
-        for evaluation, group in rows.groupby("evaluation", sort=False):
-            axis.text(0.0, y, f"  {evaluation}", transform=axis.get_yaxis_transform(), va="center", weight="bold")
-            for row in group.to_dict("records"):
-                y += 1
-                colour = colour_of(variants.index(row["variant"]))
-                if not pd.isna(row["ci_low"]):
-                    axis.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2)
-                axis.plot(row["difference"], y, "o", color=colour, markersize=6)
-                positions.append(y)
-                labels.append(row["variant"])
-            y += 1
-        ends = np.abs(rows[["difference", "ci_low", "ci_high"]].to_numpy(dtype=float))
-        reach = 1.15 * max(float(np.nanmax(ends)), margin or 0.0, 1e-6)
-        axis.set(xlim=(-reach, reach), ylim=(y - 0.4, -0.7), yticks=positions, yticklabels=labels)
-        axis.set_xlabel(f"difference in {KNOWN[metric].label} to the baseline ({wording(metric)})")
-        axis.grid(visible=False, axis="y")
-        return _svg(figure, name, f"Differences in {KNOWN[metric].label} to the baseline with 95 % CI")
+    at = lines_of(list(zip(rows["evaluation"], rows["variant"], strict=True)))
+    ends: Any = rows[["difference", "ci_low", "ci_high"]].to_numpy(dtype=float)
+    low, high = _at_least(min(float(np.nanmin(ends)), -(margin or 0)), max(float(np.nanmax(ends)), margin or 0))
+    low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
+    spans = [(low, high)]
+    if margin and 2 * margin < THIN * (high - low):
+        spans.append((-3.5 * margin, 3.5 * margin))
+    with drawing(1, len(spans), height_of(at) + 0.35, widths=(3, 2)[: len(spans)]) as (figure, axes):
+        for axis, (low, high) in zip(axes, spans, strict=True):
+            if margin:
+                axis.axvspan(-margin, margin, color=RULE, alpha=0.45, linewidth=0)
+                for side in (-margin, margin):
+                    axis.axvline(side, color=INK, linewidth=0.7, dashes=(4, 3))
+            axis.axvline(0, color=INK, linewidth=0.9)
+            for row in rows.to_dict("records"):
+                y, colour = at[row["evaluation"], row["variant"]], colour_of(variants.index(row["variant"]))
+                x, inset = row["difference"], 0.03 * (high - low)
+                _estimate(axis, x, y, row["ci_low"], row["ci_high"], colour)
+                if not low < x < high:
+                    end, marker = (low + inset, "<") if x < low else (high - inset, ">")
+                    axis.plot(end, y, marker, color=colour, markersize=6)
+            write_lines(axis, at, in_words=axis is axes[0])
+            axis.set(xlim=(low, high))
+            axis.locator_params(axis="x", nbins=7 if axis is axes[0] else 4)
+        label = f"difference in {KNOWN[metric].label} to the baseline ({wording(metric)})"
+        if margin:
+            label += f"\nbetween the dashed lines: the margin of ± {margin:g}, practically nothing"
+        figure.supxlabel(label, x=0.01, ha="left", fontsize=9)
+        if len(spans) > 1:
+            axes[0].set_title("all differences")
+            axes[1].set_title("the margin enlarged")
+        return as_svg(figure, name, f"Differences in {KNOWN[metric].label} to the baseline with 95 % CI")
 
 
 def latencies(rows: Sequence[dict[str, Any]], variants: Sequence[str], name: str) -> str:
@@ -268,41 +268,31 @@ def latencies(rows: Sequence[dict[str, Any]], variants: Sequence[str], name: str
         variants: every variant of the study in order, which fixes the colours.
         name: unique in the page.
     """
-    by_runtime: dict[str, list[dict[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: row["median_ms"]):
-        by_runtime.setdefault(row["runtime"], []).append(row)
+    fastest = sorted(rows, key=lambda row: row["median_ms"])
+    runtimes = list(dict.fromkeys(row["runtime"] for row in fastest))
     dtypes = sorted({row["dtype"] for row in rows}, key=list(MARKERS).index)
-    n_lines = len(by_runtime) + sum(len({row["model"] for row in group}) for group in by_runtime.values())
-    with _drawing(1, 1, 0.75 + 0.29 * n_lines) as (figure, (axis,)):
-        ticks: dict[float, str] = {}
-        y = 0.0
-        for runtime, group in by_runtime.items():
-            axis.text(0.0, y, f"  {runtime}", transform=axis.get_yaxis_transform(), va="center", weight="bold")
-            for variant in [each for each in variants if any(row["model"] == each for row in group)]:
-                y += 1
-                ticks[y] = variant
-                colour = colour_of(variants.index(variant))
-                for row in [row for row in group if row["model"] == variant]:
-                    at = y + 0.3 * (dtypes.index(row["dtype"]) - (len(dtypes) - 1) / 2)
-                    low, x, high = (row[key] / row["batch"] for key in ("p5_ms", "median_ms", "p95_ms"))
-                    axis.plot([low, high], [at, at], color=colour, linewidth=1.2)
-                    face = PAPER if row["dtype"] == "int8" else colour
-                    axis.plot(x, at, MARKERS[row["dtype"]], color=colour, markerfacecolor=face, markersize=5)
-            y += 1
-        ends = [row[key] / row["batch"] for row in rows for key in ("p5_ms", "p95_ms")]
-        low, high = min(ends) / LIKE, max(ends) * LIKE
-        axis.set(xscale="log", xlim=(low, high), ylim=(y - 0.4, -0.7), yticks=list(ticks), yticklabels=ticks.values())
-        # Ticks close enough that the narrowest axis has one.
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 30 * low else (1, 1.5, 2, 3, 5, 7)))
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.xaxis.set_minor_formatter(NullFormatter())
+    timed = {(row["runtime"], row["model"]) for row in rows}
+    at = lines_of([pair for runtime in runtimes for variant in variants if (pair := (runtime, variant)) in timed])
+    with drawing(1, 1, height_of(at)) as (figure, (axis,)):
+        times: list[float] = []
+        for row in rows:
+            y = at[row["runtime"], row["model"]]
+            y += 0.3 * (dtypes.index(row["dtype"]) - (len(dtypes) - 1) / 2)
+            low, x, high = (row[key] / row["batch"] for key in ("p5_ms", "median_ms", "p95_ms"))
+            colour = colour_of(variants.index(row["model"]))
+            face = PAPER if row["dtype"] == "int8" else colour
+            axis.plot([low, high], [y, y], color=colour, linewidth=1.2)
+            axis.plot(x, y, MARKERS[row["dtype"]], color=colour, markerfacecolor=face, markersize=5)
+            times += [low, x, high]
+        write_lines(axis, at)
+        log_along(axis, times, n_ticks=9)
         axis.set_xlabel("time of an image (ms, log)")
-        axis.grid(visible=False, axis="y")
-        return _svg(figure, name, "Time of an image by runtime and variant")
+        return as_svg(figure, name, "Time of an image by runtime and variant")
 
 
 def severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str:
-    """The primary metric lost by severity, a panel an artifact; bars are 95 % CI.
+    """The primary metric lost by severity, a panel an artifact; bars are 95 % CI. Where each artifact has one severity,
+    a line a variant below it.
 
     Args:
         rows: one row an artifact, severity and variant: artifact, severity, variant, drop, drop_ci_low, drop_ci_high.
@@ -311,28 +301,28 @@ def severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str
         name: unique in the page.
     """
     kinds = list(rows["artifact"].unique())
-    n_columns = min(len(kinds), 4)
+    if len(rows[["artifact", "severity"]].drop_duplicates()) == len(kinds):
+        return _at_one_severity(rows, variants, metric, name)
+    drawn = [variant for variant in variants if variant in set(rows["variant"])]
+    severities = [int(each) for each in rows["severity"]]
+    n_columns = _beside(len(kinds))
     n_rows = -(-len(kinds) // n_columns)
-    with _drawing(n_rows, n_columns, 2.2 * n_rows) as (figure, axes):
+    with drawing(n_rows, n_columns, 0.1 + 1.8 * n_rows) as (figure, axes):
         for axis, kind in zip(axes, kinds, strict=False):
             axis.axhline(0, color=INK, linewidth=0.9)
-            for variant, group in rows.query("artifact == @kind").groupby("variant", sort=False):
-                position = variants.index(str(variant))
+            for line, variant in enumerate(drawn):
+                group = rows[(rows["artifact"] == kind) & (rows["variant"] == variant)]
                 columns = ("severity", "drop", "drop_ci_low", "drop_ci_high")
                 x, y, low, high = (np.asarray(group[column], dtype=np.float64) for column in columns)
-                x += 0.12 * (position - (len(variants) - 1) / 2)  # beside each other
-                bars = None if np.isnan(low).all() else [y - low, high - y]
-                axis.errorbar(x, y, yerr=bars, fmt="o-", color=colour_of(position), markersize=4, elinewidth=1)
-            axis.set(title=kind, xlabel="severity")
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for axis in axes[len(kinds) :]:
-            axis.set_visible(False)
-        limits = np.array([axis.get_ylim() for axis in axes[: len(kinds)]])
-        for position, axis in enumerate(axes):
-            axis.set(ylim=(limits.min(), limits.max()))
-            if position % n_columns == 0:
-                axis.set_ylabel(f"{KNOWN[metric].label} lost")
-        return _svg(figure, name, f"{KNOWN[metric].label} lost by severity of artifacts")
+                x += min(0.12, 0.6 / len(drawn)) * (line - (len(drawn) - 1) / 2)  # beside each other
+                position = variants.index(variant)
+                axis.vlines(x, low, high, color=colour_of(position), linewidth=1)
+                axis.plot(x, y, "o", color=colour_of(position), linestyle=dash_of(position), markersize=4)
+            axis.set(title=kind, xlabel="severity", ylim=_at_least(*axis.get_ylim()))
+            count_along(axis, severities)
+        _panels(axes, len(kinds), n_columns, f"{KNOWN[metric].label} lost")
+        legend(figure, variants, drawn)
+        return as_svg(figure, name, f"{KNOWN[metric].label} lost by severity of artifacts")
 
 
 def reliability(sums: Sums, variants: Sequence[str], name: str) -> str:
@@ -344,9 +334,10 @@ def reliability(sums: Sums, variants: Sequence[str], name: str) -> str:
         name: unique in the page.
     """
     evaluations = list(dict.fromkeys(evaluation for evaluation, _ in sums))
-    n_columns = min(len(evaluations), 4)
+    drawn = {variant for _, variant in sums}
+    n_columns = max(2, _beside(len(evaluations)))  # one panel as wide as the page would be no square
     n_rows = -(-len(evaluations) // n_columns)
-    with _drawing(n_rows, n_columns, 2.4 * n_rows) as (figure, axes):
+    with drawing(n_rows, n_columns, n_rows * (0.25 + 6.6 / n_columns)) as (figure, axes):
         for axis, evaluation in zip(axes, evaluations, strict=False):
             axis.plot([0, 1], [0, 1], color=INK, linewidth=0.9)
             for position, variant in enumerate(variants):
@@ -354,47 +345,55 @@ def reliability(sums: Sums, variants: Sequence[str], name: str) -> str:
                     pixels, confidence, positives = np.sum(list(sums[evaluation, variant].values()), axis=0).T
                     used = pixels > 0
                     x, y = confidence[used] / pixels[used], positives[used] / pixels[used]
-                    axis.plot(x, y, "o-", color=colour_of(position), markersize=3)
-            axis.set(title=evaluation, xlabel="probability", xlim=(0, 1), ylim=(0, 1))
-        for position, axis in enumerate(axes):
-            axis.set_visible(position < len(evaluations))
-            if position % n_columns == 0:
-                axis.set_ylabel("share of lesion")
-        return _svg(figure, name, "Share of lesion by predicted probability")
+                    axis.plot(
+                        x, y, "o", color=colour_of(position), linestyle=dash_of(position), linewidth=1.2, markersize=2.5
+                    )
+            axis.set(title=evaluation, xlabel="probability", xlim=(0, 1), ylim=(0, 1), box_aspect=1)
+            for which in (axis.xaxis, axis.yaxis):
+                which.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+        _panels(axes, len(evaluations), n_columns, "share of lesion")
+        legend(figure, variants, [variant for variant in variants if variant in drawn])
+        return as_svg(figure, name, "Share of lesion by predicted probability")
 
 
-@contextmanager
-def _drawing(n_rows: int, n_columns: int, height: float) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A styled figure, outside pyplot so that nothing global is touched, and its axes from left to right."""
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        # A browser draws the text, so glyphs that the measuring font lacks do no harm.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        yield figure, list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
+def _at_one_severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str:
+    """As `severity`, of artifacts of one severity each."""
+    records = rows.assign(
+        heading=[f"{a}, severity {s}" for a, s in zip(rows["artifact"], rows["severity"], strict=True)]
+    )
+    at = lines_of(list(zip(records["heading"], records["variant"], strict=True)))
+    with drawing(1, 1, height_of(at)) as (figure, (axis,)):
+        axis.axvline(0, color=INK, linewidth=0.9)
+        for row in records.to_dict("records"):
+            y, position = at[row["heading"], row["variant"]], variants.index(row["variant"])
+            _estimate(axis, row["drop"], y, row["drop_ci_low"], row["drop_ci_high"], colour_of(position))
+        write_lines(axis, at)
+        axis.set(xlabel=f"{KNOWN[metric].label} lost (above 0 is worse)", xlim=_at_least(*axis.get_xlim()))
+        return as_svg(figure, name, f"{KNOWN[metric].label} lost under artifacts")
 
 
-def _svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an `<svg>` element whose ids are its own in the page and whose colours are the page's."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{description}"', 1)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    colours = {INK: "var(--ink)", RULE: "var(--rule)", PAPER: "var(--paper)"} | {
-        c: f"var(--c{i})" for i, c in enumerate(PALETTE)
-    }
-    for colour, variable in colours.items():
-        # As an attribute a variable has no effect, in a style it has; matplotlib writes styles only.
-        svg = svg.replace(colour, variable)
-    return re.sub(r"font: [^;\"]*?(\d+(?:\.\d+)?)px[^;\"]*", r"font-size: \1px; font-family: inherit", svg)
+def _estimate(axis: Axes, x: float, y: float, low: float, high: float, colour: str) -> None:
+    """A point on a line, with its interval if it has one, which is not NaN."""
+    if not pd.isna(low):
+        axis.plot([low, high], [y, y], color=colour, linewidth=2)
+    axis.plot(x, y, "o", color=colour, markersize=6)
 
 
-def standalone(svg: str) -> str:
-    """A figure of the page as a file of its own: light colours in the place of the page's."""
-    light = {"var(--ink)": "#1e2124", "var(--rule)": "#dfddd6", "var(--paper)": "#ffffff"}
-    light |= {f"var(--c{position})": colour for position, colour in enumerate(PALETTE)}
-    for variable, colour in light.items():
-        svg = svg.replace(variable, colour)
-    svg = svg.replace("font-family: inherit", "font-family: sans-serif")
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg + "\n"
+def _at_least(low: float, high: float) -> tuple[float, float]:
+    """The limits of an axis of differences, which nothing is not enlarged on."""
+    return min(low, -LEAST), max(high, LEAST)
+
+
+def _beside(n: int) -> int:
+    """How many of n panels stand beside each other."""
+    return 2 if n == 4 else min(n, 3)
+
+
+def _panels(axes: Sequence[Axes], n: int, n_columns: int, label: str) -> None:
+    """Gives the first n panels one vertical axis, named and numbered on the left alone, and hides the rest."""
+    limits = np.array([axis.get_ylim() for axis in axes[:n]])
+    for position, axis in enumerate(axes):
+        axis.set_visible(position < n)
+        axis.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+        axis.tick_params(axis="y", labelleft=position % n_columns == 0)
+        axis.set_ylabel("" if position % n_columns else label)

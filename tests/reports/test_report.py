@@ -17,7 +17,6 @@ from medbench.bench.stats import compare, holm
 from medbench.bench.store.records import read_yaml, write_yaml
 from medbench.reports import load
 from medbench.reports.evidence import anchor_of
-from medbench.reports.figures import training_curves
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
 from medbench.reports.pictures import chosen, outline, pictures
@@ -498,12 +497,3 @@ def test_pooled_scores_are_over_the_images_of_the_mean(store: Path) -> None:
     assert list(table.loc[("clean", "no_baa"), columns]) == pytest.approx(
         list(expected.loc[("clean", "no_baa"), columns])
     )
-
-
-def test_a_single_epoch_is_drawn_as_a_point() -> None:
-    one = pd.DataFrame({"variant": ["a"], "epoch": [1], "train_loss": [0.5], "validation_dice": [0.6]})
-
-    points = re.compile(r"<use[^>]*var\(--c0\)")
-
-    assert points.search(training_curves(one, ["a"], "one"))
-    assert not points.search(training_curves(pd.concat([one, one.assign(epoch=2)]), ["a"], "two"))
