@@ -24,6 +24,6 @@ class Answer:
     cost: str | None = None
     """What it would take to know more, a sentence."""
     brief: str = ""
-    """The same in a line that begins with the variant's name, for a study that asks something else."""
+    """The same for a line that begins with the variant's name, where a study asks something else."""
     abstract: str = ""
     """The same as a sentence of an abstract."""

@@ -20,6 +20,7 @@ from .resolved import sets_of
 from .settings import flatten
 from .tables import KNOWN, Cells, cells, records, variants_table
 
+OF_ONE_JOB = {"command", "data"}  # of an environment's record: another command or set is no other environment
 Row = dict[str, Any]
 Made = TypeVar("Made")
 
@@ -175,18 +176,21 @@ class Evidence:
     @cached_property
     def environments(self) -> dict[str, Row]:
         """The different environments, named E1, E2, ...: their fields (flat), the trials and evaluations made there,
-        and in which fields they differ from the first."""
-        found: dict[str, Row] = {}
+        and in which fields they differ from the first. What says nothing that another does not say is no other: an
+        evaluation does not tell how its model was trained."""
+        found: list[Row] = []
         for what, environment in provenance(self.study).items():
-            # Another command is not another environment.
-            fields = flatten({key: value for key, value in environment.items() if key != "command"})
-            entry = found.setdefault(short_id(fields), {"fields": fields, "of": []})
+            fields = flatten({key: value for key, value in environment.items() if key not in OF_ONE_JOB})
+            same = (entry for entry in found if fields.items() <= entry["fields"].items())
+            entry = next(same, None)
+            if entry is None:
+                entry = {"fields": fields, "of": []}
+                found.append(entry)
             entry["of"].append(what)
-        first = next(iter(found.values()))["fields"] if found else {}
-        for entry in found.values():
-            keys = dict.fromkeys([*first, *entry["fields"]])
-            entry["differs"] = [key for key in keys if first.get(key) != entry["fields"].get(key)]
-        return {f"E{position}": entry for position, entry in enumerate(found.values(), start=1)}
+        for entry in found:
+            keys = dict.fromkeys([*found[0]["fields"], *entry["fields"]])
+            entry["differs"] = [key for key in keys if found[0]["fields"].get(key) != entry["fields"].get(key)]
+        return {f"E{position}": entry for position, entry in enumerate(found, start=1)}
 
     @cached_property
     def trials(self) -> list[Row]:

@@ -21,6 +21,21 @@ def signed(value: float | None, digits: int = 3) -> str:
     return (text[1:] if float(text) == 0 else text).replace("-", MINUS)
 
 
+def sized(count: float | None) -> str:
+    """A count in three digits: parameters, or multiplications.
+
+    >>> sized(3_204_000), sized(41_200), sized(950), sized(72_000_000_000)
+    ('3.20 M', '41.2 k', '950', '72.0 G')
+    """
+    if count is None:
+        return "–"
+    for unit, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if count >= 0.9995 * unit:
+            value = count / unit
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}{letter}"
+    return f"{count:.0f}"
+
+
 def counted(n: float, what: str) -> str:
     """A number of things: "1 image", "2 images"."""
     return f"{n} {what}{'' if n == 1 else 's'}"

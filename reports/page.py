@@ -162,6 +162,7 @@ def _environment() -> Environment:
         "counted": notes.counted,
         "alike": alike,
         "signed": notes.signed,
+        "sized": notes.sized,
         "same_training": same_training,
         "p": notes.p_text,
         "digits": notes.digits_of,

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,11 @@ def pictures(study: Study, scores: pd.DataFrame) -> list[Picture]:
     shelf = Shelf(study, study.spec["evaluations"][0], scores)
     ranked = sorted(shelf.means, key=lambda image: shelf.means[image], reverse=shelf.higher_is_better)
     return [shelf.picture(rank, image) for rank, image in chosen(ranked)]
+
+
+def variants_in(shown: Iterable[Picture]) -> set[str]:
+    """The variants whose contours are seen."""
+    return {contour.variant for picture in shown for contour in picture.contours}
 
 
 class Shelf:

@@ -89,7 +89,7 @@ def _answer(evidence: Evidence, row: Row, own: Row, scored: Row) -> Answer:
         may=scored["may"],
         not_shown=f"what another machine or input size would take; of {evidence.metric.label}, {scored['not_shown']}",
         cost=scored["cost"],
-        brief=f"takes {effect}, for {score}: {claim}.",
+        brief=f" takes {effect}, for {score}: {claim}.",
         abstract=f"{name} takes {effect}, for a difference of {score}: {claim}.",
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..every_image import every_image
 from ..evidence import Evidence, Row
-from ..pictures import pictures
+from ..pictures import pictures, variants_in
 from ..section import Part, Section
 
 
@@ -19,7 +19,11 @@ def make(evidence: Evidence) -> Part:
     return Part(
         facts=Facts([each.told() for each in shown]),
         is_shown=bool(shown),
-        view={"pictures": shown, "every_image": every_image(evidence.study, evidence.scores, evidence.room)},
+        view={
+            "pictures": shown,
+            "shown": variants_in(shown),
+            "every_image": every_image(evidence.study, evidence.scores, evidence.room),
+        },
     )
 
 

@@ -72,7 +72,7 @@ def _answer(evidence: Evidence, name: str, rows: list[Row]) -> Answer:
         if shown
         else f"It is not shown to lose or to gain mean {evidence.metric.label} elsewhere.",
         not_shown="why: how hard the images of a set are, and how they were outlined, is part of every gap.",
-        brief=f"(trained on {home}): {effect}, against its own set: {claim}.",
+        brief=f" (trained on {home}): {effect}, against its own set: {claim}.",
         abstract=" ".join(
             f"Trained on {home} and tested on {row['evaluation']}, {name} {sentence(metric, *_ends(row))} against the "
             f"test part of its own set: {said}."

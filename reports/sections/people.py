@@ -13,6 +13,7 @@ from ..section import Part, Section
 from ..tables import KNOWN, Cells, records
 
 COMPARED = ("dice", "iou")  # what is known between people
+TOOLS = {"T1": "by hand (T1)", "T2": "flood fill (T2)", "T3": "automatic (T3)"}  # of ISIC's masks, as IMA++ codes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def by_tools(study: Study, evaluation: str, metric: str) -> list[dict[str, Any]]
     pairs = study.annotations.get(evaluation, {}).get("agreement", [])
     groups: dict[str, list[float]] = {}
     for pair in pairs:
-        groups.setdefault(" and ".join(pair["tools"]), []).append(pair[metric])
+        groups.setdefault(" and ".join(TOOLS.get(tool, tool) for tool in pair["tools"]), []).append(pair[metric])
     return [
         {
             "tools": tools,

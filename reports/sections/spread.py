@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import figures
 from ..evidence import Evidence, Row
-from ..pictures import disagreements
+from ..pictures import disagreements, variants_in
 from ..section import Part, Section
 
 
@@ -29,7 +29,7 @@ def make(evidence: Evidence) -> Part:
         facts=Facts({variant: [each.told() for each in found] for variant, found in apart.items()}),
         is_shown=bool(drawn),
         figures=drawn,
-        view={"apart": apart},
+        view={"apart": apart, "shown": variants_in(each for found in apart.values() for each in found)},
     )
 
 
