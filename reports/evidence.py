@@ -188,8 +188,8 @@ class Evidence:
                 found.append(entry)
             entry["of"].append(what)
         for entry in found:
-            keys = dict.fromkeys([*found[0]["fields"], *entry["fields"]])
-            entry["differs"] = [key for key in keys if found[0]["fields"].get(key) != entry["fields"].get(key)]
+            shared = [key for key in found[0]["fields"] if key in entry["fields"]]
+            entry["differs"] = [key for key in shared if found[0]["fields"][key] != entry["fields"][key]]
         return {f"E{position}": entry for position, entry in enumerate(found, start=1)}
 
     @cached_property

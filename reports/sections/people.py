@@ -82,7 +82,9 @@ def by_tools(study: Study, evaluation: str, metric: str) -> list[dict[str, Any]]
     pairs = study.annotations.get(evaluation, {}).get("agreement", [])
     groups: dict[str, list[float]] = {}
     for pair in pairs:
-        groups.setdefault(" and ".join(TOOLS.get(tool, tool) for tool in pair["tools"]), []).append(pair[metric])
+        tools = [TOOLS.get(tool, tool) for tool in pair["tools"]]
+        name = f"both {tools[0]}" if len(set(tools)) == 1 else " and ".join(tools)
+        groups.setdefault(name, []).append(pair[metric])
     return [
         {
             "tools": tools,
