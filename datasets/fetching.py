@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import requests
 from ..bench.errors import MedbenchError, UnknownNameError, first_line
 from ..bench.store.records import file_digest
 from .archives import unpack
-from .catalog import DATASETS
+from .catalog import DATASETS, Archive
 
-S3 = "https://isic-challenge-data.s3.amazonaws.com/2018/"
 TRIES = 5  # in a row without a single new byte
 WAIT_S = 1.0  # before the second try; doubled before each further one
 TIMEOUT_S = 60.0
@@ -23,40 +21,6 @@ BLOCK = 1 << 20
 LARGEST = 20 * 10**9
 
 Show = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """A file that a publisher offers: its part of the set, where it is, and its SHA-256."""
-
-    part: str
-    url: str
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.url.rsplit("/", 1)[1]
-
-
-# The publisher names no digests. These are the ones that torch-em checks its downloads against
-# (github.com/constantinpape/torch-em, torch_em/data/datasets/medical/isic.py).
-ARCHIVES: dict[str, list[Archive]] = {
-    "isic2018": [
-        Archive("training", S3 + "ISIC2018_Task1-2_Training_Input.zip",
-                "80f98572347a2d7a376227fa9eb2e4f7459d317cb619865b8b9910c81446675f"),
-        Archive("training", S3 + "ISIC2018_Task1_Training_GroundTruth.zip",
-                "99f8b2bb3c4d6af483362010715f7e7d5d122d9f6c02cac0e0d15bef77c7604c"),
-        Archive("validation", S3 + "ISIC2018_Task1-2_Validation_Input.zip",
-                "0ea920fcfe512d12a6e620b50b50233c059f67b10146e1479c82be58ff15a797"),
-        Archive("validation", S3 + "ISIC2018_Task1_Validation_GroundTruth.zip",
-                "f6911e9c0a64e6d687dd3ca466ca927dd5e82145cb2163b7a1e5b37d7a716285"),
-        Archive("test", S3 + "ISIC2018_Task1-2_Test_Input.zip",
-                "e59ae1f69f4ed16f09db2cb1d76c2a828487b63d28f6ab85997f5616869b127d"),
-        Archive("test", S3 + "ISIC2018_Task1_Test_GroundTruth.zip",
-                "2e8f6edce454a5bdee52485e39f92bd6eddf357e81f39018d05512175238ef82"),
-    ],
-}  # fmt: skip
 
 
 def fetch(name: str, data: Path, *, parts: list[str] | None = None, show: Show = lambda *_: None) -> list[Path]:
@@ -74,15 +38,16 @@ def fetch(name: str, data: Path, *, parts: list[str] | None = None, show: Show =
     """
     if name not in DATASETS:
         raise UnknownNameError("data set", name, DATASETS)
-    if name not in ARCHIVES:
+    archives = DATASETS[name].archives
+    if not archives:
         raise MedbenchError(f"{name}: not to be had by a download alone; {DATASETS[name].how}")
-    offered = sorted({archive.part for archive in ARCHIVES[name]})
+    offered = sorted({archive.part for archive in archives})
     for part in parts or ():
         if part not in offered:
             raise MedbenchError(f"{name}: no part {part!r}; it has {', '.join(offered)}")
     root, new = data / name, list[Path]()
     downloads = root / ".downloads"
-    for archive in ARCHIVES[name]:
+    for archive in archives:
         if (parts and archive.part not in parts) or (root / archive.name.split(".")[0]).exists():
             continue
         path = download(archive, downloads, show)
@@ -101,12 +66,12 @@ def take(name: str, data: Path, archive: Path, show: Show = lambda *_: None) -> 
     Raises:
         MedbenchError: there is no such file, its bytes are not the publisher's, or it cannot be unpacked.
     """
-    if name not in DATASETS or DATASETS[name].folder is None:
-        known = ", ".join(each for each, dataset in DATASETS.items() if dataset.folder)
+    if name not in DATASETS or DATASETS[name].read is None:
+        known = ", ".join(each for each, dataset in DATASETS.items() if dataset.read)
         raise MedbenchError(f"{name}: no data set with files; they are {known}")
     if not archive.is_file():
         raise MedbenchError(f"{archive}: no such file")
-    for known in ARCHIVES.get(name, ()):
+    for known in DATASETS[name].archives:
         if known.name == archive.name and file_digest(archive) != known.sha256:
             raise MedbenchError(f"{archive}: its SHA-256 is not that of the publisher's file ({known.sha256})")
     return unpack(archive, data / name, lambda done, total: show(f"unpacking {archive.name}", done, total))

@@ -1,7 +1,7 @@
-"""The layouts in which publishers ship their data, read as they come out of the archive.
+"""How files below a folder become a data set: walked, paired, grouped.
 
-Each reader walks the whole folder and knows files by the names of the folders above them, so that a folder too many
-after unpacking does not matter. Files that belong to a layout but fit nowhere are recorded, never dropped.
+A reader walks the whole folder and knows files by the names of the folders above them, so that a folder too many after
+unpacking does not matter. Files that belong to a layout but fit nowhere are recorded, never dropped.
 """
 
 import csv
@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..bench.errors import MedbenchError
-from ..bench.registry import Registry
-from .base import PUBLISHED, FileSet, Item, Part, Problem
+from .base import FileSet, Item, Part, Problem
 from .reading import IMAGE_ENDINGS
-
-LAYOUTS: Registry[FileSet] = Registry("layout")
 
 MAX_DEPTH = 6  # PH2's files lie four folders down; two more for careless unpacking
 MASK_ENDING = re.compile(r"_(segmentation|mask|lesion)$", re.IGNORECASE)
@@ -29,68 +26,20 @@ PASSED_OVER = re.compile(
 )
 
 
-@LAYOUTS.register("isic2018")
-def isic2018(root: Path) -> FileSet:
-    """ISIC 2018 Task 1: `ISIC2018_Task1-2_{Training,Validation,Test}_Input` and `ISIC2018_Task1_..._GroundTruth`.
-
-    Each folder is optional. `metadata.csv` (isic_id, lesion_id, patient_id) groups images that share a lesion or a
-    patient, through any chain of shared ones.
-    """
-    parts: dict[str, Part] = {name: part for part, name in PUBLISHED.items()}
-    images: list[tuple[Path, Part | None]] = []
-    masks: list[Path] = []
-    for path, folders in _walk(root):
-        for above in folders:
-            if match := re.fullmatch(r"isic2018_task1-2_(training|validation|test)_input", above):
-                images.append((path, parts[match[1]]))
-                break
-            if re.fullmatch(r"isic2018_task1_(training|validation|test)_groundtruth", above):
-                masks.append(path)
-                break
-    groups = _groups(find_file(root, r"metadata\.csv"), "isic_id", ("lesion_id", "patient_id"))
-    return _pair("isic2018", root, images, masks, groups)
-
-
-@LAYOUTS.register("ph2")
-def ph2(root: Path) -> FileSet:
-    """PH2: `IMDxxx/IMDxxx_Dermoscopic_Image/IMDxxx.bmp` and `IMDxxx/IMDxxx_lesion/IMDxxx_lesion.bmp`."""
-    images = [path for path, folders in _walk(root) if folders and folders[-1].endswith("_dermoscopic_image")]
-    masks = [path for path, folders in _walk(root) if folders and folders[-1].endswith("_lesion")]
-    return _pair("ph2", root, ((path, None) for path in images), masks, {})
-
-
-@LAYOUTS.register("ham10000")
-def ham10000(root: Path) -> FileSet:
-    """HAM10000: `HAM10000_images*` and `HAM10000_segmentations_lesion_tschandl`.
-
-    `HAM10000_metadata.csv`, or `.tab` or bare as the archives have it (lesion_id, image_id), groups by lesion.
-    """
-    images: list[Path] = []
-    masks: list[Path] = []
-    for path, folders in _walk(root):
-        if any(folder.startswith("ham10000_images") for folder in folders):
-            images.append(path)
-        elif "ham10000_segmentations_lesion_tschandl" in folders:
-            masks.append(path)
-    groups = _groups(find_file(root, r"ham10000_metadata(\.csv|\.tab)?"), "image_id", ("lesion_id",))
-    return _pair("ham10000", root, ((path, None) for path in images), masks, groups, has_groups=True)
-
-
-@LAYOUTS.register("folder")
-def folder(root: Path) -> FileSet:
+def read_folder(root: Path) -> FileSet:
     """Anybody's set: `images/` and `masks/` with equal stems, masks may end in _segmentation, _mask or _lesion.
 
     An optional `metadata.csv` (image, group) names images with or without their ending.
     """
     images: list[Path] = []
     masks: list[Path] = []
-    for path, folders in _walk(root):
+    for path, folders in walk(root):
         if "images" in folders:
             images.append(path)
         elif "masks" in folders:
             masks.append(path)
-    groups = _groups(find_file(root, r"metadata\.csv"), "image", ("group",))
-    return _pair(root.resolve().name, root, ((path, None) for path in images), masks, groups, is_closed=True)
+    groups = groups_of(find_file(root, r"metadata\.csv"), "image", ("group",))
+    return pair(root.resolve().name, root, ((path, None) for path in images), masks, groups, is_closed=True)
 
 
 def find_masks(root: Path) -> dict[str, Path]:
@@ -103,7 +52,7 @@ def find_masks(root: Path) -> dict[str, Path]:
         MedbenchError: the folder is missing or holds no mask, or two files could be the mask of one image.
     """
     found: dict[str, Path] = {}
-    for path in _marked(path for path, _ in _walk(root) if path.suffix.lower() in IMAGE_ENDINGS):
+    for path in _marked(path for path, _ in walk(root) if path.suffix.lower() in IMAGE_ENDINGS):
         id = MASK_ENDING.sub("", _stem(path))
         if id in found:
             raise MedbenchError(f"{path}: {found[id].name} could be the mask of {id} as well; keep one of them")
@@ -116,7 +65,7 @@ def find_masks(root: Path) -> dict[str, Path]:
 
 def unread_masks(root: Path) -> dict[str, Path]:
     """The files among the masks below a folder that are not read, by the id of the image that has no other mask."""
-    paths = [(MASK_ENDING.sub("", _stem(path)), path) for path in _marked(path for path, _ in _walk(root))]
+    paths = [(MASK_ENDING.sub("", _stem(path)), path) for path in _marked(path for path, _ in walk(root))]
     read = {id for id, path in paths if path.suffix.lower() in IMAGE_ENDINGS}
     return {id: path for id, path in paths if id not in read}
 
@@ -133,7 +82,7 @@ def _marked(paths: Iterable[Path]) -> list[Path]:
     )
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """Every file that may be an image, in a fixed order, with the lower-case names of the folders from root to it."""
     for path in _paths(root):
         if not PASSED_OVER.fullmatch(path.name):
@@ -155,7 +104,7 @@ def find_file(root: Path, pattern: str) -> Path | None:
     return min(found, key=lambda path: len(path.parts), default=None)
 
 
-def _pair(
+def pair(
     name: str,
     root: Path,
     images: Iterable[tuple[Path, Part | None]],
@@ -219,7 +168,7 @@ def _ending(path: Path) -> str:
     return "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix or "no ending"
 
 
-def _groups(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, str]:
+def groups_of(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, str]:
     """For each image of a table the first id of its group: the images that share a value in any of the columns `keys`.
 
     Sharing is passed on (A and B share a lesion, B and C a patient: one group). Empty cells share nothing.

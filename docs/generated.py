@@ -11,6 +11,7 @@ from medbench.ablations.schema.for_editors import study_schema
 from medbench.bench.cli import app
 from medbench.bench.metrics import METRICS
 from medbench.bench.store.records import write_text
+from medbench.bench.training.losses import LOSSES
 from medbench.datasets.artifacts import ARTIFACTS
 from medbench.datasets.catalog import DATASETS
 from medbench.models.names import VARIANTS
@@ -37,7 +38,7 @@ BOUNDS = {
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a study file, as `medbench schema` prints it."""
-    return study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS)
+    return study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS, losses=LOSSES)
 
 
 def write_schema(site: Path) -> None:

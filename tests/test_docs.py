@@ -10,10 +10,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -25,8 +27,32 @@ import medbench.models
 import medbench.reports
 from medbench.ablations.schema.loading import shipped_studies
 from medbench.bench.cli import app
+from medbench.bench.metrics import SCORING
+
+from .image_files import save_pair
 
 ROOT = Path(__file__).parent.parent
+ADDED = """
+import torch
+from medbench.ablations.schema.loading import load_study
+from medbench.bench.study.checking import check_names
+from medbench.bench.training.losses import segmentation_loss
+from medbench.datasets.artifacts import LOCAL, paint
+from medbench.datasets.catalog import completeness, open_dataset
+
+opened = open_dataset("clinic", data=Path("."))
+assert (opened.ids, completeness("clinic", opened)) == (("a",), {"all": (1, 2)})
+painted, where = paint(np.zeros((64, 64, 3), np.uint8), id="a", kind="fog", severity=3)
+assert where.all() and 48 <= painted.min() == painted.max() <= 60 and "fog" not in LOCAL
+nothing, all_of_it = torch.full((1, 1, 2, 2), -50.0), torch.ones(1, 1, 2, 2)
+recipe = {"bce_weight": 0, "dice_weight": 0, "losses": {"tversky": 1}}
+assert abs(float(segmentation_loss(nothing, all_of_it, recipe)) - (1 - 1 / (0.7 * 4 + 1))) < 1e-6
+mine = ["dataset.name=clinic", "training.losses={tversky: 1}", "evaluate=[clean, {artifact: fog, severity: 1}]"]
+check_names(load_study("baa", settings=mine))
+Path("runs", "studies").mkdir(parents=True)
+Path("runs", "studies", "a.yaml").write_text("a" * 100_000)
+app(["weigh"], standalone_mode=False)
+"""
 DOCS = ROOT / "docs"
 PAGES = {
     path.relative_to(ROOT).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
@@ -114,13 +140,43 @@ def test_the_tutorial_names_the_parts_of_a_report() -> None:
     assert [part for part in named if not re.search(rf"<h[34][^>]*>{part}\b", template)] == []
 
 
-def test_changes_that_a_page_shows_fit_the_code() -> None:
-    for patch in (block for language, block in FENCE.findall(PAGES["docs/howto/own-metric"]) if language == "diff"):
-        path = re.findall(r"^--- a/(.*)$", patch, flags=re.MULTILINE)[0]
-        there = (ROOT / path).read_text(encoding="utf-8").splitlines()
-        lines = [line[1:] for line in patch.splitlines()[2:] if line[0] in " -"]
-        assert lines
-        assert set(lines) <= set(there)
+def test_the_metric_that_a_page_adds_is_computed() -> None:
+    [patch] = [block for language, block in FENCE.findall(PAGES["docs/howto/own-metric"]) if language == "diff"]
+    head, *lines = patch.removeprefix("--- a/").splitlines()
+    changed = (ROOT / head).read_text(encoding="utf-8")
+    for before, line in pairwise(lines):
+        if line[0] == "+":
+            assert changed.count(f"{before[1:]}\n") == 1
+            kept = "" if before[0] == "-" else f"{before[1:]}\n"
+            changed = changed.replace(f"{before[1:]}\n", f"{kept}{line[1:]}\n")
+    module = ModuleType("medbench.bench.metrics.changed")
+    sys.modules[module.__name__] = module  # where dataclasses look for it
+    exec(compile(changed, head, "exec"), module.__dict__)
+    del sys.modules[module.__name__]
+
+    found = module.score_masks(np.array([[[True, True, False, False]]]), np.array([[[True, False, True, True]]]))
+
+    assert found["f2"].item() == pytest.approx(5 / (5 + 1 + 4 * 2))
+    assert module.pooled(found)["f2"] == pytest.approx(5 / 14)
+    assert module.SCORING == SCORING + 1
+
+
+def test_what_a_page_adds_is_known_everywhere(tmp_path: Path) -> None:
+    blocks = [block for language, block in FENCE.findall(PAGES["docs/howto/add"]) if language == "python"]
+    save_pair(tmp_path / "clinic", "photos/a.png", "outlines/a_mask.png")
+    script = "\n".join([*blocks, ADDED])
+
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING"])
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    text = (ROOT / f"{page}.md").read_text(encoding="utf-8")
+    named = re.findall(r"\b(?:ablations|bench|datasets|docs|models|reports|tests)/[\w/-]+\.(?:py|yaml|md)\b", text)
+
+    assert [path for path in named if not (ROOT / path).is_file()] == []
 
 
 @pytest.mark.slow

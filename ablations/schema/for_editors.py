@@ -17,13 +17,16 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
 
-def study_schema(*, models: Iterable[str], datasets: Iterable[str], artifacts: Iterable[str]) -> Schema:
+def study_schema(
+    *, models: Iterable[str], datasets: Iterable[str], artifacts: Iterable[str], losses: Iterable[str]
+) -> Schema:
     """Describes every key of a study file, with its type, default and meaning.
 
     Args:
         models: names that need no colon.
         datasets: names of data sets.
         artifacts: kinds of artifacts.
+        losses: terms of the loss.
     """
     schema = Study.model_json_schema()
     parts: dict[str, Schema] = schema["$defs"]
@@ -41,6 +44,8 @@ def study_schema(*, models: Iterable[str], datasets: Iterable[str], artifacts: I
     of_part["OtherSet"]["dataset"] |= {"enum": [*datasets]}
     of_part["ArtifactTest"]["artifact"] |= kind
     of_part["Augment"]["artifacts"]["items"] |= kind
+    further = [name for name in losses if f"{name}_weight" not in of_part["Training"]]
+    of_part["Training"]["losses"] |= {"propertyNames": {"enum": further}}
     study["primary"] |= {"enum": [*METRICS]}
     _one_or_list(of_part["ArtifactTest"]["severity"], {"type": "integer", "minimum": 1, "maximum": 5})
     _one_or_list(study["seeds"], {"type": "integer", "minimum": 1})

@@ -102,6 +102,8 @@ class Training(Spec):
     """Weight of binary cross-entropy in the loss."""
     dice_weight: Annotated[float, Field(ge=0)]
     """Weight of the Dice loss."""
+    losses: Annotated[dict[str, Positive], Field(min_length=1)] | None = None
+    """Weights of further terms of the loss, as in {focal: 0.5}; none where the key is left out."""
     clip_norm: Positive
     """Gradients with a larger norm are scaled down to it."""
     precision: Literal["mixed", "full"]
@@ -117,6 +119,13 @@ class Training(Spec):
     def _starts_somewhere(self) -> "Training":
         if 0.0 not in self.progressive_sizes:
             raise ValueError("progressive_sizes must say what size the first epoch has (a key 0.0)")
+        return self
+
+    @model_validator(mode="after")
+    def _weighs_each_loss_once(self) -> "Training":
+        for name in self.losses or ():
+            if f"{name}_weight" in Training.model_fields:
+                raise ValueError(f"{name} has a key of its own: say {name}_weight")
         return self
 
 

@@ -85,8 +85,10 @@ def schema() -> None:
     from ...datasets.artifacts import ARTIFACTS
     from ...datasets.catalog import DATASETS
     from ...models.names import VARIANTS
+    from ..training.losses import LOSSES
 
-    typer.echo(json.dumps(study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS), indent=1))
+    known = study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS, losses=LOSSES)
+    typer.echo(json.dumps(known, indent=1))
 
 
 COMMANDS = (  # as help lists them

@@ -27,11 +27,11 @@ def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
     root = data_folder(data)
     rows: list[dict[str, Any]] = []
     for name, dataset in DATASETS.items():
-        path = root / dataset.folder if root and dataset.folder else None
-        here = dataset.folder is None or bool(path and path.is_dir())
-        place = "built in" if dataset.folder is None else str(path) if here else "not here"
+        path = root / name if root and dataset.read else None
+        here = dataset.read is None or bool(path and path.is_dir())
+        place = "built in" if dataset.read is None else str(path) if here else "not here"
         counts, holds = {}, ""
-        if dataset.folder and here:
+        if dataset.read and here:
             try:
                 counts = completeness(name, open_dataset(name, data=root))
                 holds = told_completeness(counts)

@@ -99,7 +99,7 @@ def _data(data: Path | None) -> list[Finding]:
         ]
     found: list[Finding] = []
     for name, known in DATASETS.items():
-        if known.folder is None:
+        if known.read is None:
             continue
         try:
             counts = completeness(name, open_dataset(name, data=data))

@@ -3,6 +3,7 @@
 from .agreement import (
     COUNTS,
     METRICS,
+    SCORING,
     Mask,
     Metric,
     band_width,
@@ -16,6 +17,7 @@ from .agreement import (
 __all__ = [
     "COUNTS",
     "METRICS",
+    "SCORING",
     "Mask",
     "Metric",
     "band_width",

@@ -35,6 +35,7 @@ Values = NDArray[np.float64]
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))  # 4-connected
 SQUARE = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 COUNTS = ("tp", "fp", "fn", "tn")
+SCORING = 3  # of evaluations: raised whenever the meaning or the number of their columns changes
 
 
 @dataclass(frozen=True, slots=True)

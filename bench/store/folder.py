@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # both take a second to import, and `medbench status` needs n
     from torch import Tensor
 
 PROTOCOL = 2  # of trainings: raised whenever one configuration comes to mean another training
-SCORING = 3  # of evaluations: raised whenever the meaning or the number of their columns changes
 
 
 class BusyError(Exception):

@@ -10,10 +10,11 @@ from ...datasets.artifacts import ARTIFACTS
 from ...datasets.catalog import check_name as check_dataset
 from ...models.names import check_name as check_model
 from ..errors import MedbenchError
+from ..training.losses import LOSSES
 
 
 def check_names(loaded: Loaded) -> None:
-    """Looks up every data set, model and artifact that a study names.
+    """Looks up every data set, model, artifact and loss that a study names.
 
     Raises:
         MedbenchError: one is not known; with file, line and key.
@@ -23,10 +24,14 @@ def check_names(loaded: Loaded) -> None:
         if variant.model:
             with placed_model(loaded, name):
                 check_model(variant.model, variant.options, study.encoder_weights_of(name))
-            artifacts = "training.augment.artifacts"
-            with placed(loaded, "variants", name, also=(artifacts, f"variants.{name}.{artifacts}")):
-                for kind in study.training_of(name).augment.artifacts or ():
-                    _ = ARTIFACTS[kind]
+            training = study.training_of(name)
+            for key, known, wanted in (
+                ("training.augment.artifacts", ARTIFACTS, training.augment.artifacts),
+                ("training.losses", LOSSES, training.losses),
+            ):
+                with placed(loaded, "variants", name, also=(key, f"variants.{name}.{key}")):
+                    for each in wanted or ():
+                        _ = known[each]
             if dataset := study.dataset_of(name).name:
                 with placed_dataset(loaded, name):
                     check_dataset(dataset)

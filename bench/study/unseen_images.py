@@ -8,7 +8,8 @@ from typing import Any
 from ...ablations.schema.spec import ArtifactTest, OtherSet, Study
 from ...datasets.splits import Split, make_split
 from ..errors import MedbenchError
-from ..store.folder import SCORING, evaluation_id
+from ..metrics import SCORING
+from ..store.folder import evaluation_id
 from .sets import OpenSet, Sets
 
 

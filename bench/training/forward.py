@@ -25,7 +25,7 @@ def validate(model: nn.Module, images: Arrays, ids: Sequence[str], training: Map
     rows = [images.row[image] for image in sorted(ids)]
     logits = _logits(model, images.images[rows])
     target = torch.from_numpy(np.array(images.masks[rows])).to(logits.device).unsqueeze(1)
-    loss = segmentation_loss(logits, target, bce_weight=training["bce_weight"], dice_weight=training["dice_weight"])
+    loss = segmentation_loss(logits, target, training)
     found, wanted = logits > 0, target > 0
     overlap = (found & wanted).sum(dim=(1, 2, 3)).double()
     total = (found.sum(dim=(1, 2, 3)) + wanted.sum(dim=(1, 2, 3))).double()

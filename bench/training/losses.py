@@ -1,13 +1,31 @@
-"""The training loss: binary cross-entropy and soft Dice.
+"""The training loss: a weighted sum of the terms in `LOSSES`.
 
-Shapes: B = batch, H, W = height and width.
+Shapes: B = batch, H, W = height and width. Torch is imported when a loss is computed: names are known without it.
 """
 
-import torch.nn.functional as F
-from torch import Tensor
+from collections.abc import Mapping
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOSSES: "Registry[Tensor]" = Registry("loss")  # terms: (logits_b1hw, target_b1hw) -> a scalar, in single precision
 
 
-def dice_loss(logits_b1hw: Tensor, target_b1hw: Tensor) -> Tensor:
+@LOSSES.register("bce")
+def bce_loss(logits_b1hw: "Tensor", target_b1hw: "Tensor") -> "Tensor":
+    """Binary cross-entropy, averaged over all pixels of the batch."""
+    import torch.nn.functional as F
+
+    return F.binary_cross_entropy_with_logits(logits_b1hw, target_b1hw)
+
+
+@LOSSES.register("dice")
+def dice_loss(logits_b1hw: "Tensor", target_b1hw: "Tensor") -> "Tensor":
     """1 - soft Dice of each image, averaged over the batch, in [0, 1].
 
     Per image, because that is how results are scored; over the whole batch, large lesions would outweigh small ones.
@@ -19,8 +37,21 @@ def dice_loss(logits_b1hw: Tensor, target_b1hw: Tensor) -> Tensor:
     return (1 - (2 * overlap + 1) / (total + 1)).mean()
 
 
-def segmentation_loss(logits_b1hw: Tensor, target_b1hw: Tensor, *, bce_weight: float, dice_weight: float) -> Tensor:
-    """Weighted sum of both, in single precision; targets are 0 or 1."""
+@LOSSES.register("focal")
+def focal_loss(logits_b1hw: "Tensor", target_b1hw: "Tensor") -> "Tensor":
+    """Binary cross-entropy with each pixel weighed by the square of its error, averaged over all pixels of the batch.
+
+    Source: Lin et al. (2017), "Focal loss for dense object detection", ICCV, with gamma 2 and without alpha.
+    """
+    import torch.nn.functional as F
+
+    error = (logits_b1hw.sigmoid() - target_b1hw).abs()
+    return (error**2 * F.binary_cross_entropy_with_logits(logits_b1hw, target_b1hw, reduction="none")).mean()
+
+
+def segmentation_loss(logits_b1hw: "Tensor", target_b1hw: "Tensor", training: Mapping[str, Any]) -> "Tensor":
+    """The recipe's weighted sum, in single precision: `bce_weight`, `dice_weight`, and `losses` where it names more;
+    targets are 0 or 1."""
     logits, target = logits_b1hw.float(), target_b1hw.float()
-    bce = F.binary_cross_entropy_with_logits(logits, target)
-    return bce_weight * bce + dice_weight * dice_loss(logits, target)
+    weights = {"bce": training["bce_weight"], "dice": training["dice_weight"], **training.get("losses", {})}
+    return reduce(add, (weight * LOSSES[name](logits, target) for name, weight in weights.items()))

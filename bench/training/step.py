@@ -52,9 +52,7 @@ class Step:
             target = mask_part.unsqueeze(1)
             with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
                 logits = self.forward(to_input(image_part, self.device))
-            loss = segmentation_loss(
-                logits, target, bce_weight=training["bce_weight"], dice_weight=training["dice_weight"]
-            ) * (len(image_part) / len(image))
+            loss = segmentation_loss(logits, target, training) * (len(image_part) / len(image))
             self.scaler.scale(loss).backward()
             losses.append(loss.detach())
         self.scaler.unscale_(self.optimizer)

@@ -5,7 +5,7 @@ so that the same id gets the same hairs at every size. A higher severity of one 
 peak signal-to-noise ratio more, by targets that are written beside each kind.
 """
 
-from . import hair, marks, optics, ruler  # registers the kinds  # noqa: F401
-from .painting import ARTIFACTS, LOCAL, SEVERITIES, paint
+from . import hair, marks, optics, ruler  # each makes its kinds known  # noqa: F401
+from .painting import ARTIFACTS, LOCAL, SEVERITIES, artifact, paint
 
-__all__ = ["ARTIFACTS", "LOCAL", "SEVERITIES", "paint"]
+__all__ = ["ARTIFACTS", "LOCAL", "SEVERITIES", "artifact", "paint"]

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .painting import ARTIFACTS, Canvas, Field, Image, blend, frame_of
+from .painting import Canvas, Field, Image, artifact, blend, frame_of
 
 # Share of the image, by severity. By a black-hat filter (tests/benchmarks/hair.py) the first is like the median of ISIC
 # images that people marked as hairy, the third like the hairiest tenth.
@@ -16,7 +16,7 @@ POINTS = 24  # that a strand is drawn through
 TAPER = 1 - 0.8 * np.linspace(0, 1, POINTS) ** 2  # from root to tip
 
 
-@ARTIFACTS.register("hair")
+@artifact("hair", is_local=True)
 def hair(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Strands of one head: direction, thickness and colour vary around those of the image."""
     frame = frame_of(image)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .painting import ARTIFACTS, Canvas, Field, Image, blend, frame_of, noise, places, until_covered
+from .painting import Canvas, Field, Image, artifact, blend, frame_of, noise, places, until_covered
 
 INK_COVERAGE = (0.006, 0.015, 0.03, 0.055, 0.09)  # shares of the image, by severity
 BUBBLE_COVERAGE = (0.005, 0.012, 0.025, 0.045, 0.075)
@@ -29,7 +29,7 @@ PATCHES = np.array(
 )
 
 
-@ARTIFACTS.register("ink")
+@artifact("ink", is_local=True)
 def ink(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Violet fields, arcs and spots of a marker, broken up by the lines of the skin."""
     frame = frame_of(image)
@@ -60,7 +60,7 @@ def ink(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     return blend(image, colour, opacity * np.clip(1.5 * (lines + density + 2.4 * soft - 1.6), 0, 1) * (soft > 0.05))
 
 
-@ARTIFACTS.register("bubbles")
+@artifact("bubbles", is_local=True)
 def bubbles(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Rings in the gel: a dark rim, a bright one inside it, a glint towards the lamp, the middle a little brighter."""
     frame = frame_of(image)
@@ -89,7 +89,7 @@ def bubbles(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     return canvas.over(image)
 
 
-@ARTIFACTS.register("corners")
+@artifact("corners", is_local=True)
 def corners(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """The round field of a dermatoscope: black outside a circle, with a soft edge."""
     frame = frame_of(image)
@@ -101,7 +101,7 @@ def corners(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     return blend(image, black, _step((distance - radius) / softness))
 
 
-@ARTIFACTS.register("patch")
+@artifact("patch", is_local=True)
 def patch(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """A coloured disc of felt that reaches in from the border, some with a smaller disc in its middle."""
     frame = frame_of(image)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .painting import ARTIFACTS, Field, Image, noise
+from .painting import Field, Image, artifact, noise
 
 DEFOCUS = (0.005, 0.009, 0.014, 0.02, 0.028)  # radius of the disc of confusion, by severity
 MOTION = (0.015, 0.03, 0.05, 0.075, 0.105)  # length of the path
@@ -23,7 +23,7 @@ FINE_REACH = 5  # pixels: OpenCV is fast up to here, so a kernel that reaches fa
 STEPS = 6  # of the search for the quality
 
 
-@ARTIFACTS.register("defocus")
+@artifact("defocus", is_local=False)
 def defocus(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Every point becomes a disc."""
     del rng  # there is only one way to be out of focus
@@ -35,7 +35,7 @@ def defocus(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     return _filtered(image, DEFOCUS[severity - 1], disc)
 
 
-@ARTIFACTS.register("motion")
+@artifact("motion", is_local=False)
 def motion(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Every point becomes a short line, in one direction."""
     angle = rng.uniform(0, np.pi)
@@ -48,13 +48,13 @@ def motion(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     return _filtered(image, MOTION[severity - 1] / 2, path)
 
 
-@ARTIFACTS.register("brightness")
+@artifact("brightness", is_local=False)
 def brightness(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Too much light, or too little."""
     return _levels(np.arange(256) + rng.choice([-1, 1]) * BRIGHTNESS[severity - 1], image)
 
 
-@ARTIFACTS.register("contrast")
+@artifact("contrast", is_local=False)
 def contrast(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """All levels move towards the image's mean, as under a veil."""
     del rng  # the image and the severity decide
@@ -62,14 +62,14 @@ def contrast(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     return _levels(mean + (np.arange(256) - mean) * CONTRAST[severity - 1], image)
 
 
-@ARTIFACTS.register("noise")
+@artifact("noise", is_local=False)
 def grain(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Gaussian noise, of which a grain is as large as a pixel of a 256-pixel image."""
     grains = np.stack([noise(rng, image, GRAINS) for _ in range(3)], axis=2)
     return (np.clip(image + GRAIN[severity - 1] * grains, 0, 255) + 0.5).astype(np.uint8)
 
 
-@ARTIFACTS.register("jpeg")
+@artifact("jpeg", is_local=False)
 def jpeg(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Compression: blocks and blurred colours, at the highest quality that comes down to the severity's PSNR."""
     del rng  # the image and the severity decide

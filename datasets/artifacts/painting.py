@@ -14,8 +14,10 @@ from ...bench.registry import Registry
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 Field = NDArray[np.floating]
 
-ARTIFACTS: Registry[Image] = Registry("artifact")  # painters: (image, *, rng, severity) -> image
-LOCAL = ("hair", "ruler", "ink", "bubbles", "corners", "patch")  # cover a part; the others change the whole image
+Painter = Callable[..., Image]  # (image, *, rng, severity) -> image
+
+ARTIFACTS: Registry[Image] = Registry("artifact")
+LOCAL: list[str] = []  # kinds that cover a part of the image; the others change all of it
 
 SEVERITIES = (1, 2, 3, 4, 5)
 MIN_SIDE = 32
@@ -23,6 +25,14 @@ VISIBLE = 10  # levels of 255 that a channel must change by for a pixel to belon
 CANVAS_SIDE = 768  # layers are drawn at least this large and shrunk: a hair may be half a pixel wide
 MAX_ENLARGEMENT = 4
 SUBPIXEL_BITS = 4
+
+
+def artifact(kind: str, *, is_local: bool) -> Callable[[Painter], Painter]:
+    """Decorator that makes a painter known by the name of its kind; `is_local` where it covers a part of the image, so
+    that scores on it and near it say something."""
+    if is_local:
+        LOCAL.append(kind)
+    return ARTIFACTS.register(kind)
 
 
 def paint(image: Image, *, id: str, kind: str, severity: int, seed: int = 0) -> tuple[Image, NDArray[np.bool_]]:

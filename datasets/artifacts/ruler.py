@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .painting import ARTIFACTS, Canvas, Field, Image, frame_of
+from .painting import Canvas, Field, Image, artifact, frame_of
 
 LENGTHS = (0.3, 0.42, 0.56, 0.74, 0.95)  # in shorter sides, by severity
 TICKS = (0.018, 0.023, 0.029, 0.036, 0.044)  # length of a tick; every fifth is twice as long
@@ -30,7 +30,7 @@ GLYPHS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
 }
 
 
-@ARTIFACTS.register("ruler")
+@artifact("ruler", is_local=True)
 def ruler(image: Image, *, rng: np.random.Generator, severity: int) -> Image:
     """Dark ticks along one border, slightly askew, on a line or without one."""
     frame = frame_of(image)

@@ -55,7 +55,7 @@ def test_every_shipped_study_is_valid(schema: dict[str, Any], path: Path) -> Non
         "seeds: 3",
         "seeds: [4, 2]",
         "evaluate: [clean, {dataset: ph2}, {folder: a/b, part: test}, {artifact: hair, severity: 3}]",
-        "training: {epochs: 3, progressive_sizes: {0.0: 1.0}}",
+        "training: {epochs: 3, progressive_sizes: {0.0: 1.0}, losses: {focal: 0.5}}",
         "profiles: {small: {dataset: {size: 64}, variants: {a: {training: {epochs: 2}}}}}",
     ],
 )
@@ -73,6 +73,7 @@ def test_what_a_study_may_say_is_valid(schema: dict[str, Any], more: str) -> Non
         pytest.param(GOOD + "profiles: {small: {sedes: 2}}", id="a key of a profile"),
         pytest.param(GOOD + "primary: dise", id="a metric"),
         pytest.param(GOOD + "evaluate: [{artifact: hare, severity: 1}]", id="an artifact"),
+        pytest.param(GOOD + "training: {losses: {fokal: 1}}", id="a loss"),
         pytest.param(GOOD.replace("medlitenet", "medlitnet"), id="a model"),
     ],
 )

@@ -62,11 +62,10 @@ def bare(images: Arrays, job: Job) -> float:
     batches = Batches(job.config["train"], training["batch_size"], 0)
     batches.size = job.config["size"]
     loading = loader(images, batches, training["augment"], workers=0, pin=False)
-    weights = {"bce_weight": training["bce_weight"], "dice_weight": training["dice_weight"]}
     for batches.epoch in range(training["epochs"]):
         model.train()
         for image, mask in loading:
-            loss = segmentation_loss(model(to_input(image, cpu)), mask.unsqueeze(1), **weights)
+            loss = segmentation_loss(model(to_input(image, cpu)), mask.unsqueeze(1), training)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), training["clip_norm"])

@@ -74,7 +74,7 @@ class Module(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         image, mask = batch
-        loss = segmentation_loss(self.model(image), mask, bce_weight=0.5, dice_weight=0.5)
+        loss = segmentation_loss(self.model(image), mask, {"bce_weight": 0.5, "dice_weight": 0.5})
         self.log("train_loss", loss, prog_bar=True)
         return loss
 

@@ -8,8 +8,7 @@ from PIL import Image
 
 from medbench.bench.errors import MedbenchError
 from medbench.datasets.annotations import FLAGS, annotations
-from medbench.datasets.catalog import open_dataset
-from medbench.datasets.layouts import LAYOUTS
+from medbench.datasets.catalog import isic2018, open_dataset
 from medbench.datasets.lesions import describe, lesion_area, lesion_contrast
 from medbench.datasets.synthetic import SyntheticSet
 
@@ -38,7 +37,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_flags_and_agreement_are_those_of_the_tables(root: Path) -> None:
-    image_set = LAYOUTS.build("isic2018", root=root)
+    image_set = isic2018(root)
 
     found = annotations(image_set, set(IDS[:3]))
 
@@ -57,7 +56,7 @@ def test_a_set_without_tables_has_none(root: Path) -> None:
     (root / "isic_bias.csv").unlink()
     (root / "annotators.csv").unlink()
 
-    assert annotations(LAYOUTS.build("isic2018", root=root), set(IDS)) == {}
+    assert annotations(isic2018(root), set(IDS)) == {}
     assert annotations(SOURCE, set(SOURCE.ids)) == {}
 
 
@@ -75,7 +74,7 @@ def test_a_wrong_table_is_named(root: Path, file: str, old: str, new: str, said:
     path.write_text(path.read_text().replace(old, new))
 
     with pytest.raises(MedbenchError, match=said):
-        annotations(LAYOUTS.build("isic2018", root=root), set(IDS))
+        annotations(isic2018(root), set(IDS))
 
 
 def test_contrast_is_the_distance_in_cielab_from_the_skin_around() -> None:
@@ -91,7 +90,7 @@ def test_contrast_is_the_distance_in_cielab_from_the_skin_around() -> None:
 
 
 def test_a_set_is_described_by_its_middle_and_its_spread(root: Path) -> None:
-    image_set = LAYOUTS.build("isic2018", root=root)
+    image_set = isic2018(root)
 
     found = describe(image_set)
 

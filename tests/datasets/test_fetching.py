@@ -7,6 +7,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from medbench.bench.cli import app
 from medbench.bench.errors import MedbenchError
 from medbench.datasets import archives, fetching
 from medbench.datasets.archives import unpack
-from medbench.datasets.fetching import Archive, download, take
+from medbench.datasets.catalog import DATASETS, Archive
+from medbench.datasets.fetching import download, take
 
 from ..image_files import save
 
@@ -183,7 +185,7 @@ def isic_archives(folder: Path) -> dict[str, bytes]:
 def test_fetch_as_a_user_runs_it(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     offered = [server.offer(name, content) for name, content in isic_archives(tmp_path).items()]
     offered.append(server.offer("ISIC2018_Task1-2_Test_Input.zip", b"", part="test"))
-    monkeypatch.setitem(fetching.ARCHIVES, "isic2018", offered)
+    monkeypatch.setitem(DATASETS, "isic2018", replace(DATASETS["isic2018"], archives=tuple(offered)))
     words = ["data", "fetch", "isic2018", "--data", str(tmp_path / "data"), "--part", "training"]
 
     first = CliRunner().invoke(app, words)
@@ -206,7 +208,7 @@ def test_the_beginning_of_another_archive_is_kept(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offered = [server.offer(name, content) for name, content in isic_archives(tmp_path).items()]
-    monkeypatch.setitem(fetching.ARCHIVES, "isic2018", offered)
+    monkeypatch.setitem(DATASETS, "isic2018", replace(DATASETS["isic2018"], archives=tuple(offered)))
     begun = tmp_path / "data" / "isic2018" / ".downloads" / "another.zip.part"
     begun.parent.mkdir(parents=True)
     begun.write_bytes(b"PK")
@@ -224,7 +226,7 @@ def test_an_archive_at_hand_is_checked_and_unpacked(tmp_path: Path, monkeypatch:
     with tarfile.open(tmp_path / "PH2.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "PH2Dataset", "PH2Dataset")
     known = Archive("training", "http://127.0.0.1/ISIC2018_Task1-2_Training_Input.zip", "0" * 64)
-    monkeypatch.setitem(fetching.ARCHIVES, "isic2018", [known])
+    monkeypatch.setitem(DATASETS, "isic2018", replace(DATASETS["isic2018"], archives=(known,)))
     (tmp_path / known.name).write_bytes(b"something else")
 
     done = CliRunner().invoke(

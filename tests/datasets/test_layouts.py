@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from medbench.bench.errors import MedbenchError
+from medbench.datasets.catalog import ham10000, isic2018, ph2
 from medbench.datasets.inspection import inspect
-from medbench.datasets.layouts import folder, ham10000, isic2018, ph2
+from medbench.datasets.layouts import read_folder
 
 from ..image_files import LESION, PICTURE, save, save_pair
 
@@ -70,20 +71,20 @@ def test_ham10000_reads_both_parts_and_groups_by_lesion(tmp_path: Path, table: s
 def test_a_folder_set_pairs_equal_stems(tmp_path: Path, mask: str) -> None:
     save_pair(tmp_path, "images/a.JPG", f"masks/{mask}")
 
-    assert folder(tmp_path).ids == ("a",)
+    assert read_folder(tmp_path).ids == ("a",)
 
 
 def test_an_image_may_itself_end_like_a_mask(tmp_path: Path) -> None:
     save_pair(tmp_path, "images/a_lesion.png", "masks/a_lesion.png")
     save_pair(tmp_path, "images/a.png", "masks/a.png")
 
-    assert folder(tmp_path).ids == ("a", "a_lesion")
+    assert read_folder(tmp_path).ids == ("a", "a_lesion")
 
 
 def test_composed_and_decomposed_letters_are_one(tmp_path: Path) -> None:
     save_pair(tmp_path, "images/l\u00e9sion 1.png", "masks/le\u0301sion 1.png")
 
-    assert folder(tmp_path).ids == ("l\u00e9sion 1",)
+    assert read_folder(tmp_path).ids == ("l\u00e9sion 1",)
 
 
 def test_folder_metadata_groups_with_or_without_endings(tmp_path: Path) -> None:
@@ -91,14 +92,14 @@ def test_folder_metadata_groups_with_or_without_endings(tmp_path: Path) -> None:
         save_pair(tmp_path, f"images/{id}.png", f"masks/{id}.png")
     (tmp_path / "metadata.csv").write_text("image,group\na.png,p1\nb,p1\nc,\n")
 
-    assert folder(tmp_path).groups == {"a": "a", "b": "a", "c": "c"}
+    assert read_folder(tmp_path).groups == {"a": "a", "b": "a", "c": "c"}
 
 
 def test_metadata_that_names_a_missing_image_is_noted(tmp_path: Path) -> None:
     save_pair(tmp_path, "images/a.png", "masks/a.png")
     (tmp_path / "metadata.csv").write_text("image,group\nb,p1\n")
 
-    assert [(problem.id, problem.kind) for problem in folder(tmp_path).unmatched] == [("b", "note")]
+    assert [(problem.id, problem.kind) for problem in read_folder(tmp_path).unmatched] == [("b", "note")]
 
 
 def test_metadata_without_its_column_is_refused(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_metadata_without_its_column_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("name,group\na,p1\n")
 
     with pytest.raises(MedbenchError, match=r"metadata\.csv: no column 'image'"):
-        folder(tmp_path)
+        read_folder(tmp_path)
 
 
 def test_folders_too_many_after_unpacking_do_not_matter(tmp_path: Path) -> None:
@@ -123,8 +124,8 @@ def test_files_that_come_along_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "__MACOSX" / "images").mkdir(parents=True)
     (tmp_path / "__MACOSX" / "images" / "a.png").write_bytes(b"x")
 
-    assert folder(tmp_path).ids == ("a",)
-    assert folder(tmp_path).unmatched == ()
+    assert read_folder(tmp_path).ids == ("a",)
+    assert read_folder(tmp_path).unmatched == ()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_what_does_not_pair_is_recorded_by_name(tmp_path: Path, extra: str, mess
     save_pair(tmp_path, "images/a.png", "masks/a.png")
     save(tmp_path / extra, PICTURE)
 
-    image_set = folder(tmp_path)
+    image_set = read_folder(tmp_path)
 
     assert image_set.ids == ("a",)
     assert [str(problem).split(";")[0] for problem in image_set.unmatched] == [message]
@@ -180,7 +181,7 @@ def test_a_digest_is_that_of_image_and_mask_bytes(tmp_path: Path) -> None:
 
     content = (tmp_path / "images" / "a.png").read_bytes() + (tmp_path / "masks" / "a.png").read_bytes()
 
-    assert folder(tmp_path).digest("a") == hashlib.sha256(content).hexdigest()
+    assert read_folder(tmp_path).digest("a") == hashlib.sha256(content).hexdigest()
 
 
 def test_an_archive_unpacked_twice_is_read_once(tmp_path: Path) -> None:

@@ -167,6 +167,8 @@ def test_an_artifact_is_an_evaluation_a_severity_on_the_test_images_of_the_study
         ("evaluate=[{artifact: hairs, severity: 1}]", "unknown artifact 'hairs'. Did you mean 'hair'?"),
         ("evaluate=[{dataset: ph3}]", "unknown dataset 'ph3'. Did you mean 'ph2'?"),
         ("training.augment.artifacts=[hairs]", "unknown artifact 'hairs'"),
+        ("training.losses={fokal: 1}", "unknown loss 'fokal'"),
+        ("training.losses={dice: 1}", "dice has a key of its own: say dice_weight"),
         ("variants.full.model=medlitnet", "unknown model 'medlitnet'. Did you mean 'medlitenet'?"),
         ("variants.full.options.heds=2", "unknown option of model 'medlitenet' 'heds'. Did you mean 'heads'?"),
         ("variants.other.model=smp:Unet", "name its encoder too, as in smp:Unet/mobilenet_v2"),

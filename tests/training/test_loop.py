@@ -272,11 +272,13 @@ def test_an_empty_target_still_asks_for_an_empty_prediction() -> None:
 def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
     logits, target = torch.randn(2, 1, 4, 4), (torch.rand(2, 1, 4, 4) > 0.5).to(torch.uint8)
 
-    loss = segmentation_loss(logits, target, bce_weight=0.3, dice_weight=0.7)
+    loss = segmentation_loss(logits, target, {"bce_weight": 0.3, "dice_weight": 0.7})
+    more = segmentation_loss(logits, target, {"bce_weight": 0.3, "dice_weight": 0.7, "losses": {"focal": 2}})
 
-    probability = logits.sigmoid()
-    bce = -torch.where(target > 0, probability.log(), (1 - probability).log()).mean()
+    right = torch.where(target > 0, logits.sigmoid(), 1 - logits.sigmoid())  # the probability of what is there
+    bce, focal = -right.log().mean(), -((1 - right) ** 2 * right.log()).mean()
     assert float(loss) == pytest.approx(float(0.3 * bce + 0.7 * dice_loss(logits, target.float())), rel=1e-5)
+    assert float(more - loss) == pytest.approx(float(2 * focal), rel=1e-4)
 
 
 def test_validation_is_the_mean_dice_of_images(arrays: Arrays) -> None:
