@@ -5,6 +5,7 @@ Only the stores' files decide what is written, so that the same stores give the 
 
 import base64
 import hashlib
+import inspect
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -45,10 +46,10 @@ def write_report(
     Besides: report.json with the facts of every section, their tables as tables/<study>-<name>.csv and .tex with every
     score as tables/<study>-per-image.parquet, and each figure as figures/<study>-<name>.svg. With `all_images`,
     thumbnails that the page has no room for lie in pictures/. With `refresh`, browsers load the page anew every so many
-    seconds.
+    seconds. `sections` stand in this order on the page; a section of your own is one more.
     Raises MedbenchError when a store holds no study.
     """
-    environment = _environment()
+    environment = _environment(sections)
     answering = {section.asks: section.answers for section in sections if section.asks and section.answers}
     room = Room(beside=out / "pictures" if all_images else None)
     facts: list[dict[str, Any]] = []
@@ -143,15 +144,17 @@ def _leads(evidence: Evidence, sections: Iterable[Section]) -> dict[str, list[An
     found = {
         section.lead: [each for each in evidence.answers[section.asks] if each.evaluation == evidence.first]
         for section in sections
-        if section.asks and section.asks != evidence.spec["asks"] and section.asks != "cost"
+        if section.asks and section.lead and section.asks != evidence.spec["asks"]
     }
     return {lead: answers for lead, answers in found.items() if answers}
 
 
-def _environment() -> Environment:
-    """Templates with the words and numbers of a report; every value is escaped."""
+def _environment(sections: Iterable[Section]) -> Environment:
+    """Templates, those of sections beside their modules, with the words and numbers of a report; every value is
+    escaped."""
+    modules = dict.fromkeys(Path(inspect.getfile(section.make)).parent for section in sections)
     environment = Environment(
-        loader=FileSystemLoader([HERE, HERE / "sections"]),
+        loader=FileSystemLoader([HERE, *modules]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

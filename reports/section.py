@@ -1,5 +1,5 @@
-"""What a section of a report is. A new one is a module and a template of the same name in `sections/`, and a line in
-the list there."""
+"""What a section of a report is. A new one is a module and, beside it, a template that goes by the section's name; in
+`sections/` it is a line in the list as well."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,5 +44,5 @@ class Section:
     asks: str | None = None
     """The kind of question (a study's `asks`) that it answers, at the head of the study."""
     lead: str = ""
-    """What its answers stand under there where the study asks something else."""
+    """What its answers stand under there where the study asks something else; without it they are left out then."""
     answers: Callable[[Evidence], Sequence[Answer]] | None = None

@@ -108,7 +108,7 @@ def test_commands_are_found_wherever_they_stand() -> None:
 @pytest.mark.parametrize(
     "pages",
     [
-        ("docs/tutorial", "docs/howto/own-metric", "docs/howto/cite-and-compare", "README"),
+        ("docs/tutorial", "docs/howto/own-section", "docs/howto/own-metric", "docs/howto/cite-and-compare", "README"),
         ("docs/howto/own-model",),
         ("docs/howto/own-data",),
     ],
@@ -121,7 +121,7 @@ def test_what_pages_tell_to_do_works(pages: tuple[str, ...], tmp_path: Path, mon
     monkeypatch.setattr(sys, "path", [*sys.path])
     for page in pages:
         for language, block in FENCE.findall(PAGES[page]):
-            if name := re.match(r"# ([\w.]+\.(?:py|yaml))\n", block):
+            if name := re.match(r"(?:# |<!-- )([\w.]+\.(?:py|yaml|j2))(?: -->)?\n", block):
                 Path(name[1]).write_text(block, encoding="utf-8")
             elif language == "python":
                 exec(compile(block, page, "exec"), {})
@@ -133,7 +133,8 @@ def test_what_pages_tell_to_do_works(pages: tuple[str, ...], tmp_path: Path, mon
 
 
 def test_the_tutorial_names_the_parts_of_a_report() -> None:
-    template = (ROOT / "reports" / "page.html.j2").read_text(encoding="utf-8")
+    templates = (ROOT / "reports" / "sections").glob("*.html.j2")
+    template = "".join(path.read_text(encoding="utf-8") for path in templates)
     named = re.findall(r"^\| ([A-Z][a-z ]+) \|", PAGES["docs/tutorial"], flags=re.MULTILINE)
 
     assert len(named) == 9

@@ -169,4 +169,4 @@ def _faster(timing: Timing, a: str, b: str) -> Shown:
     return "better" if ratio and ratio.high < 1 else "not shown"
 
 
-SECTION = Section(name="cost", title="Cost", make=make, asks="cost", lead="What accuracy costs", answers=answers)
+SECTION = Section(name="cost", title="Cost", make=make, asks="cost", answers=answers)
