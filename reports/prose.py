@@ -55,12 +55,13 @@ def abstract(evidence: Evidence) -> str:
 
 def methods(evidence: Evidence) -> str:
     """How it was done, as a paragraph."""
-    trained = [name for name, settings in evidence.settings.items() if "ensemble.members" not in settings]
+    done = [name for name in evidence.names if any(trial["variant"] == name for trial in evidence.trials)]
+    trained = [name for name in done if "ensemble.members" not in evidence.settings[name]]
     phrases = (_data, _input, _schedule, _encoder, _augmentation, _precision, _trainings, _kept)
     text = [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]
     text = text[:1] + [sentence.replace("Models were", "They were", 1) for sentence in text[1:]]
-    text += [_ensemble(name, evidence.settings[name]) for name in evidence.settings if name not in trained]
-    text += [_tests(evidence), "No test image selected anything.", _scoring(evidence)]
+    text += [_ensemble(name, evidence.settings[name]) for name in done if name not in trained]
+    text += [_tests(evidence), _copies(evidence), "No test image selected anything.", _scoring(evidence)]
     if evidence.spec["margin"]:
         within = f"{heading(evidence.primary)} within {evidence.spec['margin']}"
         text.append(f"A difference in {within} was declared practically nothing.")
@@ -69,6 +70,11 @@ def methods(evidence: Evidence) -> str:
             "Differences were tested by a crossed analysis of seeds and images, with trained models in the place of "
             "readers in a multi-reader multi-case study, so that intervals and p-values hold for new trainings and new "
             "images; p-values were adjusted by Holm's method over the variants."
+        )
+    if evidence.study.artifacts:
+        text.append(
+            "What artifacts cost is the mean over these conditions of the score without the artifact minus that with it, "
+            "paired by training and image; its interval holds for new trainings and new images too."
         )
     if evidence.spec["medbench"]:
         text.append(
@@ -192,6 +198,15 @@ def _tests(evidence: Evidence) -> str:
         listed = [f"{kind} ({', '.join(map(str, severities))})" for kind, severities in painted.items()]
         parts.append(f"the study's own test images with painted artifacts (severity): {', '.join(listed)}")
     return f"They were tested on {'; '.join(part for part in parts if part)}." if any(parts) else ""
+
+
+def _copies(evidence: Evidence) -> str:
+    """Whether test images that training had seen as copies were left out."""
+    left_out = {name: n for name, n in evidence.spec["copies_left_out"].items() if name not in evidence.study.artifacts}
+    if not evidence.spec["exclude_copies"]:
+        return ""
+    listed_out = ", ".join(f"{n} of {name}" for name, n in left_out.items()) or "there was none"
+    return f"Test images that show the same picture as a training image were left out ({listed_out})."
 
 
 def _test(evidence: Evidence, evaluation: str) -> str:

@@ -170,3 +170,15 @@ def test_a_folder_may_lie_elsewhere_in_another_laboratory(tmp_path: Path) -> Non
     assert joined.spec["set"] == ["seeds = 3"]
     write_yaml(tmp_path / "there" / "studies" / "baa.yaml", study | {"datasets": {"clean": "yours", "ph2": "ph2"}})
     assert len(load_studies([tmp_path / "here", tmp_path / "there"])) == 2
+
+
+def test_the_methods_say_what_was_left_out_and_nothing_of_what_is_not_trained(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_images=6, n_seeds=1, exclude_copies=True, copies_left_out={"clean": 14})
+    for trial in study["variants"]["ensemble"]["trials"] + study["variants"]["no_baa"]["trials"]:
+        shutil.rmtree(tmp_path / "trials" / trial["trial"])
+
+    text = said_in(write([tmp_path], tmp_path / "out")[0])
+
+    assert "show the same picture as a training image were left out (14 of clean)." in text
+    assert "no_baa" not in text
+    assert "ensemble" not in text
