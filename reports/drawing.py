@@ -91,7 +91,7 @@ def legend(figure: Figure, variants: Sequence[str], drawn: Sequence[str]) -> Non
         for i, variant in enumerate(variants)
         if variant in drawn
     ]
-    longest = max(map(len, drawn))
+    longest = max(map(len, drawn), default=0)
     n_columns = max(1, int(72 * WIDTH // (5.5 * longest + 40)))  # points: a letter's width, and the line beside it
     figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(drawn) // n_columns))
     figure.legend(handles=handles, loc="outside upper left", ncols=n_columns)
@@ -133,7 +133,7 @@ def count_along(axis: Axes, counts: Sequence[int]) -> None:
     known = sorted(set(counts))
     few = len(known) <= 8 and known[-1] - known[0] < 24
     edge = 0.5 if few else 0.02 * (known[-1] - known[0])
-    axis.set_xlim(known[0] - edge, known[-1] + edge)
+    axis.set_xlim(known[0] - min(edge, 0.5), known[-1] + edge)
     if few:
         axis.set_xticks(known)
     else:
@@ -161,9 +161,8 @@ def log_along(axis: Axes, values: Sequence[float], n_ticks: int, *, in_short: bo
 def _round_between(low: float, high: float, n: int) -> list[float]:
     """As many round numbers from low to high as fit in n, even steps where the scale is nearly even."""
     if high < 3 * low:
-        return [
-            tick for tick in MaxNLocator(n - 1, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= tick <= high
-        ]
+        even = MaxNLocator(n - 1, steps=[1, 2, 2.5, 5, 10])
+        return [tick for tick in even.tick_values(low, high) if low <= tick <= high]
     decades = np.arange(np.floor(np.log10(low)), np.log10(high) + 1)
     for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [float(f"{step}e{decade:.0f}") for decade in decades for step in steps]

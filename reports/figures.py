@@ -51,8 +51,8 @@ def training_curves(histories: pd.DataFrame, variants: Sequence[str], name: str)
     """
     titles = {"train_loss": "Training loss", "validation_dice": "Validation Dice"}
     titles = {column: title for column, title in titles.items() if len(histories[column].dropna())} or titles
-    known: Any = histories.dropna(subset=list(titles), how="all")
-    drawn = [variant for variant in variants if variant in set(known["variant"])]
+    with_values: Any = histories.dropna(subset=list(titles), how="all")
+    drawn = [variant for variant in variants if variant in set(with_values["variant"])]
     epochs = sorted({int(epoch) for epoch in histories["epoch"]})
     is_single = len(epochs) == 1
     with drawing(1, len(titles), 0.7 + 0.36 * len(drawn) if is_single else 2.7) as (figure, axes):
@@ -115,6 +115,7 @@ def distribution(scores: pd.DataFrame, variants: Sequence[str], metric: str, nam
             inner="quart",
             inner_kws={"color": INK, "linewidth": 1.1},
             width=0.8,
+            linecolor=INK,
             linewidth=0.8,
             saturation=1,
             alpha=0.75,
@@ -205,7 +206,7 @@ def rank_stability(ranks: Ranks, variants: Sequence[str], name: str) -> str:
             for place, share in enumerate(ranks.share[each], start=1):
                 if share > 0:
                     axis.scatter(place, y, s=520 * share, color=colour, alpha=0.8, linewidth=0)
-                if share >= 0.005 and n <= WITH_SHARES:
+                if share >= 0.01 and n <= WITH_SHARES:
                     beside = (6 + 12 * share**0.5, 0)
                     axis.annotate(f"{100 * share:.0f} %", (place, y), beside, textcoords="offset points", va="center")
             axis.plot(ranks.place[each], y, "x", color=INK, markersize=5)

@@ -73,9 +73,9 @@ function sortable(table) {
 
 function cued(region) {
   const mark = () => {
-    const left = region.scrollWidth - region.clientWidth - region.scrollLeft;
+    const room = region.scrollWidth - region.clientWidth;
     region.classList.toggle("more-left", region.scrollLeft > 1);
-    region.classList.toggle("more-right", left > 1);
+    region.classList.toggle("more-right", room - region.scrollLeft > 1);
   };
   region.addEventListener("scroll", mark, { passive: true });
   const observer = new ResizeObserver(mark);
@@ -90,15 +90,17 @@ function cards(table) {
   table.classList.add("cards");
 }
 
+// A text to paste: copied by a button, also where a page may not use the clipboard.
+
 function copyable(text) {
   const said = make("span", { role: "status", class: "note" });
   const copy = async () => {
-    window.getSelection().selectAllChildren(text); // what is left where a page may not copy
+    window.getSelection().selectAllChildren(text);
     try {
       await navigator.clipboard.writeText(text.textContent);
       said.textContent = "Copied";
     } catch {
-      said.textContent = document.execCommand("copy") ? "Copied" : "Selected; your keys can copy it";
+      said.textContent = document.execCommand("copy") ? "Copied" : "Selected: copy it with your keys";
     }
     setTimeout(() => said.replaceChildren(), 4000);
   };
@@ -115,7 +117,7 @@ const followers = []; // each opens the image that an address names, if it has i
 function viewer({ step, closed }) {
   const title = make("h5", { id: `dialog-${++ids}` });
   const position = make("span", { class: "note" });
-  const body = make("div", { class: "body" });
+  const body = make("div");
   const buttons = [["Previous", -1], ["Next", 1]].map(([text, by]) => make("button", { type: "button", onclick: () => step(by) }, text));
   let [before, own] = ["", ""];
   const dialog = make(
@@ -141,7 +143,8 @@ function viewer({ step, closed }) {
   );
   document.getElementById("main").append(dialog);
   window.addEventListener("beforeprint", () => dialog.close());
-  document.addEventListener("keydown", (event) => { // wherever the focus is: a click on a picture takes it away
+  // On the document, because a click on a picture takes the focus out of the dialog.
+  document.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const isUsed = event.target.closest("input, select, .more-left, .more-right"); // they move by these keys too
     if (!dialog.open || !by || isUsed || buttons[0].hidden || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -153,6 +156,7 @@ function viewer({ step, closed }) {
     title.textContent = name;
     position.textContent = n > 1 ? `${place + 1} of ${n}` : "";
     buttons.forEach((button) => (button.hidden = n < 2));
+    document.querySelectorAll("dialog[open]").forEach((each) => each === dialog || each.close());
     if (!dialog.open) {
       before = window.location.hash.includes("-image/") ? "" : window.location.hash;
       dialog.showModal();
@@ -186,11 +190,12 @@ function enlarger(study, figures) {
     restore();
     place = at;
     const figure = figures[place];
-    const legend = [...study.querySelectorAll(".legend")].findLast((each) => each.compareDocumentPosition(figure) & 4);
+    const { evaluation, image } = figure.dataset;
+    const isAbove = (each) => each.compareDocumentPosition(figure) & Node.DOCUMENT_POSITION_FOLLOWING;
+    const legend = image && [...study.querySelectorAll(".legend")].findLast(isAbove); // a plot has its own
     holder = make("div", { style: `height: ${figure.offsetHeight}px` });
     figure.replaceWith(holder);
     view.body.replaceChildren(...(legend ? [legend.cloneNode(true)] : []), figure);
-    const { evaluation, image } = figure.dataset;
     view.show(nameOf(figure), place, figures.length, image && imageLink(study.id, evaluation, image));
   }
 
@@ -233,7 +238,11 @@ function curves(study) {
   const [label, field] = select("Curve of", [["", "all trials"], ...names], () => mark(field.value));
   figure.querySelector("svg").parentElement.after(make("div", { class: "controls" }, label));
 
+  let marked = "";
+
   function mark(trial) {
+    if (trial === marked) return;
+    marked = trial;
     figure.classList.toggle("has-chosen", trial !== "");
     for (const line of lines) {
       line.classList.toggle("chosen", trialOf(line) === trial);
@@ -249,7 +258,7 @@ function curves(study) {
   for (const line of lines) {
     const near = make("path", { d: line.querySelector("path").getAttribute("d"), class: "near" }); // easier to point at
     line.append(near, make("title", {}, names.get(trialOf(line))));
-    line.addEventListener("mouseenter", () => mark(trialOf(line)));
+    line.addEventListener("mousemove", () => mark(trialOf(line))); // not mouseenter, which scrolling causes as well
     line.addEventListener("mouseleave", () => mark(field.value));
     line.addEventListener("click", (event) => {
       event.stopPropagation(); // it is no click on the figure, which would enlarge it

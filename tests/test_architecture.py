@@ -1,6 +1,7 @@
 """The folders are the architecture: who may import whom, and that everything is packed into the wheel."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def name_of(path: Path) -> str:
 
 def test_every_folder_is_on_a_floor() -> None:
     assert {room_of_file(path) for path in FILES} == ROOMS
+
+
+def test_the_map_shows_the_same_floors() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawn = [re.findall(r"`([a-z/]+)/`", row) for row in re.findall(r"^\| \d \| (.*) \|$", text, flags=re.MULTILINE)]
+    within = {"executors", "ablations/schema"}
+
+    assert [{*floor} - within for floor in drawn[:-1]] == [{*floor} for floor in FLOORS[:-1]]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -180,6 +180,15 @@ def test_files_that_a_page_names_are_there(page: str) -> None:
     assert [path for path in named if not (ROOT / path).is_file()] == []
 
 
+def test_the_way_of_a_mask_leads_through_functions_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    steps = re.findall(r"`([\w/]+)\.py: (\w+)`", text)
+    modules = {path: importlib.import_module(f"medbench.{path.replace('/', '.')}") for path, _ in steps}
+
+    assert len(steps) == 19
+    assert [name for path, name in steps if getattr(modules[path], name).__module__ != modules[path].__name__] == []
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_warnings_and_holds_the_schema(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(DOCS), str(tmp_path / "site")]

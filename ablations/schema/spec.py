@@ -7,126 +7,19 @@ a key is what `medbench schema` and the documentation say of it.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from ...bench.errors import UnknownNameError
 from ...bench.metrics import METRICS, out_of_reach
 from .layers import OF_ONE_SET, merge, names_set
+from .recipe import Augment, Count, Spec, Training, as_tuple
 
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+Size = Annotated[int, Field(ge=32, multiple_of=32)]
 
 
 def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, int) else _tuple(value)
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Size = Annotated[int, Field(ge=32, multiple_of=32)]
-Range = Annotated[tuple[Positive, Positive], BeforeValidator(_tuple)]
-
-
-class Spec(BaseModel):
-    """Base of every part of a study: frozen, and closed to keys that it does not know."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class Augment(Spec):
-    """Random changes of training images; probabilities and ranges are explained in defaults.yaml."""
-
-    flip: Share
-    """Probability of a horizontal flip, and again of a vertical one."""
-    affine: Share
-    """Probability of rotating, scaling and shifting."""
-    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
-    """Rotation lies between minus and plus this many degrees."""
-    scale: Range
-    """Least and largest factor, drawn for each axis on its own."""
-    shift: Share
-    """Largest shift, as a share of the side."""
-    elastic: Share
-    """Probability of an elastic deformation."""
-    elastic_shift: Positive
-    """Standard deviation of the displacement, as a share of the side."""
-    elastic_sigma: Positive
-    """Smoothness of the displacement, as a share of the side."""
-    colour: Share
-    """Probability of a change of colour."""
-    brightness: Share
-    """Largest change of brightness."""
-    contrast: Share
-    """Largest change of contrast."""
-    saturation: Share
-    """Largest change of saturation."""
-    hue: Annotated[float, Field(ge=0, le=0.5)]
-    """Largest change of hue, as a share of the colour circle."""
-    clahe: Share
-    """Probability of contrast-limited adaptive histogram equalisation."""
-    noise: Share
-    """Probability of Gaussian noise."""
-    noise_deviation: Range
-    """Least and largest standard deviation of the noise, as shares of the range of values."""
-    blur: Share
-    """Probability of Gaussian blur."""
-    blur_sigma: Range
-    """Least and largest sigma of the blur, in pixels."""
-    artifacts: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_tuple)] | None = None
-    """Half of the training images get one of these, at a random severity; none where the key is left out."""
-
-
-class Training(Spec):
-    """The recipe of one training."""
-
-    epochs: Count
-    """Passes over the training images."""
-    batch_size: Annotated[int, Field(ge=2)]
-    """Images a step."""
-    learning_rate: Positive
-    """AdamW's highest learning rate, for what starts at random."""
-    encoder_learning_rate: Positive
-    """The same for the encoder."""
-    weight_decay: Annotated[float, Field(ge=0)]
-    """AdamW's weight decay."""
-    warmup_epochs: Annotated[float, Field(ge=0)]
-    """Epochs in which the learning rate rises to its highest; cosine annealing follows."""
-    final_learning_rate: Share
-    """Where annealing ends, as a share of the learning rate."""
-    bce_weight: Annotated[float, Field(ge=0)]
-    """Weight of binary cross-entropy in the loss."""
-    dice_weight: Annotated[float, Field(ge=0)]
-    """Weight of the Dice loss."""
-    losses: Annotated[dict[str, Positive], Field(min_length=1)] | None = None
-    """Weights of further terms of the loss, as in {focal: 0.5}; none where the key is left out."""
-    clip_norm: Positive
-    """Gradients with a larger norm are scaled down to it."""
-    precision: Literal["mixed", "full"]
-    """`mixed`: FP16 on a GPU, FP32 on a CPU; `full`: FP32 everywhere."""
-    progressive_sizes: dict[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(gt=0, le=1)]]
-    """From which share of the epochs on images have which share of their size; a key 0.0 says where it starts."""
-    checkpoint: Literal["last", "best-val"]
-    """Which epoch counts: the last, or the one with the highest validation Dice. The test set has no say."""
-    augment: Augment
-    """Random changes of training images."""
-
-    @model_validator(mode="after")
-    def _starts_somewhere(self) -> "Training":
-        if 0.0 not in self.progressive_sizes:
-            raise ValueError("progressive_sizes must say what size the first epoch has (a key 0.0)")
-        return self
-
-    @model_validator(mode="after")
-    def _weighs_each_loss_once(self) -> "Training":
-        for name in self.losses or ():
-            if f"{name}_weight" in Training.model_fields:
-                raise ValueError(f"{name} has a key of its own: say {name}_weight")
-        return self
+    return (value,) if isinstance(value, int) else as_tuple(value)
 
 
 def _check_one_set(name: str | None, folder: str | None, images: int | None) -> None:
@@ -165,7 +58,7 @@ class DatasetSpec(Spec):
 class EnsembleSpec(Spec):
     """Trained variants whose probabilities are averaged."""
 
-    members: Annotated[tuple[str, ...], Field(min_length=2), BeforeValidator(_tuple)]
+    members: Annotated[tuple[str, ...], Field(min_length=2), BeforeValidator(as_tuple)]
     """Names of variants of this study."""
     weighting: Literal["validation-dice", "equal"]
     """Weights of the members: their validation Dice, or all the same."""
@@ -176,15 +69,15 @@ class VariantSpec(Spec):
 
     model: str | None = None
     """One of `medbench models`, `smp:Architecture/encoder`, or `package.module:Class` of your own."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the model; an unknown one is an error."""
     ensemble: EnsembleSpec | None = None
     """Instead of a model: an average of other variants with the same seed. Nothing is trained for it."""
     encoder_weights: str | None = None
     """Instead of the study's."""
-    training: dict[str, Any] = {}
+    training: dict[str, Any] = Field(default_factory=dict)
     """Keys of `training` that differ from the study's."""
-    dataset: dict[Literal["name", "folder", "images", "size"], Any] = {}
+    dataset: dict[Literal["name", "folder", "images", "size"], Any] = Field(default_factory=dict)
     """Another set, or another size, than the study's."""
 
     @model_validator(mode="after")
@@ -273,7 +166,7 @@ class PublishedClaim(Spec):
     """The variant of this study that it is set beside."""
     evaluation: str = "clean"
     """The evaluation of this study that it is set beside."""
-    under: dict[str, str | int | float | bool] = {}
+    under: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Settings that it was reported under, by their dotted keys, as in training.epochs; where ours differ, the report
     calls the two not comparable."""
     source: str
@@ -290,7 +183,7 @@ def _at(keys: str, message: object) -> PydanticCustomError:
 def _seeds(value: Any) -> Any:
     if isinstance(value, int) and value < 1:
         raise ValueError(f"say a number of trainings from 1 on, or a list of seeds, got {value!r}")
-    return tuple(range(value)) if isinstance(value, int) else _tuple(value)
+    return tuple(range(value)) if isinstance(value, int) else as_tuple(value)
 
 
 class Study(Spec):
@@ -313,7 +206,7 @@ class Study(Spec):
     """Trainings of each variant: a number n for 0 to n - 1, or a list."""
     training: Training
     """The recipe of every variant, but for what a variant overrides."""
-    evaluate: Annotated[tuple[Evaluation, ...], Field(min_length=1), BeforeValidator(_tuple)]
+    evaluate: Annotated[tuple[Evaluation, ...], Field(min_length=1), BeforeValidator(as_tuple)]
     """Test sets: `clean`, other data sets, artifacts. The first is the one that the report opens with."""
     primary: str
     """The metric that claims are about; all others are exploratory."""
@@ -323,9 +216,9 @@ class Study(Spec):
     """Score at the resolution of the reference masks, or at the models' input size as some papers do."""
     exclude_copies: bool
     """Test on no image that shows the same picture as one that any variant learns from."""
-    claims: Annotated[tuple[PublishedClaim, ...], BeforeValidator(_tuple)] = ()
+    claims: Annotated[tuple[PublishedClaim, ...], BeforeValidator(as_tuple)] = ()
     """Numbers that others published; the report sets ours beside them."""
-    profiles: dict[str, dict[str, Any]] = {}
+    profiles: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Named overlays of this study, chosen by `--profile`; laid over medbench's own of that name."""
 
     @model_validator(mode="after")

@@ -228,6 +228,8 @@ def test_it_prints_on_a4_with_the_results_unfolded(page: Any, tmp_path: Path) ->
     assert [[float(x) for x in box.split()] for box in boxes] == [pytest.approx([0, 0, 595.3, 841.9], abs=1)]
     assert not page.locator("nav").is_visible()
     assert not page.locator("#baa-explorer").is_visible()
+    page.set_viewport_size({"width": 703, "height": 1000})  # A4 within its margins
+    assert page.evaluate("document.documentElement.scrollWidth") == 703
     height = "each => each.getBoundingClientRect().height"
     assert page.locator("#baa details:not(.fine) table").first.evaluate(height) > 50  # nobody opened them
     assert page.locator("#baa details.fine dl.facts").last.evaluate(height) == 0  # every setting is in report.json

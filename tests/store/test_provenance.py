@@ -22,12 +22,16 @@ from medbench.bench.store.provenance import (
 
 NOT_IN_NUMBERS = {  # they show, check or fetch; no score comes out of them
     "filelock",
+    "huggingface-hub",
     "jinja2",
+    "markupsafe",
     "matplotlib",
     "nvidia-ml-py",  # reads meters; trials have none
     "pooch",
     "pydantic",
+    "pydantic-core",
     "pyyaml",
+    "requests",
     "rich",
     "seaborn",
     "typer",
