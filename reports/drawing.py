@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -24,6 +25,7 @@ from .notes import MINUS
 Dash = Literal["-", "--", ":"]
 
 # Chosen so that readers with any of the three colour blindnesses can tell them apart; the test says how far.
+LEAST = 0.002  # a difference below this is nothing to scale an axis by
 PALETTE = ("#0d3e73", "#b54327", "#319a78", "#8a5cb7", "#b48304", "#a63873", "#437c8d", "#797f44")
 DASHES: tuple[Dash, ...] = ("-", "--", ":")  # of lines, whose colours come round again after eight
 INK, RULE, PAPER = "#010203", "#040506", "#070809"
@@ -215,3 +217,30 @@ def standalone(svg: str) -> str:
         svg = svg.replace(variable, colour)
     svg = svg.replace("font-family: inherit", "font-family: sans-serif")
     return '<?xml version="1.0" encoding="utf-8"?>\n' + svg + "\n"
+
+
+def estimate(axis: Axes, x: float, y: float, low: float, high: float, colour: str) -> None:
+    """A point on a line, with its interval if it has one, which is not NaN."""
+    if not pd.isna(low):
+        axis.plot([low, high], [y, y], color=colour, linewidth=2)
+    axis.plot(x, y, "o", color=colour, markersize=6)
+
+
+def at_least(low: float, high: float) -> tuple[float, float]:
+    """The limits of an axis of differences, which nothing is not enlarged on."""
+    return min(low, -LEAST), max(high, LEAST)
+
+
+def beside(n: int) -> int:
+    """How many of n panels stand beside each other."""
+    return 2 if n == 4 else min(n, 3)
+
+
+def panels(axes: Sequence[Axes], n: int, n_columns: int, label: str) -> None:
+    """Gives the first n panels one vertical axis, named and numbered on the left alone, and hides the rest."""
+    limits = np.array([axis.get_ylim() for axis in axes[:n]])
+    for position, axis in enumerate(axes):
+        axis.set_visible(position < n)
+        axis.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+        axis.tick_params(axis="y", labelleft=position % n_columns == 0)
+        axis.set_ylabel("" if position % n_columns else label)

@@ -19,8 +19,9 @@ from markupsafe import Markup
 from ..bench.metrics.failures import FAILURES
 from ..bench.stats import same_training
 from ..bench.store.records import file_digest, write_bytes, write_json, write_text
-from . import figures, notes, tables
+from . import notes, tables
 from .answers import Answer
+from .drawing import PALETTE, standalone
 from .every_image import Room
 from .evidence import Evidence
 from .load import load_studies
@@ -101,7 +102,7 @@ def _write_files(out: Path, evidence: Evidence, part: Part) -> None:
     for name, excerpt in part.excerpts.items():
         write_latex(out / "tables" / f"{stem}{name}.tex", excerpt)
     for name, svg in part.figures.items():
-        write_text(out / "figures" / f"{stem}{name}.svg", figures.standalone(svg))
+        write_text(out / "figures" / f"{stem}{name}.svg", standalone(svg))
 
 
 def _rendered(
@@ -180,7 +181,7 @@ def _environment(sections: Iterable[Section]) -> Environment:
         "known": tables.KNOWN,
         "failures": FAILURES,
         "wording": tables.wording,
-        "n_colours": len(figures.PALETTE),
+        "n_colours": len(PALETTE),
     }
     return environment
 

@@ -73,8 +73,8 @@ def methods(evidence: Evidence) -> str:
         )
     if evidence.study.artifacts:
         text.append(
-            "What artifacts cost is the mean over these conditions of the score without the artifact minus that with it, "
-            "paired by training and image; its interval holds for new trainings and new images too."
+            "What artifacts cost is the mean over these conditions of the score without the artifact minus that with "
+            "it, paired by training and image; its interval holds for new trainings and new images too."
         )
     if evidence.spec["medbench"]:
         text.append(

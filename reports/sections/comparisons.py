@@ -1,17 +1,34 @@
 """Every variant against the baseline; of more than two every pair, and how firm their ranking is."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ...bench.stats import ALPHA
-from .. import figures
+from ...bench.stats import ALPHA, Ranks
 from ..answers import Answer
+from ..drawing import (
+    INK,
+    RULE,
+    as_svg,
+    at_least,
+    colour_of,
+    drawing,
+    estimate,
+    height_of,
+    lines_of,
+    write_lines,
+)
 from ..evidence import Evidence, Row
 from ..notes import counted, digits_of, heading, p_equals, p_text, signed
 from ..ranking import ranks_of
 from ..section import Part, Section
+from ..tables import KNOWN, wording
+
+THIN = 1 / 20  # of an axis: a band of the margin that takes less of it is drawn enlarged as well
+WITH_SHARES = 6  # places beside each other that have room for a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +50,13 @@ def make(evidence: Evidence) -> Part:
     ranks = ranks_of(evidence.study, evidence.cells)
     drawn: dict[str, str] = {}
     if ranks:
-        drawn["ranks"] = figures.rank_stability(ranks, evidence.names, evidence.id("ranks"))
+        drawn["ranks"] = draw_ranks(ranks, evidence.names, evidence.id("ranks"))
     if rows:
         has_own_figure = table["evaluation"].isin(list(evidence.study.artifacts))
         plain: Any = table[(table["metric"] == evidence.primary) & ~has_own_figure]
         if len(plain):
             margin = evidence.spec["margin"]
-            drawn["forest"] = figures.forest(plain, evidence.names, evidence.primary, margin, evidence.id("forest"))
+            drawn["forest"] = draw_forest(plain, evidence.names, evidence.primary, margin, evidence.id("forest"))
     return Part(
         facts=Facts(
             rows,
@@ -125,6 +142,78 @@ def _excerpt(evidence: Evidence) -> pd.DataFrame:
             if row["metric"] == evidence.primary
         ]
     )
+
+
+def draw_ranks(ranks: Ranks, variants: Sequence[str], name: str) -> str:
+    """Blobs: how often each variant came in at each place under new seeds and images; the cross marks where it is.
+
+    Args:
+        ranks: of `bench.stats.rank_stability`.
+        variants: every variant of the study in order, which fixes the colours.
+        name: unique in the page.
+
+    Source: the blob plot of Wiesenfarth et al. (2021), Scientific Reports 11 (challengeR).
+    """
+    order = sorted(range(len(ranks.names)), key=lambda each: (int(ranks.place[each]), ranks.names[each]))
+    n = len(order)
+    with drawing(1, 1, 0.6 + 0.42 * n) as (figure, (axis,)):
+        for y, each in enumerate(order):
+            colour = colour_of(variants.index(ranks.names[each]))
+            for place, share in enumerate(ranks.share[each], start=1):
+                if share > 0:
+                    axis.scatter(place, y, s=520 * share, color=colour, alpha=0.8, linewidth=0)
+                if share >= 0.01 and n <= WITH_SHARES:
+                    beside = (6 + 12 * share**0.5, 0)
+                    axis.annotate(f"{100 * share:.0f} %", (place, y), beside, textcoords="offset points", va="center")
+            axis.plot(ranks.place[each], y, "x", color=INK, markersize=5)
+        axis.set(ylim=(n - 0.4, -0.6), xlim=(0.5, n + 0.5), xticks=range(1, n + 1), xlabel="place")
+        axis.set_yticks(range(n), [ranks.names[each] for each in order])
+        return as_svg(figure, name, "How often each variant came in at each place")
+
+
+def draw_forest(rows: pd.DataFrame, variants: Sequence[str], metric: str, margin: float | None, name: str) -> str:
+    """Differences to the baseline with 95 % CI, grouped by evaluation; the band between dashed lines is the study's
+    margin. Where all differences make it thin, it is drawn enlarged as well, with arrows to what is outside.
+
+    Args:
+        rows: one row a comparison on the metric: evaluation, variant, difference, ci_low, ci_high (NaN: one seed).
+        variants: every variant of the study in order.
+        metric: what was compared.
+        margin: differences within +- margin count as practically nothing; None draws no band.
+        name: unique in the page.
+    """
+    at = lines_of(list(zip(rows["evaluation"], rows["variant"], strict=True)))
+    ends: Any = rows[["difference", "ci_low", "ci_high"]].to_numpy(dtype=float)
+    low, high = at_least(min(float(np.nanmin(ends)), -(margin or 0)), max(float(np.nanmax(ends)), margin or 0))
+    low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
+    spans = [(low, high)]
+    if margin and 2 * margin < THIN * (high - low):
+        spans.append((-3.5 * margin, 3.5 * margin))
+    with drawing(1, len(spans), height_of(at) + 0.35, widths=(3, 2)[: len(spans)]) as (figure, axes):
+        for axis, (low, high) in zip(axes, spans, strict=True):
+            if margin:
+                axis.axvspan(-margin, margin, color=RULE, alpha=0.45, linewidth=0)
+                for side in (-margin, margin):
+                    axis.axvline(side, color=INK, linewidth=0.7, dashes=(4, 3))
+            axis.axvline(0, color=INK, linewidth=0.9)
+            for row in rows.to_dict("records"):
+                y, colour = at[row["evaluation"], row["variant"]], colour_of(variants.index(row["variant"]))
+                x, inset = row["difference"], 0.03 * (high - low)
+                estimate(axis, x, y, row["ci_low"], row["ci_high"], colour)
+                if not low < x < high:
+                    end, marker = (low + inset, "<") if x < low else (high - inset, ">")
+                    axis.plot(end, y, marker, color=colour, markersize=6)
+            write_lines(axis, at, in_words=axis is axes[0])
+            axis.set(xlim=(low, high))
+            axis.locator_params(axis="x", nbins=7 if axis is axes[0] else 4)
+        label = f"difference in {KNOWN[metric].label} to the baseline ({wording(metric)})"
+        if margin:
+            label += f"\nbetween the dashed lines: the margin of ± {margin:g}, practically nothing"
+        figure.supxlabel(label, x=0.01, ha="left", fontsize=9)
+        if len(spans) > 1:
+            axes[0].set_title("all differences")
+            axes[1].set_title("the margin enlarged")
+        return as_svg(figure, name, f"Differences in {KNOWN[metric].label} to the baseline with 95 % CI")
 
 
 SECTION = Section(

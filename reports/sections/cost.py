@@ -1,20 +1,25 @@
 """What variants cost, and which are worth it: those that no other is shown to beat."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from .. import figures
+import pandas as pd
+
 from ..answers import Answer
+from ..drawing import PAPER, as_svg, colour_of, drawing, log_along, panels
 from ..evidence import Evidence, Row
+from ..labels import label_points
 from ..machines import energy
 from ..notes import counted, digits_of, listed, number, signed
 from ..section import Part, Section
+from ..tables import KNOWN
 from ..timings import Timing, headline_timing, load_timings, ratio_of
 
 Shown = Literal["better", "equal", "not shown"]
 Compared = Callable[[str, str], Shown]
 COSTS = {"parameters": "parameters", "latency_ms": "latency"}  # those that have a front
+FLAT = 0.02  # of a score: the least that an axis of scores spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ def make(evidence: Evidence) -> Part:
     if len(evidence.variants):
         rows: Any = evidence.variants[evidence.variants["evaluation"] == evidence.first]
         rows = rows.assign(joules=rows["variant"].map(joules))
-        drawn = figures.cost(rows, evidence.names, evidence.primary, on_front, evidence.id("cost"))
+        drawn = draw(rows, evidence.names, evidence.primary, on_front, evidence.id("cost"))
     return Part(
         facts=Facts(
             {cost: [each for each in evidence.ranking if each in found] for cost, found in on_front.items()},
@@ -167,6 +172,63 @@ def _faster(timing: Timing, a: str, b: str) -> Shown:
         return "equal"
     ratio = ratio_of(timing, a, b)
     return "better" if ratio and ratio.high < 1 else "not shown"
+
+
+def draw(
+    rows: pd.DataFrame, variants: Sequence[str], metric: str, fronts: Mapping[str, set[str]], name: str
+) -> str | None:
+    """The primary metric against parameters and, where measured, latency and energy; bars are 95 % CI, hollow points
+    are off the Pareto front. Latencies without intervals are not drawn. None without any cost.
+
+    Args:
+        rows: one row a variant: variant, <metric>_mean, <metric>_ci_low, <metric>_ci_high, parameters, latency_ms,
+            latency_ratio, latency_low, latency_high (to the baseline, whose own ends are None), joules.
+        variants: every variant of the study in order.
+        metric: the primary metric.
+        fronts: by cost the variants on its front, as far as it is known.
+        name: unique in the page.
+    """
+    costs = {
+        "parameters": "parameters (log)",
+        "latency_ms": "latency (ms an image, log)",
+        "joules": "energy (J an image, log)",
+    }
+    shown: dict[str, Any] = {column: rows[rows[column].astype(float) > 0] for column in costs if column in rows}
+    shown = {column: known for column, known in shown.items() if len(known) > 1}
+    if "latency_ratio" not in rows or not len(rows.dropna(subset=["latency_ratio"])):
+        shown.pop("latency_ms", None)
+    if not shown:
+        return None
+    most, longest = max(map(len, shown.values())), max(map(len, rows["variant"]))
+    n_columns = min(len(shown), 3 if most <= 5 and longest <= 12 else 2 if longest <= 24 else 1)  # as names have room
+    n_rows = -(-len(shown) // n_columns)
+    with drawing(n_rows, n_columns, n_rows * (2.6 + 0.08 * max(0, most - 5))) as (figure, axes):
+        bars: dict[str, list[tuple[float, float, float, float]]] = {column: [] for column in shown}
+        for axis, (column, known) in zip(axes, shown.items(), strict=False):
+            for row in known.to_dict("records"):
+                x, colour = row[column], colour_of(variants.index(row["variant"]))
+                mean, low, high = (row[f"{metric}_{part}"] for part in ("mean", "ci_low", "ci_high"))
+                ends = [] if pd.isna(low) else [(x, low, x, high)]
+                if column == "latency_ms" and not pd.isna(row["latency_low"]):
+                    left, right = (x * row[f"latency_{end}"] / row["latency_ratio"] for end in ("low", "high"))
+                    ends.append((left, mean, right, mean))
+                for left, bottom, right, top in ends:
+                    axis.plot([left, right], [bottom, top], color=colour, linewidth=1.2)
+                face = colour if row["variant"] in fronts.get(column, variants) else PAPER
+                axis.plot(x, mean, "o", color=colour, markerfacecolor=face, markersize=6, zorder=3)
+                bars[column] += ends
+            reach = [x for left, _, right, _ in bars[column] for x in (left, right)]
+            log_along(axis, [*known[column], *reach], n_ticks=15 // n_columns, in_short=column == "parameters")
+            axis.margins(y=0.15)
+            low, high = axis.get_ylim()
+            edge = max(0.0, (FLAT * high - (high - low)) / 2)  # else a difference of nothing would span the panel
+            axis.set(xlabel=costs[column], ylim=(low - edge, high + edge))
+        panels(axes, len(shown), n_columns, KNOWN[metric].label)
+        for axis, (column, known) in zip(axes, shown.items(), strict=False):
+            points = list(zip(known[column], known[f"{metric}_mean"], strict=True))
+            colours = [colour_of(variants.index(variant)) for variant in known["variant"]]
+            label_points(figure, axis, list(known["variant"]), points, colours, bars[column])
+        return as_svg(figure, name, f"{KNOWN[metric].label} against cost")
 
 
 SECTION = Section(name="cost", title="Cost", make=make, asks="cost", answers=answers)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from .. import figures
+from ..drawing import PAPER, as_svg, colour_of, drawing, height_of, lines_of, log_along, write_lines
 from ..evidence import Evidence
 from ..load import Study
 from ..machines import Machine, fastest, image_ms, integer_score, model_of, single, variants_of
@@ -14,6 +14,7 @@ from ..notes import counted, number, signed
 from ..section import Part, Section
 
 DICE_DIGITS = 4  # losses are often below a thousandth
+MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "o"}  # by number format; integers are hollow
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def make(evidence: Evidence) -> Part:
         facts=Facts([each | {"sentences": sentences(study, each)} for each in machines]),
         is_shown=bool(machines),
         figures={
-            name: figures.latencies(single(machine), evidence.names, evidence.id(name))
+            name: draw(single(machine), evidence.names, evidence.id(name))
             for position, machine in enumerate(machines, start=1)
             for name in [f"deployment-{position}"]
         },
@@ -168,6 +169,37 @@ def excerpt(study: Study, machines: Sequence[Machine]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def draw(rows: Sequence[dict[str, Any]], variants: Sequence[str], name: str) -> str:
+    """Time of an image by runtime and variant, the fastest runtime first: medians with whiskers from the 5th to the
+    95th percentile; in each line integers are hollow, and below floating point.
+
+    Args:
+        rows: of a machine's timings, at one batch size: model, runtime, dtype, batch, median_ms, p5_ms, p95_ms.
+        variants: every variant of the study in order, which fixes the colours.
+        name: unique in the page.
+    """
+    fastest = sorted(rows, key=lambda row: row["median_ms"])
+    runtimes = list(dict.fromkeys(row["runtime"] for row in fastest))
+    dtypes = sorted({row["dtype"] for row in rows}, key=list(MARKERS).index)
+    timed = {(row["runtime"], row["model"]) for row in rows}
+    at = lines_of([pair for runtime in runtimes for variant in variants if (pair := (runtime, variant)) in timed])
+    with drawing(1, 1, height_of(at)) as (figure, (axis,)):
+        times: list[float] = []
+        for row in rows:
+            y = at[row["runtime"], row["model"]]
+            y += 0.3 * (dtypes.index(row["dtype"]) - (len(dtypes) - 1) / 2)
+            low, x, high = (row[key] / row["batch"] for key in ("p5_ms", "median_ms", "p95_ms"))
+            colour = colour_of(variants.index(row["model"]))
+            face = PAPER if row["dtype"] == "int8" else colour
+            axis.plot([low, high], [y, y], color=colour, linewidth=1.2)
+            axis.plot(x, y, MARKERS[row["dtype"]], color=colour, markerfacecolor=face, markersize=5)
+            times += [low, x, high]
+        write_lines(axis, at)
+        log_along(axis, times, n_ticks=9)
+        axis.set_xlabel("time of an image (ms, log)")
+        return as_svg(figure, name, "Time of an image by runtime and variant")
 
 
 SECTION = Section(name="deployed", title="Deployment", make=make)

@@ -1,19 +1,22 @@
 """Whether probabilities can be taken at their word, at home and elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ...bench.metrics.calibration import N_BINS, calibration_error
-from .. import figures
+from ..drawing import INK, as_svg, beside, colour_of, dash_of, drawing, legend, panels
 from ..evidence import Evidence, Row
-from ..figures import Sums
 from ..load import Study
 from ..section import Part, Section
 from ..tables import Cells, records
+
+Sums = dict[tuple[str, str], dict[int, NDArray[np.float64]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ def make(evidence: Evidence) -> Part:
     return Part(
         facts=Facts(rows),
         is_shown=bool(rows),
-        figures={"reliability": figures.reliability(sums, evidence.names, evidence.id("reliability"))} if sums else {},
+        figures={"reliability": draw(sums, evidence.names, evidence.id("reliability"))} if sums else {},
         tables={"calibration": table} if rows else {},
     )
 
@@ -77,6 +80,37 @@ def calibration_table(study: Study, cells: Cells, sums: Sums) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def draw(sums: Sums, variants: Sequence[str], name: str) -> str:
+    """Share of lesion by predicted probability, a panel an evaluation; on the diagonal probabilities are right.
+
+    Args:
+        sums: by evaluation and variant, then seed, (N_BINS, 3) pixels, sum of probabilities and lesion pixels.
+        variants: every variant of the study in order.
+        name: unique in the page.
+    """
+    evaluations = list(dict.fromkeys(evaluation for evaluation, _ in sums))
+    drawn = {variant for _, variant in sums}
+    n_columns = max(2, beside(len(evaluations)))  # one panel as wide as the page would be no square
+    n_rows = -(-len(evaluations) // n_columns)
+    with drawing(n_rows, n_columns, n_rows * (0.25 + 6.6 / n_columns)) as (figure, axes):
+        for axis, evaluation in zip(axes, evaluations, strict=False):
+            axis.plot([0, 1], [0, 1], color=INK, linewidth=0.9)
+            for position, variant in enumerate(variants):
+                if (evaluation, variant) in sums:
+                    pixels, confidence, positives = np.sum(list(sums[evaluation, variant].values()), axis=0).T
+                    used = pixels > 0
+                    x, y = confidence[used] / pixels[used], positives[used] / pixels[used]
+                    axis.plot(
+                        x, y, "o", color=colour_of(position), linestyle=dash_of(position), linewidth=1.2, markersize=2.5
+                    )
+            axis.set(title=evaluation, xlabel="probability", xlim=(0, 1), ylim=(0, 1), box_aspect=1)
+            for which in (axis.xaxis, axis.yaxis):
+                which.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+        panels(axes, len(evaluations), n_columns, "share of lesion")
+        legend(figure, variants, [variant for variant in variants if variant in drawn])
+        return as_svg(figure, name, "Share of lesion by predicted probability")
 
 
 SECTION = Section(name="probabilities", title="Calibration", make=make)

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from medbench.bench.store.records import read_json, read_yaml, write_json, write_yaml
-from medbench.reports.figures import cost, latencies
 from medbench.reports.load import load_studies
 from medbench.reports.machines import load_machines
 from medbench.reports.page import write_report
+from medbench.reports.sections.cost import draw as cost
+from medbench.reports.sections.deployed import draw as latencies
 from medbench.reports.sections.deployed import sentences
 
 from ..fabricated_store import deployment_of, fabricate, timing_of, write_deployment

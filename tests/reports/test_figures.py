@@ -12,16 +12,14 @@ from matplotlib.textpath import TextPath
 
 from medbench.bench.metrics.calibration import N_BINS
 from medbench.bench.stats import Ranks
-from medbench.reports.figures import (
-    cost,
-    distribution,
-    forest,
-    latencies,
-    rank_stability,
-    reliability,
-    severity,
-    training_curves,
-)
+from medbench.reports.sections.comparisons import draw_forest as forest
+from medbench.reports.sections.comparisons import draw_ranks as rank_stability
+from medbench.reports.sections.cost import draw as cost
+from medbench.reports.sections.curves import draw as training_curves
+from medbench.reports.sections.deployed import draw as latencies
+from medbench.reports.sections.probabilities import draw as reliability
+from medbench.reports.sections.robustness import draw as severity
+from medbench.reports.sections.spread import draw as distribution
 
 from ..fabricated_store import timing_of
 

@@ -18,8 +18,8 @@ from PIL import Image
 from medbench.bench.stats import compare, holm, summarize
 from medbench.bench.store.records import write_yaml
 from medbench.reports import load
+from medbench.reports.drawing import PALETTE
 from medbench.reports.every_image import Room, every_image
-from medbench.reports.figures import PALETTE
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
 from medbench.reports.sections.published import published_rows
