@@ -82,7 +82,7 @@ def by_tools(study: Study, evaluation: str, metric: str) -> list[dict[str, Any]]
     pairs = study.annotations.get(evaluation, {}).get("agreement", [])
     groups: dict[str, list[float]] = {}
     for pair in pairs:
-        tools = [TOOLS.get(tool, tool) for tool in pair["tools"]]
+        tools = [TOOLS.get(tool) or str(tool) for tool in pair["tools"]]
         name = f"both {tools[0]}" if len(set(tools)) == 1 else " and ".join(tools)
         groups.setdefault(name, []).append(pair[metric])
     return [
