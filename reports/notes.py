@@ -22,18 +22,29 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def sized(count: float | None) -> str:
-    """A count in three digits: parameters, or multiplications.
+    """A number of parameters in three digits.
 
-    >>> sized(3_204_000), sized(41_200), sized(950), sized(72_000_000_000)
-    ('3.20 M', '41.2 k', '950', '72.0 G')
+    >>> sized(3_204_000), sized(41_200), sized(950)
+    ('3.20 M', '41.2 k', '950')
     """
     if count is None:
         return "–"
-    for unit, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+    for unit, letter in ((1e6, " M"), (1e3, " k")):
         if count >= 0.9995 * unit:
             value = count / unit
             return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}{letter}"
     return f"{count:.0f}"
+
+
+def in_giga(count: float | None) -> str:
+    """A number of multiplications, always in one unit, as the field writes them.
+
+    >>> in_giga(3_350_000_000), in_giga(510_000_000), in_giga(72_400_000)
+    ('3.35 G', '0.51 G', '0.072 G')
+    """
+    if count is None:
+        return "–"
+    return f"{count / 1e9:.2f} G" if count >= 95e6 else f"{count / 1e9:.2g} G"
 
 
 def counted(n: float, what: str) -> str:

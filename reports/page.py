@@ -167,6 +167,7 @@ def _environment(sections: Iterable[Section]) -> Environment:
         "alike": alike,
         "signed": notes.signed,
         "sized": notes.sized,
+        "in_giga": notes.in_giga,
         "same_training": same_training,
         "p": notes.p_text,
         "digits": notes.digits_of,

@@ -181,6 +181,7 @@ def test_the_curve_of_a_trial_is_found_from_its_row_in_a_list_and_by_its_line(pa
     figure.get_by_role("button", name="Enlarge").click()
     page.get_by_role("dialog").get_by_label("Curve of").select_option(label="medlitenet, seed 2")
     page.keyboard.press("Escape")
+    figure.locator("g[id*='-of-']").first.wait_for(state="attached")
     assert chosen(page)[0] == "medlitenet, seed 2"
 
 
