@@ -136,6 +136,8 @@ def _schedule(evidence: Evidence, variant: str) -> str:
         text += f" after {counted(int(warmup) if warmup == int(warmup) else warmup, 'epoch')} of warm-up"
     if {"bce_weight", "dice_weight"} <= recipe.keys():
         text += f", on {recipe['bce_weight']} binary cross-entropy + {recipe['dice_weight']} Dice loss"
+        further = ((key.removeprefix("losses."), recipe[key]) for key in recipe if key.startswith("losses."))
+        text += "".join(f" + {weight} {name} loss" for name, weight in further)
     return text
 
 

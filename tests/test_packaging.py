@@ -115,7 +115,7 @@ def test_pinned_versions_can_be_installed_on_the_first_python_of_the_oldest_line
         ("run --executor slurm", "submitit", "slurm"),
         ("run --track tensorboard", "torch.utils.tensorboard", "tensorboard"),
         ("run --track mlflow", "mlflow", "mlflow"),
-        ("latency medlitenet --size 32 --runtime onnxruntime", "onnxscript", "deploy"),
+        ("latency medlitenet --size 32 --runtime onnxruntime", "onnxruntime", "deploy"),
     ],
 )
 def test_a_command_that_needs_an_extra_says_which_in_one_line(

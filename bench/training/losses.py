@@ -53,5 +53,6 @@ def segmentation_loss(logits_b1hw: "Tensor", target_b1hw: "Tensor", training: Ma
     """The recipe's weighted sum, in single precision: `bce_weight`, `dice_weight`, and `losses` where it names more;
     targets are 0 or 1."""
     logits, target = logits_b1hw.float(), target_b1hw.float()
-    weights = {"bce": training["bce_weight"], "dice": training["dice_weight"], **training.get("losses", {})}
+    further = sorted(training.get("losses", {}).items())  # in whatever order they are named, one sum to the last bit
+    weights = {"bce": training["bce_weight"], "dice": training["dice_weight"], **dict(further)}
     return reduce(add, (weight * LOSSES[name](logits, target) for name, weight in weights.items()))

@@ -16,7 +16,7 @@ from medbench.datasets import inspection
 from medbench.datasets.base import FileSet, ImageSet
 from medbench.datasets.catalog import DATASETS, completeness, open_dataset
 from medbench.datasets.inspection import inspect
-from medbench.datasets.layouts import folder
+from medbench.datasets.layouts import read_folder
 
 from ..image_files import LESION, PICTURE, save, save_pair
 
@@ -26,7 +26,7 @@ DATA = Path(os.environ.get("MEDBENCH_DATA") or Path(__file__).parents[3] / "shar
 def one_pair(tmp_path: Path, mask: NDArray[np.generic]) -> FileSet:
     save(tmp_path / "images" / "a.png", PICTURE)
     save(tmp_path / "masks" / "a.png", mask)
-    return folder(tmp_path)
+    return read_folder(tmp_path)
 
 
 def test_a_sound_pair_has_digest_size_and_no_problem(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_an_interrupted_look_goes_on_where_it_ended_and_tells_how_far_it_is(
 ) -> None:
     for index in range(9):
         save_pair(tmp_path / "set", f"images/{index}.png", f"masks/{index}.png")
-    image_set = folder(tmp_path / "set")
+    image_set = read_folder(tmp_path / "set")
     monkeypatch.setattr(inspection, "REMEMBERED_EVERY", 4)
     told: list[tuple[int, int]] = []
 

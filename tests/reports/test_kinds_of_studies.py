@@ -182,3 +182,14 @@ def test_the_methods_say_what_was_left_out_and_nothing_of_what_is_not_trained(tm
     assert "show the same picture as a training image were left out (14 of clean)." in text
     assert "no_baa" not in text
     assert "ensemble" not in text
+
+
+def test_the_methods_name_every_term_of_the_loss(tmp_path: Path) -> None:
+    study = fabricate(tmp_path / "st", n_images=4, variants=("medlitenet", "no_baa"))
+    for known in study["variants"].values():
+        known["settings"]["training"] |= {"bce_weight": 0.5, "dice_weight": 0.25, "losses": {"focal": 2.0}}
+    write_yaml(tmp_path / "st" / "studies" / "baa.yaml", study)
+
+    page, _ = write([tmp_path / "st"], tmp_path / "out")
+
+    assert "on 0.5 binary cross-entropy + 0.25 Dice loss + 2.0 focal loss" in said_in(page)
