@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..bench.metrics import Metric
-from ..bench.stats import Finding, Gap, against_baseline, compare, paired_gap
+from ..bench.stats import Finding, Gap, against_baseline, compare, holm, paired_gap
 from .evidence import Evidence, Row
 from .load import Study
 from .notes import counted
@@ -107,6 +107,8 @@ class Average:
     variant: str
     conditions: tuple[str, ...]
     lost: Gap
+    p_adjusted: float | None
+    """Of `lost`, by Holm over the variants."""
     more: Finding | None
     """The same against the baseline's loss; None of the baseline and of what is the same training."""
     n_seeds: int
@@ -114,7 +116,8 @@ class Average:
 
     def row(self) -> Row:
         told: Row = {"variant": self.variant, "n_conditions": len(self.conditions), "lost": self.lost.gap}
-        told |= {"ci_low": self.lost.ci_low, "ci_high": self.lost.ci_high, "p_value": self.lost.p_value}
+        told |= {"ci_low": self.lost.ci_low, "ci_high": self.lost.ci_high}
+        told |= {"p_value": self.lost.p_value, "p_adjusted": self.p_adjusted}
         told |= {"too_few": self.lost.too_few, "n_seeds": self.n_seeds, "n_images": self.n_images}
         return told | {"more": self.more and self.more.row()}
 
@@ -136,16 +139,22 @@ def losses_on_average(evidence: Evidence) -> list[Average]:
             pairs[name] = shared[0], sum(shared[2:], start=shared[1]) / len(conditions)
     drops = {name: (a - b if metric.higher_is_better else b - a) for name, (a, b) in pairs.items()}
     found = _against_baseline(evidence, drops, len(conditions))
+    lost = {
+        name: paired_gap(*(pair if metric.higher_is_better else pair[::-1]), bounds=metric.bounds)
+        for name, pair in pairs.items()
+    }
+    adjusted = dict(zip(lost, holm([each.p_value for each in lost.values()]), strict=True))
     return [
         Average(
             variant=name,
             conditions=tuple(conditions),
-            lost=paired_gap(*(pair if metric.higher_is_better else pair[::-1]), bounds=metric.bounds),
+            lost=lost[name],
+            p_adjusted=adjusted[name],
             more=found.get(name),
             n_seeds=len(drops[name]),
             n_images=len(drops[name].columns),
         )
-        for name, pair in pairs.items()
+        for name in pairs
     ]
 
 

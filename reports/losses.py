@@ -1,7 +1,8 @@
 """What is lost, in words: scores under an artifact or on another set against those without or at home."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from ..bench.stats import ALPHA
 from .notes import digits_of, heading, number
@@ -44,18 +45,28 @@ def sentence(metric: str, lost: float, low: float | None, high: float | None, to
     return f"{size} (95 % CI {' to '.join(number(each, digits) for each in ends)})"
 
 
-def verdict(low: float | None, high: float | None, p_value: float | None, margin: float, too_few: str | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be claimed of a loss."""
+
+    kind: Literal["loses", "gains", "not shown", "undecided"]
+    text: str
+
+
+def verdict(
+    low: float | None, high: float | None, p_value: float | None, margin: float, too_few: str | None
+) -> Verdict:
     """What may be claimed of a loss with this 95 % interval: its sign by `p_value`, which may be adjusted for others,
     and how it compares with what the study calls practically nothing."""
     if low is None or high is None or p_value is None:
-        return f"cannot be decided with {too_few}"
-    is_within = margin > 0 and -margin < low and high < margin
-    end = f", less than the margin of {margin:g}" if is_within else ""
+        return Verdict("undecided", f"cannot be decided with {too_few}")
+    end = f", less than the margin of {margin:g}" if -margin < low and high < margin else ""
     if p_value >= ALPHA:
-        return f"no loss shown{end}"
+        return Verdict("not shown", f"no loss shown{end}")
     if low + high > 0:
-        return "loses" + (end or (f", more than the margin of {margin:g}" if low > margin > 0 else ""))
-    return "gains" + end
+        more = f", more than the margin of {margin:g}" if low > margin > 0 else ""
+        return Verdict("loses", f"loses{end or more}")
+    return Verdict("gains", f"gains{end}")
 
 
 def more_or_less(metric: str, row: Mapping[str, Any], baseline: str) -> str:

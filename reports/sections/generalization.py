@@ -50,12 +50,13 @@ def _answer(evidence: Evidence, name: str, rows: list[Row]) -> Answer:
         verdict(row["gap_ci_low"], row["gap_ci_high"], row["p_adjusted"], margin, row["gap_too_few"]) for row in rows
     ]
     shown = [
-        f"{said.split(',')[0]} on {row['evaluation']}"
+        f"{said.kind} on {row['evaluation']}"
         for row, said in zip(rows, claims, strict=True)
-        if said.startswith(("loses", "gains"))
+        if said.kind in ("loses", "gains")
     ]
     claim = "; ".join(
-        f"{said} on {row['evaluation']}" if len(rows) > 1 else said for row, said in zip(rows, claims, strict=True)
+        f"{said.text} on {row['evaluation']}" if len(rows) > 1 else said.text
+        for row, said in zip(rows, claims, strict=True)
     )
     effect = "; ".join(f"{amount(metric, *_ends(row))} on {row['evaluation']}" for row in rows)
     images = listed(f"{counted(row['n_images'], 'image')} of {row['evaluation']}" for row in rows)
@@ -75,7 +76,7 @@ def _answer(evidence: Evidence, name: str, rows: list[Row]) -> Answer:
         brief=f" (trained on {home}): {effect}, against its own set: {claim}.",
         abstract=" ".join(
             f"Trained on {home} and tested on {row['evaluation']}, {name} {sentence(metric, *_ends(row))} against the "
-            f"test part of its own set: {said}."
+            f"test part of its own set: {said.text}."
             for row, said in zip(rows, claims, strict=True)
         ),
     )

@@ -25,15 +25,13 @@ from ..drawing import (
     write_lines,
 )
 from ..evidence import Evidence, Row
-from ..losses import amount, more_or_less, sentence, spread, verdict
+from ..losses import Verdict, amount, more_or_less, sentence, spread, verdict
 from ..notes import counted, listed, p_equals
 from ..section import Part, Section
 from ..tables import KNOWN, records
 
-NOT_SHOWN = (
-    "what other artifacts would do, or real ones, which lie on other lesions; and the worst condition was picked for "
-    "being the worst, so that other images may show less there."
-)
+NOT_SHOWN = "what other artifacts would do, or real ones, which lie on other lesions"
+PICKED = "; and the worst condition was picked for being the worst, so that other images may show less there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,9 @@ class Facts:
     relative_robustness: dict[str, Row]
     """By artifact and variant, `relative_robustness`."""
     lost_on_average: list[Row]
-    """A row a variant, over all conditions: variant, n_conditions, lost, ci_low, ci_high, p_value, too_few; and against
-    the baseline, where there is a comparison, those of `Finding.row` under `more`."""
+    """A row a variant, over all conditions: variant, n_conditions, lost, ci_low, ci_high, p_value, p_adjusted
+    (Holm over the variants), too_few; and against the baseline, where there is a comparison, those of `Finding.row`
+    under `more`."""
     under_artifacts: list[Row]
     """`answers`, a row a variant."""
 
@@ -78,13 +77,14 @@ def answers(evidence: Evidence) -> list[Answer]:
 def _answer(evidence: Evidence, found: Average) -> Answer:
     metric, name, lost, more = evidence.primary, found.variant, found.lost, found.more
     ends = lost.gap, lost.ci_low, lost.ci_high, lost.too_few
-    own = verdict(lost.ci_low, lost.ci_high, lost.p_value, evidence.spec["margin"] or 0.0, lost.too_few)
-    over, worst = _over(evidence, found.conditions), _worst(evidence, name, found.conditions)
+    said = verdict(lost.ci_low, lost.ci_high, found.p_adjusted, evidence.spec["margin"] or 0.0, lost.too_few)
+    own = said.text
+    over, worst = _over(evidence, found.conditions), worst_condition(evidence, name, found.conditions)
     effect, claim = amount(metric, *ends), own
     size = f"{counted(found.n_seeds, 'seed')} × {counted(found.n_images, 'image')}"
     rest = [f"{over}, against the same images without ({size}): {own}.", worst]
     told = [f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)} on average: {own}."]
-    may, not_shown = _may(evidence, name, own), NOT_SHOWN
+    may, not_shown = _may(evidence, name, said), f"{NOT_SHOWN}{PICKED if worst else ''}."
     if more and more.claim:
         against = f"That is {more_or_less(metric, more.row(), evidence.baseline)}"
         if more.comparison.ci_low is not None:
@@ -122,14 +122,14 @@ def _name(evidence: Evidence, condition: str) -> str:
     return f"{artifact['kind']} {artifact['severity']}"
 
 
-def _may(evidence: Evidence, name: str, own: str) -> str:
+def _may(evidence: Evidence, name: str, said: Verdict) -> str:
     metric = evidence.metric.label
-    if own.startswith("loses") or own.startswith("gains"):
-        return f"For new trainings and new images, {name} {own.split(',')[0]} mean {metric} under these artifacts."
-    return f"Under these artifacts, {name} is not shown to lose or to gain mean {metric}."
+    if said.kind in ("loses", "gains"):
+        return f"For new trainings and new images, {name} {said.kind} in mean {metric} under these artifacts."
+    return f"Under these artifacts, {name} is not shown to lose or to gain in mean {metric}."
 
 
-def _worst(evidence: Evidence, variant: str, conditions: tuple[str, ...]) -> str:
+def worst_condition(evidence: Evidence, variant: str, conditions: tuple[str, ...]) -> str:
     """Of several conditions the one under which a variant loses most, in a sentence."""
     names = {_name(evidence, each) for each in conditions}
     rows = [row for row in records(evidence.once(losses)) if row["variant"] == variant]
@@ -137,13 +137,13 @@ def _worst(evidence: Evidence, variant: str, conditions: tuple[str, ...]) -> str
     if len(known) < 2:
         return ""
     name, worst = max(known, key=lambda each: each[1]["drop"])
-    if worst["drop_ci_low"] is not None and worst["drop_ci_low"] <= 0:
-        return f"Under none of them is a loss shown; the largest is that under {name}, {_drop(evidence, worst)}."
-    return f"It loses most under {name}: {_drop(evidence, worst)}."
-
-
-def _drop(evidence: Evidence, row: Row) -> str:
-    return spread(evidence.primary, row["drop"], row["drop_ci_low"], row["drop_ci_high"], row["drop_too_few"])
+    if worst["drop"] <= 0:
+        return "Under none of them does it lose."
+    size = spread(evidence.primary, *(worst[key] for key in ("drop", "drop_ci_low", "drop_ci_high", "drop_too_few")))
+    lows = [row["drop_ci_low"] for _, row in known if row["drop_ci_low"] is not None]
+    if lows and max(lows) <= 0:
+        return f"Under none of them alone is a loss shown; the largest is that under {name}, {size}."
+    return f"It loses most under {name}: {size}."
 
 
 def _kinds(evidence: Evidence, conditions: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ scores, and it says no more than they do."""
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from medbench.bench.store.records import read_yaml, write_yaml
 from medbench.reports import load
 from medbench.reports.losses import amount, sentence, verdict
 from medbench.reports.page import write_report
+from medbench.reports.sections.robustness import worst_condition
 
 from ..fabricated_store import fabricate, trial_id, unsealed
 
@@ -143,6 +145,35 @@ def test_what_cannot_be_answered_yet_says_what_it_takes(store: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("drops", "said"),
+    [
+        ([(0.01, 0.004, 0.016), (0.03, 0.02, 0.04)], "It loses most under hair 5: 0.030 [0.020, 0.040]."),
+        ([(0.01, 0.004, 0.016), (0.02, -0.01, 0.05)], "It loses most under hair 5: 0.020 [−0.010, 0.050]."),
+        (
+            [(0.0, -0.01, 0.01), (0.02, -0.01, 0.05)],
+            "Under none of them alone is a loss shown; the largest is that under hair 5, 0.020 [−0.010, 0.050].",
+        ),
+        ([(-0.2, -0.3, -0.1), (0.0, 0.0, 0.0)], "Under none of them does it lose."),
+        ([(0.01, None, None), (0.03, None, None)], "It loses most under hair 5: 0.030 (no interval with 1 seed)."),
+        ([(0.03, 0.02, 0.04)], ""),
+    ],
+)
+def test_the_worst_condition_is_called_so_only_where_something_is_lost(drops: list[Any], said: str) -> None:
+    names = ("hair-1", "hair-5")[: len(drops)]
+    rows = [
+        {"variant": "a", "artifact": "hair", "severity": int(name[-1]), "drop_too_few": "1 seed"}
+        | dict(zip(("drop", "drop_ci_low", "drop_ci_high"), ends, strict=True))
+        for name, ends in zip(names, drops, strict=True)
+    ]
+    artifacts = {name: {"kind": "hair", "severity": int(name[-1])} for name in names}
+    evidence: Any = SimpleNamespace(
+        primary="dice", study=SimpleNamespace(artifacts=artifacts), once=lambda _: pd.DataFrame(rows)
+    )
+
+    assert worst_condition(evidence, "a", names) == said
+
+
+@pytest.mark.parametrize(
     ("ends", "said"),
     [
         ((0.03, 0.02, 0.04), "Dice lost 0.030 [0.020, 0.040]"),
@@ -174,4 +205,4 @@ def test_more_pixels_apart_is_worse_and_nothing_is_lost() -> None:
     ],
 )
 def test_the_claim_of_a_loss(low: float | None, high: float | None, p_value: float | None, claim: str) -> None:
-    assert verdict(low, high, p_value, 0.01, "2 seeds") == claim
+    assert verdict(low, high, p_value, 0.01, "2 seeds").text == claim
