@@ -97,7 +97,7 @@ def test_ray_goes_on_elsewhere_when_a_node_is_killed_in_mid_training(two_nodes: 
 
 def test_ray_tells_of_a_failure_and_finishes_the_rest(two_nodes: Any, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    text = STUDY.replace("variants:\n", "variants:\n  bad: {model: tests.test_run:Broken}\n")
+    text = STUDY.replace("variants:\n", "variants:\n  bad: {model: tests.study.test_run:Broken}\n")
     path.write_text(text, encoding="utf-8")
     jobs = planned(tmp_path, epochs=1, text=text)
     events: list[Event] = []
@@ -130,7 +130,7 @@ def remember_handles(execute: Cluster, handles: list[Any], monkeypatch: pytest.M
 
 
 def test_submitted_jobs_train_and_fail_like_any(tmp_path: Path) -> None:
-    text = STUDY.replace("variants:\n", "variants:\n  bad: {model: tests.test_run:Broken}\n")
+    text = STUDY.replace("variants:\n", "variants:\n  bad: {model: tests.study.test_run:Broken}\n")
     jobs = planned(tmp_path, epochs=2, text=text)
     [good] = [job for job in jobs if job.cell.variant == "one"]
     Local()([good], place(tmp_path, "whole"), ignore, work=run_job)

@@ -212,7 +212,7 @@ def test_a_torn_evaluation_is_done_again_and_its_trial_is_not(tmp_path: Path) ->
 def test_a_failure_is_recorded_and_told_again_until_it_is_retried(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     text = STUDY.replace("SEEDS", "1").replace("EPOCHS", "1")
-    text = text.replace("variants:\n", "variants:\n  bad: {model: tests.test_run:Broken}\n")
+    text = text.replace("variants:\n", "variants:\n  bad: {model: tests.study.test_run:Broken}\n")
     path.write_text(text, encoding="utf-8")
     made = plan(load_study(str(path)), Sets(None, tmp_path / "cache"))
     [bad] = [job for job in made.jobs if job.cell.variant == "bad"]
@@ -260,7 +260,7 @@ def test_a_disk_that_takes_no_more_is_told_in_one_line_and_loses_nothing(tmp_pat
 
 def test_out_of_memory_the_batch_is_computed_in_parts(tmp_path: Path) -> None:
     model = "{model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}"
-    [job] = planned(tmp_path, epochs=1, text=STUDY.replace(model, "{model: tests.test_interrupted:Greedy}"))
+    [job] = planned(tmp_path, epochs=1, text=STUDY.replace(model, "{model: tests.study.test_interrupted:Greedy}"))
     events: list[Event] = []
 
     run_job(job, place(tmp_path), events.append)
@@ -272,7 +272,7 @@ def test_out_of_memory_the_batch_is_computed_in_parts(tmp_path: Path) -> None:
 
 def test_a_trial_that_others_leave_no_memory_waits_for_them_and_stays_whole(tmp_path: Path) -> None:
     model = "{model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}"
-    [job] = planned(tmp_path, epochs=1, text=STUDY.replace(model, "{model: tests.test_interrupted:Greedy}"))
+    [job] = planned(tmp_path, epochs=1, text=STUDY.replace(model, "{model: tests.study.test_interrupted:Greedy}"))
     store, events = Store(tmp_path / "runs"), list[Event]()
 
     with store.claimed("another"):
