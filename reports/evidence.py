@@ -10,7 +10,6 @@ import pandas as pd
 from ..bench.metrics import Metric
 from ..bench.store.records import short_id
 from .answers import Answer
-from .comparisons import comparisons_table
 from .doubts import provenance
 from .every_image import Room
 from .load import Study, Trial
@@ -18,7 +17,7 @@ from .machines import Machine, load_machines
 from .ranking import pairwise_rows
 from .resolved import sets_of
 from .settings import flatten
-from .tables import KNOWN, Cells, cells, records, variants_table
+from .tables import KNOWN, Cells, cells, comparisons_table, records, variants_table
 
 OF_ONE_JOB = {"command", "data"}  # of an environment's record: another command or set is no other environment
 Row = dict[str, Any]

@@ -34,7 +34,7 @@ WITH_SHARES = 6  # places beside each other that have room for a number
 @dataclass(frozen=True, slots=True)
 class Facts:
     comparisons: list[Row]
-    """The rows of `comparisons.comparisons_table`."""
+    """The rows of `tables.comparisons_table`."""
     answers: list[Row]
     """`answers`, each comparison on the primary metric in words."""
     pairwise: list[Row]

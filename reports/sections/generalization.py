@@ -11,7 +11,7 @@ from ...bench.stats import gap, holm, summarize
 from ..answers import Answer
 from ..evidence import Evidence, Row
 from ..load import Study
-from ..losses import amount, sentence, verdict
+from ..lost import amount, sentence, verdict
 from ..notes import counted, listed
 from ..section import Part, Section
 from ..tables import KNOWN, Cells, records

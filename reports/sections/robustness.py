@@ -25,7 +25,7 @@ from ..drawing import (
     write_lines,
 )
 from ..evidence import Evidence, Row
-from ..losses import Verdict, amount, more_or_less, sentence, spread, verdict
+from ..lost import Verdict, amount, more_or_less, sentence, spread, verdict
 from ..notes import counted, listed, p_equals
 from ..section import Part, Section
 from ..tables import KNOWN, records

@@ -14,7 +14,7 @@ import pytest
 from medbench.bench.stats import compare, gap, holm, summarize
 from medbench.bench.store.records import read_yaml, write_yaml
 from medbench.reports import load
-from medbench.reports.losses import amount, sentence, verdict
+from medbench.reports.lost import amount, sentence, verdict
 from medbench.reports.page import write_report
 from medbench.reports.sections.robustness import worst_condition
 
