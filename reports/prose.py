@@ -55,7 +55,8 @@ def abstract(evidence: Evidence) -> str:
 
 def methods(evidence: Evidence) -> str:
     """How it was done, as a paragraph."""
-    done = [name for name in evidence.names if any(trial["variant"] == name for trial in evidence.trials)]
+    begun = {trial["variant"] for trial in evidence.trials} or {*evidence.names}  # else it tells what is planned
+    done = [name for name in evidence.names if name in begun]
     trained = [name for name in done if "ensemble.members" not in evidence.settings[name]]
     phrases = (_data, _input, _schedule, _encoder, _augmentation, _precision, _trainings, _kept)
     text = [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]

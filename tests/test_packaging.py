@@ -102,7 +102,11 @@ def test_pinned_versions_can_be_installed_on_the_first_python_of_the_oldest_line
     oldest = PROJECT["requires-python"].removeprefix(">=") + ".0"
     pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE))
     found = {name: metadata(name) for name in pinned}
-    asked = {name: each["Requires-Python"] or "" for name, each in found.items() if each["Version"] == pinned[name]}
+    asked = {
+        name: str(each.json.get("requires_python", ""))
+        for name, each in found.items()
+        if each["Version"] == pinned[name]
+    }
 
     assert len(asked) > 100
     assert {name: python for name, python in asked.items() if not SpecifierSet(python).contains(oldest)} == {}
