@@ -71,7 +71,7 @@ def _answer(evidence: Evidence, row: Row, own: Row, scored: Row) -> Answer:
         ends = f"{number(row['latency_low'])}, {number(row['latency_high'])}"
         effects.append(f"{number(row['latency_ratio'])} times [{ends}] the time of {baseline}")
     if row["parameters"] is not None and own["parameters"]:
-        effects.append(f"{number(row['parameters'] / own['parameters'], 2)} times its parameters")
+        effects.append(f"{number(row['parameters'] / own['parameters'], 2)} times the parameters of {baseline}")
     score = f"{evidence.metric.label} {signed(scored['difference'], digits)}"
     if scored["ci_low"] is not None:
         score += f" [{signed(scored['ci_low'], digits)}, {signed(scored['ci_high'], digits)}]"
@@ -94,7 +94,6 @@ def _answer(evidence: Evidence, row: Row, own: Row, scored: Row) -> Answer:
         may=scored["may"],
         not_shown=f"what another machine or input size would take; of {evidence.metric.label}, {scored['not_shown']}",
         cost=scored["cost"],
-        brief=f" takes {effect}, for {score}: {claim}.",
         abstract=f"{name} takes {effect}, for a difference of {score}: {claim}.",
     )
 

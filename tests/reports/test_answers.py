@@ -122,7 +122,7 @@ def test_a_study_of_cost_opens_with_costs_beside_the_baselines(store: Path, tmp_
     found = asked(store, tmp_path, asks="cost")
 
     assert [each["variant"] for each in found] == ["no_baa", "ensemble"]
-    assert found[0]["effect"] == "0.91 times its parameters"  # 2.9 of 3.2 million
+    assert found[0]["effect"] == "0.91 times the parameters of medlitenet"  # 2.9 of 3.2 million
     assert "front of parameters" in found[0]["claim"]
 
 
