@@ -44,7 +44,7 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
             cell, clean = cells.get((evaluation, variant)), cells.get((CLEAN, variant))
             if cell is not None and clean is not None:
                 drop = clean.tables[primary] - cell.tables[primary]
-                drops[variant] = (drop if known.higher_is_better else -drop).dropna(axis="columns").dropna(how="all")
+                drops[variant] = (drop if known.higher_is_better else -drop).dropna(how="all").dropna(axis="columns")
         for variant, drop in drops.items():
             if drop.empty:
                 continue

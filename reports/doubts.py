@@ -1,6 +1,6 @@
 """What a reader must know before believing a report: the warnings that belong in plain sight."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -56,19 +56,29 @@ def _nothing_to_believe(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     if computed:
         whose = "" if len(computed) == len(sets) else f" ({', '.join(computed)})"
         yield f"Synthetic images{whose}: they are computed, and nothing here speaks of photographs of skin."
+    for variant, word, seeds, evaluations in constant_predictions(scores):
+        yield (
+            f"Constant predictions: every mask that {variant} predicts on {', '.join(evaluations)} is {word} "
+            f"({told_seeds(seeds)}); it has learnt nothing that this could show."
+        )
+
+
+def constant_predictions(scores: pd.DataFrame) -> list[tuple[str, str, list[int], list[str]]]:
+    """Variant, "empty" or "full", seeds and evaluations: where all masks of a training are the same."""
     if not len(scores):
-        return
-    by_training: Any = scores.groupby(["evaluation", "variant", "seed"], sort=False)
+        return []
+    by_training: Any = scores.groupby(["variant", "evaluation", "seed"], sort=False)
     counts = by_training[["tp", "fp", "fn", "tn"]].sum()
+    found: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}
     for word, whole in (("empty", counts["tp"] + counts["fp"] == 0), ("full", counts["fn"] + counts["tn"] == 0)):
-        for (evaluation, variant), seeds in (
-            counts.index[whole].to_frame(index=False).groupby(["evaluation", "variant"], sort=False)["seed"]
-        ):
-            listed = ", ".join(map(str, seeds))
-            yield (
-                f"Constant predictions: every mask that {variant} predicts on {evaluation} is {word} "
-                f"(seed{'s' if len(seeds) > 1 else ''} {listed}); it has learnt nothing that this could show."
-            )
+        known = counts.index[whole].to_frame(index=False).groupby(["variant", "evaluation"], sort=False)["seed"]
+        for (variant, evaluation), seeds in known:
+            found.setdefault((variant, word, tuple(map(int, seeds))), []).append(evaluation)
+    return [(variant, word, list(seeds), evaluations) for (variant, word, seeds), evaluations in found.items()]
+
+
+def told_seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _gaps(study: Study) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -10,10 +11,11 @@ import pandas as pd
 from ..bench.metrics import Metric
 from ..bench.store.records import short_id
 from .answers import Answer
-from .doubts import provenance
+from .doubts import constant_predictions, provenance, told_seeds
 from .every_image import Room
 from .load import Study, Trial
 from .machines import Machine, load_machines
+from .notes import listed
 from .ranking import pairwise_rows
 from .resolved import sets_of
 from .settings import flatten
@@ -49,8 +51,22 @@ class Evidence:
 
     @cached_property
     def answers(self) -> dict[str, list[Answer]]:
-        """By kind of question what the study has to say to it."""
-        return {asks: list(answer(self)) for asks, answer in self._answering.items()}
+        """By kind of question what the study has to say to it; of trainings that failed each answer says so."""
+        return {asks: [self._with_caveat(each) for each in answer(self)] for asks, answer in self._answering.items()}
+
+    def _with_caveat(self, answer: Answer) -> Answer:
+        found = [
+            f"every mask of {variant} is {word} ({told_seeds(seeds)})"
+            for variant, word, seeds, evaluations in constant_predictions(self.scores)
+            if variant in (answer.variant, self.baseline) and answer.evaluation in evaluations
+        ]
+        if not found:
+            return answer
+        caveat = f"But {listed(found)}, so this says nothing of the models."
+        said = {
+            key: f"{getattr(answer, key)} {caveat}" for key in ("rest", "brief", "abstract") if getattr(answer, key)
+        }
+        return replace(answer, claim=f"{answer.claim} (constant predictions)", **said)
 
     @property
     def asked(self) -> list[Answer]:

@@ -432,6 +432,15 @@ function explorer(root) {
     numbers,
   );
   cued(numbers);
+  // The line can be drawn along the picture itself, too.
+  for (const kind of ["pointerdown", "pointermove"]) {
+    stage.addEventListener(kind, (event) => {
+      const { left, width } = stage.firstElementChild.getBoundingClientRect();
+      if (event.buttons !== 1) return;
+      line.value = (100 * (event.clientX - left)) / width;
+      divide();
+    });
+  }
   let place = 0;
   let clips = [];
   const study = root.closest("section").id;
@@ -440,7 +449,9 @@ function explorer(root) {
   function open(at) {
     place = at;
     show();
-    view.show(found[place].image.id, place, found.length, linkOf(found[place].image));
+    const { image } = found[place];
+    const under = data.evaluations[setField.value].name;
+    view.show(+setField.value ? `${image.id}, ${under}` : image.id, place, found.length, linkOf(image));
   }
 
   followers.push((hash) => {

@@ -59,8 +59,9 @@ def methods(evidence: Evidence) -> str:
     done = [name for name in evidence.names if name in begun]
     trained = [name for name in done if "ensemble.members" not in evidence.settings[name]]
     phrases = (_data, _input, _schedule, _encoder, _augmentation, _precision, _trainings, _kept)
-    text = [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]
-    text = text[:1] + [sentence.replace("Models were", "They were", 1) for sentence in text[1:]]
+    text = [_models(evidence, trained)]
+    text += [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]
+    text = text[:2] + [sentence.replace("Models were", "They were", 1) for sentence in text[2:]]
     text += [_ensemble(name, evidence.settings[name]) for name in done if name not in trained]
     text += [_tests(evidence), _copies(evidence), "No test image selected anything.", _scoring(evidence)]
     if evidence.spec["margin"]:
@@ -82,6 +83,18 @@ def methods(evidence: Evidence) -> str:
             f"Everything was computed with medbench {evidence.spec['medbench']} (protocol {evidence.spec['protocol']})."
         )
     return " ".join(sentence for sentence in text if sentence)
+
+
+def _models(evidence: Evidence, trained: Sequence[str]) -> str:
+    """What each trained variant is."""
+    told = [
+        f"{name} ({evidence.settings[name].get('model')}: {evidence.label(name)})"
+        if evidence.label(name) != name
+        else f"{name} ({evidence.settings[name].get('model')})"
+        for name in trained
+        if evidence.settings[name].get("model")
+    ]
+    return f"Trained {'was' if len(told) == 1 else 'were'} {listed(told)}." if told else ""
 
 
 def _told(evidence: Evidence, trained: Sequence[str], phrase: Callable[[Evidence, str], str]) -> str:

@@ -84,7 +84,7 @@ def claim(
     if smallest is not None:
         found = f"Only differences of about {smallest:.2g} or more"
     is_spared = margin > 0 and _below_alpha(non_inferiority(comparison, margin, higher_is_better=higher_is_better))
-    spared = f" {a} is not worse than {b} by {margin:g} or more." if is_spared else ""
+    spared = f" {a} is not worse than {b} by {margin:g} or more (one-sided test at 5 %)." if is_spared else ""
     if comparison.ci_low <= 0 <= comparison.ci_high:
         not_shown = "that there is no difference."
     else:

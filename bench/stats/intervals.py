@@ -109,7 +109,8 @@ def tested(difference: float, terms: Sequence[Term], *, level: float, largest: f
     low, high = interval(difference, error, df, level)
     if df < LEAST_DF:
         few = _scarcest(terms)
-        return Tested(too_few=few, reason=f"{few} leave {df:.2f} degrees of freedom, and an interval takes 2")
+        reason = f"{few} leave fewer than the 2 degrees of freedom that an interval takes"
+        return Tested(too_few=few, reason=reason)
     if high - low > largest:
         few = _scarcest(terms)
         return Tested(too_few=few, reason=f"the interval that {few} leave is wider than the range of the scores")

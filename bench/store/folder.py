@@ -38,7 +38,7 @@ def evaluation_id(config: Mapping[str, Any]) -> str:
 
 
 class Store:
-    """Paths and states below one folder; the layout is DESIGN's."""
+    """Paths and states below one folder, laid out as docs/reference/store.md shows."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

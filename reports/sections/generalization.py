@@ -14,6 +14,7 @@ from ..load import Study
 from ..lost import amount, sentence, verdict
 from ..notes import counted, listed
 from ..section import Part, Section
+from ..settings import alike
 from ..tables import KNOWN, Cells, records
 
 
@@ -49,15 +50,14 @@ def _answer(evidence: Evidence, name: str, rows: list[Row]) -> Answer:
     claims = [
         verdict(row["gap_ci_low"], row["gap_ci_high"], row["p_adjusted"], margin, row["gap_too_few"]) for row in rows
     ]
+    where = {row["evaluation"]: said for row, said in zip(rows, claims, strict=True)}
+    groups = alike({name: said.text for name, said in where.items()})
+    claim = "; ".join(f"{text} on {listed(names)}" if len(rows) > 1 else text for names, text in groups)
     shown = [
-        f"{said.kind} on {row['evaluation']}"
-        for row, said in zip(rows, claims, strict=True)
-        if said.kind in ("loses", "gains")
+        f"{kind} on {listed(names)}"
+        for names, kind in alike({name: said.kind for name, said in where.items()})
+        if kind in ("loses", "gains")
     ]
-    claim = "; ".join(
-        f"{said.text} on {row['evaluation']}" if len(rows) > 1 else said.text
-        for row, said in zip(rows, claims, strict=True)
-    )
     effect = "; ".join(f"{amount(metric, *_ends(row))} on {row['evaluation']}" for row in rows)
     images = listed(f"{counted(row['n_images'], 'image')} of {row['evaluation']}" for row in rows)
     label = f"trained on {home}" if name == home else f"{evidence.label(name)}, trained on {home}"

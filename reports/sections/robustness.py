@@ -91,6 +91,8 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
             against += f" ({p_equals(more.p_adjusted)}, Holm): {more.claim.verdict}"
             claim = f"{own}; against {evidence.baseline}: {more.claim.verdict}"
             may, not_shown = f"{may} {more.claim.may}", more.claim.not_shown
+        else:
+            against += f", which {more.claim.verdict}"
         rest.append(f"{against}.")
         told.append(f"{against}.")
     return Answer(
@@ -126,6 +128,8 @@ def _may(evidence: Evidence, name: str, said: Verdict) -> str:
     metric = evidence.metric.label
     if said.kind in ("loses", "gains"):
         return f"For new trainings and new images, {name} {said.kind} in mean {metric} under these artifacts."
+    if said.kind == "undecided":
+        return f"These very checkpoints of {name} have that mean {metric} on these very images."
     return f"Under these artifacts, {name} is not shown to lose or to gain in mean {metric}."
 
 

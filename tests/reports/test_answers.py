@@ -135,6 +135,22 @@ def test_a_study_that_says_nothing_asks_for_differences(store: Path, tmp_path: P
     assert '<p class="lead">Under artifacts</p>' in page
 
 
+def test_a_training_that_predicts_nothing_is_told_in_the_answer_and_the_abstract(store: Path, tmp_path: Path) -> None:
+    failed = shutil.copytree(store, tmp_path / "failed")
+    (trial, *_) = read_yaml(failed / "studies" / "baa.yaml")["variants"]["no_baa"]["trials"]
+    with unsealed(failed / "trials" / trial["trial"] / "evaluations" / trial["evaluations"]["clean"]) as working:
+        table = pd.read_parquet(working / "scores.parquet").assign(tp=0.0, fp=0.0)
+        table.to_parquet(working / "scores.parquet")
+
+    found = {each["variant"]: each for each in asked(failed, tmp_path)}
+
+    caveat = "But every mask of no_baa is empty (seed 0), so this says nothing of the models."
+    assert found["no_baa"]["rest"].endswith(caveat)
+    assert found["no_baa"]["abstract"].endswith(caveat)
+    assert "constant predictions" in found["no_baa"]["claim"]
+    assert caveat not in found["ensemble"]["rest"]
+
+
 def test_what_cannot_be_answered_yet_says_what_it_takes(store: Path, tmp_path: Path) -> None:
     assert asked(store, tmp_path, evaluations=["clean"], artifacts={}) == []
 

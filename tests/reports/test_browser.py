@@ -162,6 +162,12 @@ def test_the_slider_divides_two_masks_and_the_keyboard_moves_it(page: Any) -> No
     left = dialog.locator("clipPath rect").first
     assert float(left.get_attribute("width")) == 32
 
+    box = dialog.locator(".stage svg").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 20)
+    page.mouse.up()
+    assert abs(float(dialog.get_by_label("Dividing line").input_value()) - 75) <= 1
     dialog.get_by_label("Dividing line").fill("25")
     assert float(left.get_attribute("width")) == 16
     dialog.get_by_label("Dividing line").press("ArrowRight")

@@ -146,6 +146,7 @@ def test_the_methods_of_a_planned_study_follow_its_configuration(tmp_path: Path)
     assert "profile paper, with dataset.split = kfold:3, training.progressive_sizes" in page
     text, _, _ = said_in(page).partition(" No test image")
     assert text == (
+        "Trained was full (medlitenet). "
         "full was trained on 7 images of mine (3-fold cross-validation grouped by lesion and patient where known; "
         "split seed 0; in the first fold 1 for validation and 4 for test). full was shown images resized to 64 × 64 "
         "pixels. full was trained for 1 epoch "

@@ -430,7 +430,7 @@ def test_where_two_seeds_decide_nothing_nothing_is_quoted_and_every_place_says_s
     assert {row[key] for key in (*quoted, "minimum_detectable", "seeds_needed", "images_needed", "cost")} == {None}
     assert row["claim"] == "cannot be decided with 2 seeds"
     assert re.search(
-        r"\(2 seeds × 6 images\)\. 2 seeds leave 1\.\d\d degrees of freedom, and an interval takes 2\.", page
+        r"\(2 seeds × 6 images\)\. 2 seeds leave fewer than the 2 degrees of freedom that an interval takes\.", page
     )
     assert "Whether no_baa differs from medlitenet cannot be decided with 2 seeds." in page
     assert "& -- & -- & cannot be decided with 2 seeds" in (tmp_path / "out/tables/baa-comparisons.tex").read_text()

@@ -1,6 +1,7 @@
 """What artifacts cost, in tables and in the report."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,18 @@ def test_a_store_without_artifacts_has_no_such_section(tmp_path: Path) -> None:
 
     assert "Robustness to artifacts" not in page
     assert not (tmp_path / "out" / "tables" / "baa-robustness.csv").exists()
+
+
+def test_a_seed_that_was_not_tested_yet_takes_no_row_of_the_others_away(tmp_path: Path) -> None:
+    study = fabricate(tmp_path)
+    write_yaml(tmp_path / "studies" / "baa.yaml", study | {"artifacts": {"ph2": {"kind": "hair", "severity": 3}}})
+    missing = study["variants"]["no_baa"]["trials"][1]
+    shutil.rmtree(tmp_path / "trials" / missing["trial"] / "evaluations" / missing["evaluations"]["ph2"])
+
+    write_report([tmp_path], tmp_path / "out")
+
+    (facts,) = json.loads((tmp_path / "out" / "report.json").read_text())["studies"]
+    found = {row["variant"]: (row["n_seeds"], row["n_images"]) for row in facts["robustness"]}
+    assert found == {"medlitenet": (3, 12), "no_baa": (2, 12), "ensemble": (3, 12)}
+    averages = {row["variant"]: row["n_seeds"] for row in facts["lost_on_average"]}
+    assert averages == {"medlitenet": 3, "no_baa": 2, "ensemble": 3}

@@ -119,7 +119,7 @@ def test_an_interval_that_leaves_out_0_is_no_difference_among_several_comparison
 def test_a_variant_that_is_surely_not_much_worse_is_said_to_be_so(difference: float, higher_is_better: bool) -> None:
     words = say(around(difference, 0.012), p=0.1, higher_is_better=higher_is_better)
 
-    assert "new is not worse than old by 0.01 or more." in words.may
+    assert "new is not worse than old by 0.01 or more (one-sided test at 5 %)." in words.may
 
 
 @pytest.mark.parametrize(("difference", "error"), [(0.03, 0.005), (0.0, 0.003), (0.0, 0.02)])

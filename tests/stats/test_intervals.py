@@ -134,7 +134,7 @@ def test_two_seeds_that_lie_apart_decide_nothing() -> None:
     assert (found.error, found.df, found.ci_low, found.ci_high, found.p_value, found.tost_low) == (None,) * 6
     assert (found.components, found.seed_share) == (None, None)
     assert found.too_few == "2 seeds"
-    assert found.reason == "2 seeds leave 1.00 degrees of freedom, and an interval takes 2"
+    assert found.reason == "2 seeds leave fewer than the 2 degrees of freedom that an interval takes"
 
 
 def test_two_seeds_that_agree_are_decided() -> None:
