@@ -25,11 +25,15 @@ def check_names(loaded: Loaded) -> None:
             with placed_model(loaded, name):
                 check_model(variant.model, variant.options, study.encoder_weights_of(name))
             training = study.training_of(name)
-            for key, known, wanted in (
-                ("training.augment.artifacts", ARTIFACTS, training.augment.artifacts),
-                ("training.losses", LOSSES, training.losses),
+            for keys, known, wanted in (
+                (("training", "augment", "artifacts"), ARTIFACTS, training.augment.artifacts),
+                (("training", "losses"), LOSSES, training.losses),
             ):
-                with placed(loaded, "variants", name, also=(key, f"variants.{name}.{key}")):
+                own = {"training": variant.training}
+                for key in keys:
+                    own = own.get(key, {})
+                where = ("variants", name, *keys) if own else keys
+                with placed(loaded, *where, also=(".".join(keys), f"variants.{name}.{'.'.join(keys)}")):
                     for each in wanted or ():
                         _ = known[each]
             if dataset := study.dataset_of(name).name:

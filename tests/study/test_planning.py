@@ -202,6 +202,18 @@ def test_an_unknown_artifact_has_a_place(tmp_path: Path) -> None:
         planned(tmp_path, mine, "seeds=2", text=text)
 
 
+def test_an_unknown_loss_has_the_place_that_names_it(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    of_all = STUDY.replace("training: {", "training: {losses: {fokal: 1}, ")
+    of_one = STUDY.replace("options: {", "training: {losses: {fokal: 1}}, options: {", 1)
+
+    for text, place in ((of_all, "training.losses"), (of_one, "variants.full.training.losses")):
+        assert text != STUDY
+        line = 1 + next(i for i, each in enumerate(text.splitlines()) if "fokal" in each)
+        with pytest.raises(MedbenchError, match=rf"mine.yaml:{line}: {place}: unknown loss 'fokal'"):
+            planned(tmp_path, mine, text=text)
+
+
 def test_a_first_look_tests_on_some_images_and_changes_no_training(tmp_path: Path) -> None:
     mine = write_set(tmp_path / "mine", SyntheticSet(images=40, size=32))
     other = write_set(tmp_path / "other", SyntheticSet(images=9, size=32, seed=1), prefix="other-")
