@@ -400,7 +400,7 @@ def test_status_counts_what_is_done_running_failed_and_left(finished, tmp_path: 
 
 def test_ctrl_c_stops_with_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(STUDY.replace("SEEDS", "1").replace("EPOCHS", "120"), encoding="utf-8")
+    path.write_text(STUDY.replace("SEEDS", "1").replace("EPOCHS", "40"), encoding="utf-8")
     command = [sys.executable, "-m", "medbench.bench", "run", str(path), "--store", str(tmp_path / "runs")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
