@@ -132,7 +132,8 @@ def cost(components: Components, margin: float, n_compared: int = 1) -> str | No
 def _signed(value: float | None) -> str:
     """With a true minus sign."""
     assert value is not None
-    return f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:+.3g}"
+    return (f"{value:+.5f}" if "e-" in text else text).replace("-", "\N{MINUS SIGN}")
 
 
 def _below_alpha(p_value: float | None) -> bool:

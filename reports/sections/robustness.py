@@ -82,7 +82,7 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
     over, worst = _over(evidence, found.conditions), worst_condition(evidence, name, found.conditions)
     effect, claim = amount(metric, *ends), own
     size = f"{counted(found.n_seeds, 'seed')} × {counted(found.n_images, 'image')}"
-    rest = [f"{over}, against the same images without ({size}): {own}.", worst]
+    rest = [f"{over}, against the same images without ({size}): {own}."]
     told = [f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)} on average: {own}."]
     may, not_shown = _may(evidence, name, said), f"{NOT_SHOWN}{PICKED if worst else ''}."
     if more and more.claim:
@@ -100,7 +100,7 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
         variant=name,
         label=evidence.label(name),
         effect=effect,
-        rest=" ".join(each for each in rest if each),
+        rest=" ".join(each for each in (*rest, worst) if each),
         claim=claim,
         may=may,
         not_shown=not_shown,
