@@ -198,7 +198,7 @@ def test_an_open_image_has_an_address_that_opens_it_again(browser: Any, index: s
     page.wait_for_function("window.location.hash === ''")
 
     with opened(browser, index + LINK, viewport=WIDE) as linked:
-        assert title_of(linked) == "ISIC_0000007"
+        assert title_of(linked) == "ISIC_0000007, a clinic/100 %"
         assert linked.locator("#baa-explorer").get_by_label("Images of").evaluate("each => each.selectedIndex") == 1
         linked.keyboard.press("ArrowRight")
         assert hash_of(linked) != LINK
@@ -211,7 +211,7 @@ def test_an_address_of_an_image_is_followed_in_an_open_page(page: Any) -> None:
 
     page.evaluate(f"window.location.hash = '{LINK}'")
 
-    assert title_of(page) == "ISIC_0000007"
+    assert title_of(page) == "ISIC_0000007, a clinic/100 %"
 
 
 def test_a_photograph_has_the_address_of_its_image(page: Any) -> None:
