@@ -9,6 +9,8 @@ class Answer:
 
     evaluation: str
     variant: str
+    compared_with: str | None = None
+    """The variant that it is compared with, where it is."""
     label: str
     """The variant in words, the beginning of the sentence."""
     effect: str

@@ -57,8 +57,8 @@ class Evidence:
     def _with_caveat(self, answer: Answer) -> Answer:
         found = [
             f"every mask of {variant} is {word} ({told_seeds(seeds)})"
-            for variant, word, seeds, evaluations in constant_predictions(self.scores)
-            if variant in (answer.variant, self.baseline) and answer.evaluation in evaluations
+            for variant, word, seeds, evaluations in self.once(_constant)
+            if variant in (answer.variant, answer.compared_with) and answer.evaluation in evaluations
         ]
         if not found:
             return answer
@@ -226,6 +226,10 @@ class Evidence:
             }
             for trial in self.study.trials
         ]
+
+
+def _constant(evidence: Evidence) -> list[tuple[str, str, list[int], list[str]]]:
+    return constant_predictions(evidence.scores)
 
 
 def anchor_of(name: str) -> str:

@@ -16,17 +16,14 @@ def amount(metric: str, lost: float, low: float | None, high: float | None, too_
     ('Dice lost 0.030 [0.020, 0.040]', 'Dice gained 0.160 [0.100, 0.200]')
     """
     words = ("lost", "gained") if KNOWN[metric].higher_is_better else ("worse by", "better by")
-    return f"{heading(metric)} {words[round(lost, digits_of(metric)) < 0]} {spread(metric, lost, low, high, too_few)}"
+    is_gain, *_ = _turned(metric, lost, low, high)
+    return f"{heading(metric)} {words[is_gain]} {spread(metric, lost, low, high, too_few)}"
 
 
 def spread(metric: str, lost: float, low: float | None, high: float | None, too_few: str | None = None) -> str:
     """The size of a loss, or of a gain, and its interval."""
-    digits = digits_of(metric)
-    if round(lost, digits) < 0:
-        lost, low, high = -lost, None if high is None else -high, None if low is None else -low
-    if low is None or high is None:
-        return f"{number(abs(lost), digits)} (no interval with {too_few})"
-    return f"{number(abs(lost), digits)} [{number(low, digits)}, {number(high, digits)}]"
+    _, size, ends = _turned(metric, lost, low, high)
+    return f"{size} (no interval with {too_few})" if ends is None else f"{size} [{', '.join(ends)}]"
 
 
 def sentence(metric: str, lost: float, low: float | None, high: float | None, too_few: str | None = None) -> str:
@@ -35,14 +32,23 @@ def sentence(metric: str, lost: float, low: float | None, high: float | None, to
     >>> sentence("dice", 0.03, 0.02, 0.04)
     'lost 0.030 Dice (95 % CI 0.020 to 0.040)'
     """
-    digits = digits_of(metric)
+    is_gain, size, ends = _turned(metric, lost, low, high)
     words = ("lost", "gained") if KNOWN[metric].higher_is_better else ("was worse by", "was better by")
+    sure = f"no interval with {too_few}" if ends is None else f"95 % CI {' to '.join(ends)}"
+    return f"{words[is_gain]} {size} {heading(metric)} ({sure})"
+
+
+def _turned(
+    metric: str, lost: float, low: float | None, high: float | None
+) -> tuple[bool, str, tuple[str, str] | None]:
+    """Whether a loss, as it is printed, is a gain; its size, and the ends of its interval, turned with it."""
+    digits = digits_of(metric)
     is_gain = round(lost, digits) < 0
-    size = f"{words[is_gain]} {number(abs(lost), digits)} {heading(metric)}"
+    size = number(abs(lost), digits)
     if low is None or high is None:
-        return f"{size} (no interval with {too_few})"
-    ends = (-high, -low) if is_gain else (low, high)
-    return f"{size} (95 % CI {' to '.join(number(each, digits) for each in ends)})"
+        return is_gain, size, None
+    first, last = (-high, -low) if is_gain else (low, high)
+    return is_gain, size, (number(first, digits), number(last, digits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +77,6 @@ def verdict(
 
 def more_or_less(metric: str, row: Mapping[str, Any], baseline: str) -> str:
     """How a loss compares with the baseline's: "0.012 [0.008, 0.016] less than medlitenet"."""
-    difference, low, high = row["difference"], row["ci_low"], row["ci_high"]
-    digits = digits_of(metric)
-    word = "less" if difference < 0 else "more"
-    if low is None:
-        return f"{number(abs(difference), digits)} {word} than {baseline}"
-    ends = (low, high) if difference >= 0 else (-high, -low)
-    return (
-        f"{number(abs(difference), digits)} [{', '.join(number(each, digits) for each in ends)}] {word} than {baseline}"
-    )
+    is_less, size, ends = _turned(metric, row["difference"], row["ci_low"], row["ci_high"])
+    span = "" if ends is None else f" [{', '.join(ends)}]"
+    return f"{size}{span} {'less' if is_less else 'more'} than {baseline}"

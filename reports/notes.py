@@ -1,4 +1,4 @@
-"""The words of a report: numbers as they are printed, and the answer to each comparison."""
+"""Numbers, names and counts as a report prints them."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 QUIET = (  # else the browser asks after updates, which a closed network answers late
     "--no-sandbox",
     "--disable-gpu",

@@ -98,6 +98,7 @@ def _answer(evidence: Evidence, row: Row) -> Answer:
     return Answer(
         evaluation=row["evaluation"],
         variant=name,
+        compared_with=baseline,
         label=evidence.label(name),
         effect=effect,
         rest=rest,

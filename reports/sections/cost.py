@@ -86,6 +86,7 @@ def _answer(evidence: Evidence, row: Row, own: Row, scored: Row) -> Answer:
     return Answer(
         evaluation=evidence.first,
         variant=name,
+        compared_with=baseline,
         label=evidence.label(name),
         effect=effect,
         rest=f"for {score} ({counted(scored['n_seeds_variant'], 'seed')} × {counted(scored['n_images'], 'image')})"

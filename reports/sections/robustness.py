@@ -31,6 +31,7 @@ from ..section import Part, Section
 from ..tables import KNOWN, records
 
 NOT_SHOWN = "what other artifacts would do, or real ones, which lie on other lesions"
+NOWHERE = "Under none of them does it lose."
 PICKED = "; and the worst condition was picked for being the worst, so that other images may show less there"
 
 
@@ -84,7 +85,7 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
     size = f"{counted(found.n_seeds, 'seed')} × {counted(found.n_images, 'image')}"
     rest = [f"{over}, against the same images without ({size}): {own}."]
     told = [f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)} on average: {own}."]
-    may, not_shown = _may(evidence, name, said), f"{NOT_SHOWN}{PICKED if worst else ''}."
+    may, not_shown = _may(evidence, name, said), f"{NOT_SHOWN}{PICKED if worst not in ('', NOWHERE) else ''}."
     if more and more.claim:
         against = f"That is {more_or_less(metric, more.row(), evidence.baseline)}"
         if more.comparison.ci_low is not None:
@@ -98,6 +99,7 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
     return Answer(
         evaluation=evidence.first,
         variant=name,
+        compared_with=evidence.baseline if more else None,
         label=evidence.label(name),
         effect=effect,
         rest=" ".join(each for each in (*rest, worst) if each),
@@ -142,7 +144,7 @@ def worst_condition(evidence: Evidence, variant: str, conditions: tuple[str, ...
         return ""
     name, worst = max(known, key=lambda each: each[1]["drop"])
     if worst["drop"] <= 0:
-        return "Under none of them does it lose."
+        return NOWHERE
     size = spread(evidence.primary, *(worst[key] for key in ("drop", "drop_ci_low", "drop_ci_high", "drop_too_few")))
     lows = [row["drop_ci_low"] for _, row in known if row["drop_ci_low"] is not None]
     if lows and max(lows) <= 0:

@@ -4,7 +4,6 @@ Needs Chromium (Debian's package, `make browser-test` says how); skipped without
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ from medbench.bench.store.records import write_yaml
 from medbench.reports.every_image import Room
 from medbench.reports.page import write_report
 
-from ..chromium import CHROMIUM, launched, opened
+from ..chromium import CHROMIUM, PHONE, WIDE
 from ..fabricated_store import fabricate, paint, write_deployment
 from .test_page import CLAIM
 
 pytest.importorskip("playwright.sync_api")
-WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here"),
@@ -35,19 +33,6 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> str:
     write_deployment(store, study)
     paint(store, fabricate(store, "another", n_images=40))
     return write_report([store], store / "out").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Any, index: str) -> Iterator[Any]:
-    """The page, opened wide; whatever it complains of or asks the network for fails the test."""
-    with opened(browser, index, viewport=WIDE) as page:
-        yield page
 
 
 def column(table: Any, number: int) -> list[str]:

@@ -13,12 +13,11 @@ import pytest
 from medbench.bench.store.records import write_yaml
 from medbench.reports.page import write_report
 
-from ..chromium import CHROMIUM, launched, opened
+from ..chromium import CHROMIUM, PHONE, WIDE, opened
 from ..fabricated_store import fabricate
 from .test_page import CLAIM
 
 pytest.importorskip("playwright.sync_api")
-WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 ELSEWHERE = "a clinic/100 %"
 LINK = "#baa-image/a%20clinic%2F100%20%25/ISIC_0000007"
 
@@ -39,18 +38,6 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> str:
     write_yaml(store / "studies" / "baa.yaml", study)
     fabricate(store, "another")
     return write_report([store], store / "out").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Any, index: str) -> Iterator[Any]:
-    with opened(browser, index, viewport=WIDE) as page:
-        yield page
 
 
 @pytest.fixture
