@@ -14,7 +14,7 @@ from medbench.bench.store.records import write_text
 from medbench.bench.training.losses import LOSSES
 from medbench.datasets.artifacts import ARTIFACTS
 from medbench.datasets.catalog import DATASETS
-from medbench.models.names import VARIANTS
+from medbench.models.names import MODELS
 
 MARK = "<!-- from the code -->"
 PARTS = {  # of a study file, in reading order: the name in the schema, and where it stands in the file
@@ -38,7 +38,7 @@ BOUNDS = {
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a study file, as `medbench schema` prints it."""
-    return study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS, losses=LOSSES)
+    return study_schema(models=MODELS, datasets=DATASETS, artifacts=ARTIFACTS, losses=LOSSES)
 
 
 def write_schema(site: Path) -> None:

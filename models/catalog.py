@@ -1,6 +1,6 @@
 """Every model that a study can name, and the one door to build it: `build_model`.
 
-Three kinds of names: MedLiteNet and its variants (`medbench models` lists them), `smp:Architecture/encoder` for
+Three kinds of names: MedLiteNet, its variants and light peers (`medbench models` lists them), `smp:Architecture/encoder` for
 segmentation-models-pytorch, and `package.module:Class` for a model of one's own.
 """
 
@@ -20,8 +20,7 @@ from ..bench.errors import MedbenchError, UnknownNameError, first_line
 from ..bench.store.records import file_digest
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import Ensemble
-from .medlitenet import MedLiteNet
-from .names import ENSEMBLE, MEMBERS, VARIANTS, check_name, check_options
+from .names import ENSEMBLE, FAMILIES, MEMBERS, MODELS, check_name, check_options
 
 SET_BY_MEDBENCH = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"}  # in smp
 
@@ -45,7 +44,7 @@ def build_model(
     """The model of that name, its encoder pretrained or not.
 
     Args:
-        name: a variant of MedLiteNet, `smp:Architecture/encoder`, or `package.module:Class`.
+        name: one of `names.MODELS`, `smp:Architecture/encoder`, or `package.module:Class`.
         options: keyword arguments of the model; an unknown one is an error.
         encoder_weights: "none", "imagenet", or the path of a safetensors file with timm's names.
         data: the data folder, where `weights/` may lie.
@@ -59,29 +58,38 @@ def build_model(
         return _build_smp(name, options, encoder_weights, data)
     if ":" in name:
         return _build_own(name, options)
-    merged = {**VARIANTS[name].options, **options}
-    backbone = merged.get("backbone", "mobilenetv2_100")
-    if not (isinstance(backbone, str) and timm.is_model(backbone)):
-        raise MedbenchError(f"model {name!r}: timm knows no backbone {backbone!r}")
-    model = _call(name, partial(MedLiteNet, **merged))
+    entry = MODELS[name]
+    merged = {**entry.options, **options}
+    if entry.family == "medlitenet":
+        backbone = merged.get("backbone", "mobilenetv2_100")
+        if not (isinstance(backbone, str) and timm.is_model(backbone)):
+            raise MedbenchError(f"model {name!r}: timm knows no backbone {backbone!r}")
+    model = _call(name, partial(family_class(entry.family), **merged))
     if encoder_weights == "none":
         return Built(model)
-    load_timm_weights(model.encoder, backbone, encoder_weights, data)
+    load_timm_weights(model.encoder, merged.get("backbone", "mobilenetv2_100"), encoder_weights, data)
     return Built(model, state_digest(model.encoder))
+
+
+def family_class(family: str) -> type[nn.Module]:
+    """The class of a family of `names.FAMILIES`."""
+    where = FAMILIES[family]
+    return getattr(importlib.import_module(f".{where.module}", __package__), where.name)
 
 
 def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
     """Name, complete options and description, so that two names of one configuration are one configuration.
 
-    A variant becomes `medlitenet` with every option written out; other models keep what was given.
+    A variant becomes its family with every option written out; other models keep what was given.
     """
-    if name not in VARIANTS:
+    if name not in MODELS:
         return name, dict(options), name
+    entry = MODELS[name]
     defaults = {
         key: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
-        for key, parameter in inspect.signature(MedLiteNet).parameters.items()
+        for key, parameter in inspect.signature(family_class(entry.family)).parameters.items()
     }
-    return "medlitenet", {**defaults, **VARIANTS[name].options, **options}, VARIANTS[name].description
+    return entry.family, {**defaults, **entry.options, **options}, entry.description
 
 
 def _check_signature(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:

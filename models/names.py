@@ -3,74 +3,73 @@ misspelt name is told at once."""
 
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..bench.errors import MedbenchError, UnknownNameError
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What `counting.cost` counts for one 256x256 image; a test counts again."""
-
-    parameters: int
-    macs: int
-    weight_bytes: int
-    activation_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """MedLiteNet with some of its options set."""
-
-    description: str
-    options: Mapping[str, Any]
-    cost: Cost
-
+from . import peers
+from .entries import Cost, Entry, Family
 
 VARIANTS = {
-    "medlitenet": Variant(
-        "MedLiteNet as the paper describes it", {}, Cost(3_177_914, 798_169_600, 12_861_328, 14_417_920)
+    "medlitenet": Entry(
+        "MedLiteNet as the paper describes it", "medlitenet", {}, Cost(3_177_914, 798_169_600, 12_861_328, 14_417_920)
     ),
-    "no_baa": Variant(
+    "no_baa": Entry(
         "without boundary-aware attention",
+        "medlitenet",
         {"boundary_attention": False},
         Cost(3_176_826, 795_871_232, 12_856_976, 14_417_920),
     ),
-    "no_transformer": Variant(
+    "no_transformer": Entry(
         "Local-Global Block without its Transformer",
+        "medlitenet",
         {"transformer": False},
         Cost(2_837_562, 774_502_912, 11_499_920, 14_417_920),
     ),
-    "no_aspp": Variant(
-        "a 1x1 convolution instead of ASPP", {"aspp": False}, Cost(2_956_730, 786_160_128, 11_971_432, 14_417_920)
+    "no_aspp": Entry(
+        "a 1x1 convolution instead of ASPP",
+        "medlitenet",
+        {"aspp": False},
+        Cost(2_956_730, 786_160_128, 11_971_432, 14_417_920),
     ),
-    "no_scse": Variant(
-        "without SCSE recalibration", {"scse": False}, Cost(3_175_601, 798_159_360, 12_852_076, 14_417_920)
+    "no_scse": Entry(
+        "without SCSE recalibration",
+        "medlitenet",
+        {"scse": False},
+        Cost(3_175_601, 798_159_360, 12_852_076, 14_417_920),
     ),
-    "resnet18": Variant(
+    "resnet18": Entry(
         "ResNet-18 backbone instead of MobileNetV2",
+        "medlitenet",
         {"backbone": "resnet18"},
         Cost(13_160_762, 3_055_393_280, 52_710_808, 15_073_280),
     ),
 }
-OPTIONS = (  # of MedLiteNet, as its constructor names them
-    "backbone",
-    "transformer",
-    "boundary_attention",
-    "aspp",
-    "scse",
-    "local_width",
-    "token_width",
-    "transformer_layers",
-    "heads",
-    "width",
-    "aspp_width",
-    "aspp_rates",
-    "decoder_widths",
-)
+MODELS = {**VARIANTS, **peers.PEERS}
+FAMILIES = {
+    "medlitenet": Family(
+        "medlitenet",
+        "MedLiteNet",
+        (
+            "backbone",
+            "transformer",
+            "boundary_attention",
+            "aspp",
+            "scse",
+            "local_width",
+            "token_width",
+            "transformer_layers",
+            "heads",
+            "width",
+            "aspp_width",
+            "aspp_rates",
+            "decoder_widths",
+        ),
+    ),
+    **peers.FAMILIES,
+}
 ENSEMBLE = "ensemble"
 MEMBERS = ("medlitenet", "no_transformer", "no_aspp")  # ours: the paper does not name its three variants
 ENSEMBLE_COST = Cost(8_972_206, 2_358_832_640, 36_332_680, 14_942_208)
@@ -81,7 +80,7 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
     """Refuses a model whose name, options or weights can be seen to be wrong without building it.
 
     Args:
-        name: a variant of MedLiteNet, `smp:Architecture/encoder`, or `package.module:Class`.
+        name: one of `MODELS`, `smp:Architecture/encoder`, or `package.module:Class`.
         options: keyword arguments of the model.
         encoder_weights: "none", "imagenet", or the path of a file.
 
@@ -107,15 +106,17 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
             )
         if not package or (package not in sys.modules and find_spec(package) is None):
             raise MedbenchError(f"model {name!r} cannot be imported: No module named {package!r}")
-    elif name not in VARIANTS:
-        raise UnknownNameError("model", name, VARIANTS, OTHERS)
+    elif name not in MODELS:
+        raise UnknownNameError("model", name, MODELS, OTHERS)
     else:
-        check_options(name, options or {}, OPTIONS)
+        check_options(name, options or {}, FAMILIES[MODELS[name].family].options)
+        if encoder_weights != "none" and name in peers.PEERS:
+            raise MedbenchError(f"model {name!r} has no pretrained encoder: say encoder_weights: none for this variant")
 
 
 def check_name_or_ensemble(name: str) -> None:
     """The same where "ensemble", of the members of `MEMBERS`, is a name too."""
-    if ":" not in name and name not in (known := [*VARIANTS, ENSEMBLE]):
+    if ":" not in name and name not in (known := [*MODELS, ENSEMBLE]):
         raise UnknownNameError("model", name, known, OTHERS)
     if name != ENSEMBLE:
         check_name(name)
@@ -131,6 +132,6 @@ def check_options(name: str, options: Mapping[str, Any], known: Collection[str])
 def describe_models() -> list[dict[str, Any]]:
     """Name, parameters, MACs and bytes of activations of one 256x256 image, bytes of the weights, and purpose of every
     model that medbench itself brings."""
-    rows = [(name, each.cost, each.description) for name, each in VARIANTS.items()]
+    rows = [(name, each.cost, each.description) for name, each in MODELS.items()]
     rows.append((ENSEMBLE, ENSEMBLE_COST, f"weighted mean of {', '.join(MEMBERS)}"))
     return [{"name": name, **asdict(cost), "description": purpose} for name, cost, purpose in rows]

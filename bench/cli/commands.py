@@ -84,10 +84,10 @@ def schema() -> None:
     from ...ablations.schema.for_editors import study_schema
     from ...datasets.artifacts import ARTIFACTS
     from ...datasets.catalog import DATASETS
-    from ...models.names import VARIANTS
+    from ...models.names import MODELS
     from ..training.losses import LOSSES
 
-    known = study_schema(models=VARIANTS, datasets=DATASETS, artifacts=ARTIFACTS, losses=LOSSES)
+    known = study_schema(models=MODELS, datasets=DATASETS, artifacts=ARTIFACTS, losses=LOSSES)
     typer.echo(json.dumps(known, indent=1))
 
 

@@ -16,9 +16,9 @@ def studies(incomplete: str) -> list[str]:
 
 def models(incomplete: str) -> list[str]:
     """Models that medbench itself brings."""
-    from ...models.names import ENSEMBLE, VARIANTS
+    from ...models.names import ENSEMBLE, MODELS
 
-    return _fitting([*VARIANTS, ENSEMBLE], incomplete)
+    return _fitting([*MODELS, ENSEMBLE], incomplete)
 
 
 def datasets(incomplete: str) -> list[str]:

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from medbench.bench.errors import MedbenchError
 from medbench.models.blocks import BoundaryAwareAttention, GlobalBranch, LocalGlobalBlock, UpsampleTwice
-from medbench.models.catalog import Built, build_model, resolve_model, untrained_model
+from medbench.models.catalog import Built, build_model, family_class, resolve_model, untrained_model
 from medbench.models.counting import cost, count_activation_bytes, count_macs, count_parameters
 from medbench.models.ensemble import Ensemble
 from medbench.models.medlitenet import MedLiteNet
-from medbench.models.names import ENSEMBLE, MEMBERS, OPTIONS, VARIANTS, describe_models
+from medbench.models.names import ENSEMBLE, FAMILIES, MEMBERS, MODELS, VARIANTS, describe_models
 
 
 class Tiny(nn.Module):
@@ -371,7 +371,7 @@ def test_the_real_imagenet_weights_load(real_data: Path) -> None:
 def test_the_list_of_models_names_each_with_its_cost() -> None:
     rows = {row["name"]: row for row in describe_models()}
 
-    assert list(rows) == [*VARIANTS, ENSEMBLE]
+    assert list(rows) == [*MODELS, ENSEMBLE]
     assert rows["ensemble"]["parameters"] == sum(rows[name]["parameters"] for name in MEMBERS)
     assert rows["ensemble"]["macs"] == sum(rows[name]["macs"] for name in MEMBERS)
     assert rows["medlitenet"]["macs"] > rows["no_transformer"]["macs"] > 0
@@ -386,8 +386,9 @@ def test_the_list_of_models_says_what_is_counted(row: dict[str, Any]) -> None:
     assert {key: row[key] for key in counted} == counted
 
 
-def test_the_options_of_medlitenet_are_known_by_name() -> None:
-    assert tuple(inspect.signature(MedLiteNet).parameters) == OPTIONS
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_options_of_a_model_are_known_by_name(family: str) -> None:
+    assert tuple(inspect.signature(family_class(family)).parameters) == FAMILIES[family].options
 
 
 def test_a_network_of_ones_own_is_found_in_the_folder_where_one_is(

@@ -1,0 +1,157 @@
+"""What a model gives, and how the outputs of a network of anybody's are read.
+
+Shapes: B = batch, H, W = height and width of the image. A model gives logits (B, 1, H, W), in training also `Outputs`.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..bench.errors import MedbenchError
+
+KINDS = {"logits": (1,), "probabilities": (1, 2), "softmax": (2,)}  # with the channels that each may have
+EPSILON = 1e-6  # probabilities closer to 0 or 1 have no finite logit in single precision
+
+
+class Outputs(NamedTuple):
+    """What a model may give in training: more maps than the one that counts.
+
+    Attributes:
+        logits: the main map, (B, 1, H, W).
+        auxiliary: logits of the same target by name, (B, 1, H, W) each.
+        weights: of each auxiliary map's loss, by the same names; the main map's is 1.
+    """
+
+    logits: Tensor
+    auxiliary: dict[str, Tensor]
+    weights: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a network's outputs become logits: `output` and `deep_supervision` of a variant.
+
+    Attributes:
+        index: of the map that counts, where there are several, counted through tuples within tuples.
+        key: its name, where they are named.
+        kind: "logits" (one channel); "probabilities" (one channel in [0, 1], or two that sum to 1, the lesion last);
+            "softmax" (two channels before the softmax, background and lesion). None: nobody said, so logits.
+        kind_in_eval: the same where it is another in evaluation.
+        upsample: whether smaller maps are interpolated (bilinear) to the size of the image.
+        deep_supervision: weights of the losses of all other maps in training, in the order in which they come.
+    """
+
+    index: int | None = None
+    key: str | None = None
+    kind: str | None = None
+    kind_in_eval: str | None = None
+    upsample: bool = False
+    deep_supervision: Sequence[float] = ()
+
+    def kind_of(self, training: bool) -> str | None:
+        """What the network gives in this mode, None where nobody said."""
+        return self.kind if training else self.kind_in_eval or self.kind
+
+    def main(self, maps: Mapping[str, Tensor]) -> str:
+        """The name of the map that counts; one alone needs no saying."""
+        if len(maps) == 1:
+            return next(iter(maps))
+        if self.key is not None and self.key in maps:
+            return self.key
+        if self.index is not None and -len(maps) <= self.index < len(maps):
+            return [*maps][self.index]
+        said = "" if self.key is None and self.index is None else f", not {self.key or self.index}"
+        raise MedbenchError(f"gives {told(maps)}{said}; needs logits (B, 1, H, W): say {choice(maps)}")
+
+
+class Adapted(nn.Module):
+    """A network whose outputs are read as a study says.
+
+    Args:
+        network: images (B, 3, H, W) to maps, in whatever tuples and mappings.
+        reading: what they are.
+    """
+
+    def __init__(self, network: nn.Module, reading: Reading) -> None:
+        super().__init__()
+        self.network = network
+        self.reading = reading
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The network's own, where it has one, which learns at a rate of its own."""
+        return self.network.encoder
+
+    def forward(self, image_bchw: Tensor) -> Tensor | Outputs:
+        """Logits (B, 1, H, W); in training with deep supervision `Outputs`.
+
+        Raises:
+            MedbenchError: an output is not what the reading says.
+        """
+        reading, maps = self.reading, dict(maps_of(self.network(image_bchw)))
+        main = reading.main(maps)
+        kind, size = reading.kind_of(self.training) or "logits", image_bchw.shape[-2:]
+        logits = _as_logits(maps.pop(main), kind, size, upsample=reading.upsample)
+        if not (self.training and reading.deep_supervision):
+            return logits
+        weights = reading.deep_supervision
+        if len(maps) != len(weights):
+            raise MedbenchError(
+                f"gives {len(maps)} other maps in training; deep_supervision has {len(weights)} weights"
+            )
+        auxiliary = {name: _as_logits(each, kind, size, upsample=True) for name, each in maps.items()}
+        return Outputs(logits, auxiliary, dict(zip(maps, weights, strict=True)))
+
+
+def maps_of(given: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors that a network gave, by name: keys of mappings and fields of data classes, joined by dots where they
+    lie in each other, else numbers in order."""
+    if isinstance(given, Tensor):
+        yield "0", given
+    elif isinstance(given, Mapping):
+        for key, value in given.items():
+            found = dict(maps_of(value))
+            yield from ((f"{key}.{name}" if len(found) > 1 else str(key), each) for name, each in found.items())
+    elif dataclasses.is_dataclass(given):
+        yield from maps_of({each.name: getattr(given, each.name) for each in dataclasses.fields(given)})
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        leaves = [each for part in given for _, each in maps_of(part)]
+        yield from ((str(index), each) for index, each in enumerate(leaves))
+
+
+def _as_logits(given: Tensor, kind: str, size: torch.Size, *, upsample: bool) -> Tensor:
+    if given.ndim == 3:
+        given = given.unsqueeze(1)
+    if given.ndim != 4 or given.shape[1] not in KINDS[kind]:
+        raise MedbenchError(f"gives a map {tuple(given.shape)}, which is none of {kind}")
+    if kind == "softmax":
+        logits = given[:, 1:] - given[:, :1]
+    elif kind == "probabilities":
+        logits = torch.logit(given[:, -1:].float(), eps=EPSILON)
+    else:
+        logits = given
+    if logits.shape[-2:] != size:
+        if not upsample:
+            raise MedbenchError(f"gives a map {tuple(given.shape)} of images of {size[0]}x{size[1]} pixels")
+        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    return logits
+
+
+def told(maps: Mapping[str, Tensor]) -> str:
+    """How many maps there are, and their shapes by name."""
+    shapes = ", ".join(f"{name}: {tuple(each.shape)}" for name, each in maps.items())
+    return f"{len(maps)} map{'s' if len(maps) > 1 else ''} ({shapes})"
+
+
+def choice(maps: Mapping[str, Tensor]) -> str:
+    """What to write to choose one of several maps: one at the image's size, which is the largest."""
+    names = [*maps]
+    largest = max(names, key=lambda name: maps[name].shape[-1] if maps[name].ndim > 2 else 0)
+    which = f"index: {names.index(largest)}" if largest.isdigit() else f"key: {largest}"
+    besides = f", and deep_supervision: [{len(maps) - 1} weights] to train the others too" if len(maps) > 1 else ""
+    return f"output: {{{which}}}, if that is the one{besides}"

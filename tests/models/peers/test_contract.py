@@ -1,0 +1,121 @@
+"""Every light peer keeps one contract, and has the size that its paper prints or says why not."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from medbench.bench.cost.exporting import to_onnx
+from medbench.bench.errors import MedbenchError
+from medbench.models.catalog import build_model
+from medbench.models.fusing import fused
+from medbench.models.outputs import Outputs
+from medbench.models.peers import PEERS
+
+NEAR = 0.03  # of a published figure
+
+
+@pytest.fixture(params=PEERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def model(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return build_model(name).model
+
+
+def images(n: int, height: int = 64, width: int = 64) -> Tensor:
+    return torch.randn(n, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def maps(given: Tensor | Outputs) -> list[Tensor]:
+    return [given.logits, *given.auxiliary.values()] if isinstance(given, Outputs) else [given]
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96), (96, 64)])
+def test_logits_have_the_size_of_the_image(model: nn.Module, height: int, width: int) -> None:
+    given = maps(model.train()(images(2, height, width)))
+    alone = model.eval()(images(1, height, width))
+
+    assert {each.shape for each in given} == {(2, 1, height, width)}
+    assert isinstance(alone, Tensor)
+    assert alone.shape == (1, 1, height, width)
+    assert alone.dtype == torch.float32
+
+
+def test_outputs_are_logits_not_probabilities(model: nn.Module) -> None:
+    for training in (True, False):
+        for each in maps(model.train(training)(images(2))):
+            assert each.min() < 0 or each.max() > 1
+
+
+def test_every_parameter_learns(model: nn.Module) -> None:
+    sum(each.square().mean() for each in maps(model.train()(images(2)))).backward()
+
+    assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_images_do_not_see_each_other_in_evaluation(model: nn.Module) -> None:
+    model.eval()
+    batch = images(3)
+
+    with torch.inference_mode():
+        together, alone = model(batch), torch.cat([model(image[None]) for image in batch])
+
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_one_seed_gives_one_model(name: str, model: nn.Module) -> None:
+    torch.manual_seed(0)
+    again = build_model(name).model
+
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    with torch.inference_mode():
+        assert torch.equal(model.eval()(images(2)), again.eval()(images(2)))
+
+
+def test_a_few_steps_lower_the_loss(model: nn.Module) -> None:
+    batch, target = images(4), (images(4)[:, :1] > 0).float()
+    target = nn.functional.interpolate(nn.functional.avg_pool2d(target, 16), scale_factor=16).round()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    losses: list[float] = []
+    model.train()
+    for _ in range(8):
+        loss = sum(nn.functional.binary_cross_entropy_with_logits(each, target) for each in maps(model(batch)))
+        assert isinstance(loss, Tensor)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+
+    assert losses[-1] < losses[0]
+
+
+def test_folded_norms_compute_the_same(model: nn.Module) -> None:
+    model.eval()
+
+    quick = fused(copy.deepcopy(model), images(1))
+
+    with torch.inference_mode():
+        torch.testing.assert_close(quick(images(2)), model(images(2)), atol=1e-4, rtol=1e-3)
+
+
+def test_it_runs_as_onnx(model: nn.Module) -> None:
+    assert to_onnx(model.eval(), 64)  # compared with torch's logits before it is given
+
+
+def test_costs_are_those_of_the_paper_or_the_reason_is_told(name: str) -> None:
+    entry = PEERS[name]
+    assert entry.paper is not None
+    pairs = ((entry.cost.parameters, entry.paper.parameters), (entry.cost.macs, entry.paper.macs))
+    far = [(ours, theirs) for ours, theirs in pairs if theirs is not None and abs(ours / theirs - 1) > NEAR]
+
+    assert bool(far) == bool(entry.paper.reason), far
+
+
+def test_a_study_is_told_that_peers_have_no_pretrained_encoder(name: str) -> None:
+    with pytest.raises(MedbenchError, match="say encoder_weights: none"):
+        build_model(name, encoder_weights="imagenet")
