@@ -1,13 +1,13 @@
 """Every model that a study can name, and the one door to build it: `build_model`.
 
-Three kinds of names: MedLiteNet, its variants and light peers (`medbench models` lists them), `smp:Architecture/encoder` for
-segmentation-models-pytorch, and `package.module:Class` for a model of one's own.
+Three kinds of names: MedLiteNet, its variants and light peers (`medbench models` lists them),
+`smp:Architecture/encoder` for segmentation-models-pytorch, and `package.module:Class` for a model of one's own.
 """
 
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..bench.store.records import file_digest
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import Ensemble
 from .names import ENSEMBLE, FAMILIES, MEMBERS, MODELS, check_name, check_options
+from .outputs import Adapted, Reading
 
 SET_BY_MEDBENCH = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"}  # in smp
 
@@ -39,13 +40,19 @@ class Built:
 
 
 def build_model(
-    name: str, options: Mapping[str, Any] | None = None, *, encoder_weights: str = "none", data: Path | None = None
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    output: Mapping[str, Any] | None = None,
+    encoder_weights: str = "none",
+    data: Path | None = None,
 ) -> Built:
     """The model of that name, its encoder pretrained or not.
 
     Args:
         name: one of `names.MODELS`, `smp:Architecture/encoder`, or `package.module:Class`.
         options: keyword arguments of the model; an unknown one is an error.
+        output: fields of `outputs.Reading`, for a network that gives something else than logits (B, 1, H, W).
         encoder_weights: "none", "imagenet", or the path of a safetensors file with timm's names.
         data: the data folder, where `weights/` may lie.
 
@@ -54,6 +61,11 @@ def build_model(
     """
     options = dict(options or {})
     check_name(name, options, encoder_weights)
+    built = _build(name, options, encoder_weights, data)
+    return replace(built, model=Adapted(built.model, Reading(**output))) if output else built
+
+
+def _build(name: str, options: dict[str, Any], encoder_weights: str, data: Path | None) -> Built:
     if name.startswith("smp:"):
         return _build_smp(name, options, encoder_weights, data)
     if ":" in name:

@@ -11,40 +11,64 @@ from torch import Tensor, nn
 from ..bench.errors import MedbenchError, first_line
 from .outputs import KINDS, Adapted, Outputs, Reading, choice, maps_of, told
 
+OTHER_WEIGHTS = 3  # tried where all outputs look like probabilities
 PROBED = 2  # images of the batch that a model is tried on; batch norm needs two
+
+
+class NoPassError(MedbenchError):
+    """A network breaks off on images of a size."""
 
 
 def check_outputs(model: nn.Module, size: int) -> None:
     """Tries a model on two random images in training and in evaluation, and refuses what would be read wrongly.
 
     Args:
-        model: adapted or not; its running statistics move.
+        model: adapted or not; to be thrown away afterwards, since its weights may be changed.
         size: pixels a side of the smallest images that it will be trained on.
 
     Raises:
-        MedbenchError: it does not run, or gives no logits (B, 1, H, W); the message says what to write.
+        NoPassError: it breaks off.
+        MedbenchError: it gives no logits (B, 1, H, W); the message says what to write.
     """
-    network, reading = (model.network, model.reading) if isinstance(model, Adapted) else (model, Reading())
-    image = torch.randn(PROBED, 3, size, size, generator=torch.Generator().manual_seed(0))
-    found: dict[bool, Tensor] = {}
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(PROBED, 3, size, size, generator=generator)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        for training in (True, False):
-            network.train(training)
-            try:
-                given = network(image)
-            except Exception as error:  # whatever a network makes of an image
-                raise MedbenchError(
-                    f"does not run on {PROBED} images of {size} pixels in {_mode(training)}: {first_line(error)}"
-                ) from error
-            if not isinstance(model, Adapted) and isinstance(given, Outputs):
-                given = given.logits
-            found[training] = _main_map(
-                dict(maps_of(given)), reading, training, size, is_bare=isinstance(given, Tensor)
-            )
-    in_unit = {training: _in_unit(each) for training, each in found.items()}
+        found = _probed(model, image)
+        in_unit = {training: _in_unit(each) for training, each in found.items()}
+        for _ in range(OTHER_WEIGHTS if any(in_unit.values()) else 0):
+            # A last sigmoid keeps them there whatever the weights; logits may lie there by chance.
+            for parameter in model.parameters():
+                spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
+                parameter += torch.randn(parameter.shape, generator=generator) * (2 * spread + 0.2)
+            again = _probed(model, image)
+            in_unit = {training: in_unit[training] and _in_unit(each) for training, each in again.items()}
+    reading = _reading_of(model)
     for training, each in found.items():
         _check_values(each, reading, training, in_unit)
+
+
+def _reading_of(model: nn.Module) -> Reading:
+    return model.reading if isinstance(model, Adapted) else Reading()
+
+
+def _probed(model: nn.Module, image: Tensor) -> dict[bool, Tensor]:
+    """The map that counts, as the network gives it, in training (True) and in evaluation."""
+    network = model.network if isinstance(model, Adapted) else model
+    reading, size = _reading_of(model), image.shape[-1]
+    found: dict[bool, Tensor] = {}
+    for training in (True, False):
+        network.train(training)
+        try:
+            given = network(image)
+        except Exception as error:  # whatever a network makes of an image
+            raise NoPassError(
+                f"does not run on {PROBED} images of {size} pixels in {_mode(training)}: {first_line(error)}"
+            ) from error
+        if not isinstance(model, Adapted) and isinstance(given, Outputs):
+            given = given.logits
+        found[training] = _main_map(dict(maps_of(given)), reading, training, size, is_bare=isinstance(given, Tensor))
+    return found
 
 
 def _main_map(maps: dict[str, Tensor], reading: Reading, training: bool, size: int, *, is_bare: bool) -> Tensor:
@@ -69,8 +93,9 @@ def _main_map(maps: dict[str, Tensor], reading: Reading, training: bool, size: i
         raise MedbenchError(f"gives {shape}; needs logits (B, 1, H, W)")
     channels, allowed = each.shape[1], KINDS[kind or "logits"]
     if channels not in allowed:
+        sum_to_one = torch.allclose(each.sum(dim=1), torch.ones(()), atol=1e-3)
         remedy = (
-            "for background and lesion say output: {kind: softmax}"
+            f"for background and lesion say output: {{kind: {'probabilities' if sum_to_one else 'softmax'}}}"
             if channels == 2
             else "an option of its constructor may set the number of classes to 1"
             if channels > 2
@@ -94,8 +119,8 @@ def _check_values(each: Tensor, reading: Reading, training: bool, in_unit: Mappi
         said = "kind_in_eval: probabilities" if only_here and not training else "kind: probabilities"
         raise MedbenchError(
             f"gives values from {float(each.min()):.3g} to {float(each.max()):.3g} in {mode}"
-            f"{', and others in evaluation' if only_here and training else ''}, as probabilities are; needs logits: say "
-            f"output: {{{said}}}, or {{kind: logits}} if these are logits"
+            f"{', and others in evaluation' if only_here and training else ''}, as probabilities are; "
+            f"needs logits: say output: {{{said}}}, or {{kind: logits}} if these are logits"
         )
     if kind == "probabilities" and not in_unit[training]:
         raise MedbenchError(
@@ -108,8 +133,8 @@ def _check_values(each: Tensor, reading: Reading, training: bool, in_unit: Mappi
 
 
 def _in_unit(each: Tensor) -> bool:
-    """Whether all values lie in [0, 1]; zeros alone are what a last layer that starts at zero gives."""
-    return bool(((each >= 0) & (each <= 1)).all()) and bool(each.any())
+    """Whether all values lie in [0, 1], those that are no numbers left out."""
+    return bool(((each >= 0) & (each <= 1) | each.isnan()).all())
 
 
 def _mode(training: bool) -> str:

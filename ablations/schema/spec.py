@@ -64,6 +64,30 @@ class EnsembleSpec(Spec):
     """Weights of the members: their validation Dice, or all the same."""
 
 
+class OutputSpec(Spec):
+    """How to read a network that gives something else than logits of one map."""
+
+    index: int | None = None
+    """Which of several maps counts, from 0 on, through tuples within tuples; -1 is the last."""
+    key: str | None = None
+    """Its name, where maps are named."""
+    kind: Literal["logits", "probabilities", "softmax"] | None = None
+    """`logits`: one channel; `probabilities`: after a sigmoid, or after a softmax over background and lesion;
+    `softmax`: background and lesion before it."""
+    kind_in_eval: Literal["logits", "probabilities", "softmax"] | None = None
+    """The same, where the network gives something else once it is trained."""
+    upsample: bool = False
+    """Interpolate maps that are smaller than the image to its size."""
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "OutputSpec":
+        if self.index is not None and self.key is not None:
+            raise ValueError("say index or key, not both")
+        if self.model_dump(exclude_defaults=True) == {}:
+            raise ValueError("says nothing; leave it out")
+        return self
+
+
 class VariantSpec(Spec):
     """A model and what it overrides, or an ensemble of other variants."""
 
@@ -71,6 +95,13 @@ class VariantSpec(Spec):
     """One of `medbench models`, `smp:Architecture/encoder`, or `package.module:Class` of your own."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the model; an unknown one is an error."""
+    output: OutputSpec | None = None
+    """For a network of your own that gives several maps, probabilities, two channels or small maps."""
+    deep_supervision: (
+        Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(as_tuple)] | None
+    ) = None
+    """Weights of the losses of a network's other maps in training, in their order; needs `output`, which says the one
+    that counts and has weight 1."""
     ensemble: EnsembleSpec | None = None
     """Instead of a model: an average of other variants with the same seed. Nothing is trained for it."""
     encoder_weights: str | None = None
@@ -84,7 +115,9 @@ class VariantSpec(Spec):
     def _is_one_thing(self) -> "VariantSpec":
         if (self.model is None) == (self.ensemble is None):
             raise ValueError("give either a model or an ensemble")
-        if self.ensemble and (self.options or self.encoder_weights or self.training or self.dataset):
+        if self.deep_supervision and not self.output:
+            raise ValueError("deep_supervision needs output: index or key of the map that counts")
+        if self.ensemble and (self.options or self.output or self.encoder_weights or self.training or self.dataset):
             raise ValueError("an ensemble has members and weighting, nothing to train: set these keys at its members")
         return self
 
@@ -272,6 +305,12 @@ class Study(Spec):
         base = self.dataset.model_dump(exclude=OF_ONE_SET if names_set(overlay) else None)
         return DatasetSpec.model_validate({**base, **overlay}, strict=True)
 
+    def output_of(self, variant: str) -> dict[str, Any]:
+        """How a variant's outputs are read, as `models.outputs.Reading` names it; empty where they are logits."""
+        spec = self.variants[variant]
+        said = spec.output.model_dump(exclude_defaults=True) if spec.output else {}
+        return said | ({"deep_supervision": list(spec.deep_supervision)} if spec.deep_supervision else {})
+
     def encoder_weights_of(self, variant: str) -> str:
         """Where the encoder of a variant gets its weights."""
         return self.variants[variant].encoder_weights or self.encoder_weights
@@ -283,6 +322,7 @@ KEYS = {
     for part in (
         Study,
         VariantSpec,
+        OutputSpec,
         DatasetSpec,
         EnsembleSpec,
         Training,

@@ -13,7 +13,7 @@ from .terminal import DataOption, StoreOption, console, duration, megabytes, pro
 
 if TYPE_CHECKING:
     from ..study.executors import Execute, Resources
-    from ..study.planning import Job
+    from ..study.planning import Job, Plan
     from ..study.sets import Sets
 
 
@@ -131,6 +131,8 @@ def run(
     with View(terminal, 0) as view:
         sets = Sets(data_folder(data), cache, view.reading)
         planned = plan(loaded, sets)
+        if planned.troubles and not dry_run:
+            raise MedbenchError("\n".join(planned.troubles.values()))
         # These need torch, which takes seconds to import: what was wrong is told by now.
         from ..stats import same_training
         from ..study.executors import Resources
@@ -164,7 +166,9 @@ def run(
     for names in record["same"]:
         terminal.print(f"{same_training(names)}; they will not be compared")
     if dry_run:
-        _tell_of(planned.jobs, todo, sets, threads, at_once)
+        _tell_of(planned, todo, sets, threads, at_once)
+        if planned.troubles:
+            raise MedbenchError("\n".join(planned.troubles.values()))
         return
     execute = _executor(executor, at_once, Resources(cpus, gpus, memory), address, slurm or [], store)
     try:
@@ -195,15 +199,19 @@ def _executor(
     return Local(jobs)
 
 
-def _tell_of(planned: "list[Job]", todo: "list[Job]", sets: "Sets", threads: int, at_once: int) -> None:
+def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_once: int) -> None:
     """What a dry run prints."""
     from ..study.estimates import estimate
 
-    terminal = console()
+    terminal, refused = console(), planned.refused()
     with progress_bar("measuring a few batches and images") as show:
-        costs = estimate(planned, todo, sets, threads=threads, on_job=show)
+        able = [job for job in todo if job.id not in refused]
+        costs = estimate(planned.jobs, able, sets, threads=threads, on_job=show)
     left = {job.id for job in todo}
-    for job in planned:
+    for job in planned.jobs:
+        if job.id in refused:
+            terminal.print(f"{job.id}  {job.cell.label}: cannot be trained as it is, see below")
+            continue
         about = f", about {duration(costs.seconds[job.id])}" if job.id in costs.seconds else ""
         trouble = f", no estimate: {costs.troubles[job.id]}" if job.id in costs.troubles else ""
         terminal.print(f"{job.id}  {job.cell.label}: {'to do' if job.id in left else 'done'}{about}{trouble}")

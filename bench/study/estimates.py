@@ -118,6 +118,11 @@ def _batches(config: dict[str, Any]) -> float:
     return max(len(config["train"]) // training["batch_size"], 1) * sum((each / size) ** 2 for each in sizes)
 
 
+def _network(config: dict[str, Any]) -> list[Any]:
+    """What a trial's network is, whatever it learns."""
+    return [config["model"], config["options"], config.get("output")]
+
+
 class _Meter:
     """Measures each kind of thing once; what fails once is not tried again."""
 
@@ -135,12 +140,12 @@ class _Meter:
             n = min((GPU_BATCHES * whole) if best_device().type == "cuda" else IMAGES, len(config["train"]))
             ids, images = config["train"][:n], self._arrays(config, config["train"][:n], config["size"])[0]
             prepare(0, self.threads)
-            model = build_model(config["model"], config["options"]).model.to(best_device())
+            model = build_model(config["model"], config["options"], output=config.get("output")).model.to(best_device())
             trained = train(model, images, ids, ids[:1], training, size=config["size"], seed=0)
             n_bytes = sum(tensor.nbytes for tensor in trained.weights.values())
             return whole / trained.history[-1]["images_per_second"], n_bytes  # the first epoch warms up
 
-        return self._once(["batch", config["model"], config["options"], config["size"], training], measure)
+        return self._once(["batch", *_network(config), config["size"], training], measure)
 
     def image(self, model: dict[str, Any], config: dict[str, Any]) -> tuple[float, float]:
         """Seconds that one image of a test set, clean or under an artifact, takes, and bytes that it leaves."""
@@ -158,7 +163,7 @@ class _Meter:
                 n_bytes = _size_of(Path(folder)) + int(scored.images.memory_usage().sum())
             return seconds / len(ids), n_bytes / len(ids)
 
-        key = ["image", model["model"], model["options"], model["size"], config["score_at"], *self._kind(config)]
+        key = ["image", *_network(model), model["size"], config["score_at"], *self._kind(config)]
         return self._once(key, measure)
 
     def cache(self, config: dict[str, Any], size: int) -> tuple[float, float]:
@@ -184,9 +189,9 @@ class _Meter:
 
     def _net(self, model: dict[str, Any]) -> nn.Module:
         def build() -> nn.Module:
-            return build_model(model["model"], model["options"]).model.to(best_device())
+            return build_model(model["model"], model["options"], output=model.get("output")).model.to(best_device())
 
-        return self._once(["net", model["model"], model["options"]], build)
+        return self._once(["net", *_network(model)], build)
 
     def _arrays(self, config: dict[str, Any], ids: list[str], size: int) -> tuple[Arrays, float, float]:
         """Some images as the cache would hold them, with seconds and bytes of each."""

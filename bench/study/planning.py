@@ -1,8 +1,9 @@
 """From a study to jobs: every choice resolved, every image and weight named by its digest, every id known."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -19,6 +20,9 @@ from ..store.records import same_trials, short_id
 from .checking import check_names, placed, placed_dataset, placed_model
 from .sets import Sets
 from .unseen_images import HeldOut, Material
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,20 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The jobs of a study, members before ensembles, and the record that the store keeps of it."""
+    """The jobs of a study, members before ensembles, and the record that the store keeps of it.
+
+    `troubles` says of each variant whose network cannot be trained as it is why, with file, line and remedy.
+    """
 
     jobs: list[Job]
     record: dict[str, Any]
+    troubles: dict[str, str]
+
+    def refused(self) -> set[str]:
+        """Ids of the jobs of such variants, and of ensembles with one of them among their members."""
+        found = {job.id for job in self.jobs if job.cell.variant in self.troubles}
+        members = {job.id: job.config["ensemble"]["members"].values() for job in self.jobs if job.is_ensemble}
+        return found | {id for id, each in members.items() if not found.isdisjoint(each)}
 
 
 def plan(loaded: Loaded, sets: Sets) -> Plan:
@@ -70,10 +84,17 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
     resolved: dict[str, _Model] = {}
     for name, variant in study.variants.items():
         if variant.model:
-            key = short_id([variant.model, variant.options, study.encoder_weights_of(name)])
+            smallest = _smallest_size(study, name)
+            parts = [variant.model, variant.options, study.output_of(name), study.encoder_weights_of(name), smallest]
+            key = short_id(parts)
             with placed_model(loaded, name):
-                models[name] = resolved.get(key) or _resolve(study, name, sets)
+                models[name] = resolved.get(key) or _resolve(study, name, smallest, sets)
             resolved[key] = models[name]
+    troubles = {
+        name: f"{loaded.place('variants', name, 'model')}: {study.variants[name].model} {model.trouble}"
+        for name, model in models.items()
+        if model.trouble
+    }
 
     jobs: list[Job] = []
     ids: dict[Cell, str] = {}
@@ -88,7 +109,7 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
         with placed(loaded, "evaluate"):
             evaluations = dict(held_out.of(ids[cell], material, cell.fold))
         jobs.append(Job(cell, ids[cell], config, evaluations))
-    return Plan(jobs, _record(loaded, models, materials, jobs))
+    return Plan(jobs, _record(loaded, models, materials, jobs), troubles)
 
 
 def _open(study: Study, variant: str, sets: Sets) -> Material:
@@ -124,19 +145,31 @@ class _Model:
     encoder_weights: str
     encoder_digest: str | None
     code_digest: str | None
+    output: dict[str, Any]
     parameters: int
     macs: int | None
     description: str
+    trouble: str | None
 
 
-def _resolve(study: Study, variant: str, sets: Sets) -> _Model:
+def _smallest_size(study: Study, variant: str) -> int:
+    """The smallest images that a variant is trained on."""
+    from ..training.schedule import size_at
+
+    training, size = study.training_of(variant), study.dataset_of(variant).size
+    epochs = range(training.epochs)
+    return min(size_at(epoch, training.epochs, size, training.progressive_sizes) for epoch in epochs)
+
+
+def _resolve(study: Study, variant: str, smallest: int, sets: Sets) -> _Model:
     from ...models.catalog import build_model, resolve_model
     from ...models.counting import count_macs, count_parameters
 
     spec = study.variants[variant]
     assert spec.model is not None
     weights = study.encoder_weights_of(variant)
-    built = build_model(spec.model, spec.options, encoder_weights=weights, data=sets.data)
+    output = study.output_of(variant)
+    built = build_model(spec.model, spec.options, output=output, encoder_weights=weights, data=sets.data)
     name, options, description = resolve_model(spec.model, spec.options)
     try:
         macs = count_macs(lambda: build_model(name, options).model)
@@ -144,8 +177,34 @@ def _resolve(study: Study, variant: str, sets: Sets) -> _Model:
         if built.code_digest is None:
             raise MedbenchError(f"model {name!r} does not run on an image: {first_line(error)}") from error
         macs = None  # a model of the user's own may do what the meta device cannot
-    parameters = count_parameters(built.model)
-    return _Model(name, options, weights, built.encoder_digest, built.code_digest, parameters, macs, description)
+    return _Model(
+        name=name,
+        options=options,
+        encoder_weights=weights,
+        encoder_digest=built.encoder_digest,
+        code_digest=built.code_digest,
+        output=output,
+        parameters=count_parameters(built.model),
+        macs=macs,
+        description=description,
+        trouble=_trouble(built.model, smallest, study.dataset_of(variant).size),
+    )
+
+
+def _trouble(model: "nn.Module", smallest: int, size: int) -> str | None:
+    """Why a network cannot be trained as it is, None where it can."""
+    from ...models.probing import NoPassError, check_outputs
+
+    try:
+        check_outputs(model, smallest)
+    except NoPassError as error:
+        with suppress(MedbenchError):
+            check_outputs(model, size)
+            return f"{error}; it runs at {size}: training.progressive_sizes {{0.0: 1.0}} starts there"
+        return str(error)
+    except MedbenchError as error:
+        return str(error)
+    return None
 
 
 def _trial_config(study: Study, cell: Cell, model: _Model, material: Material) -> dict[str, Any]:
@@ -169,6 +228,8 @@ def _trial_config(study: Study, cell: Cell, model: _Model, material: Material) -
             "encoder_weights": model.encoder_weights,
         },
     }
+    if model.output:
+        config["output"] = model.output
     if "artifacts" in training["augment"]:
         config["artifacts_version"] = ARTIFACTS_VERSION
     return config
@@ -229,6 +290,7 @@ def _record(
                 "settings": {
                     "model": model.name,
                     "options": model.options,
+                    **({"output": model.output} if model.output else {}),
                     "encoder_weights": model.encoder_weights,
                     "dataset": materials[name].opened.image_set.name,
                     "training": study.training_of(name).model_dump(exclude_none=True),

@@ -46,7 +46,8 @@ def _model_of(job: Job, by_id: Mapping[str, Job]) -> str:
     """What decides how long a trial's model takes, as an id: not its weights, so that another seed has the same."""
     if job.is_ensemble:
         return short_id([_model_of(by_id[id], by_id) for id in job.config["ensemble"]["members"].values()])
-    return short_id([job.config[key] for key in ("model", "options", "code_digest", "size")])
+    parts = [job.config[key] for key in ("model", "options", "code_digest", "size")]
+    return short_id([*parts, *([job.config["output"]] if "output" in job.config else [])])
 
 
 def time_study(job: Job, place: Place, listen: Listen) -> None:

@@ -101,7 +101,7 @@ def trained_model(store: Store, trial: str) -> nn.Module:
         weights = config["ensemble"]["weights"]
         models = [trained_model(store, id) for id in members.values()]
         return Ensemble(models, [weights[name] for name in members]).eval()
-    model = build_model(config["model"], config["options"]).model
+    model = build_model(config["model"], config["options"], output=config.get("output")).model
     model.load_state_dict(store.weights(trial))
     return model.eval()
 
@@ -115,7 +115,11 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
     while True:
         prepare(config["seed"], place.threads)
         built = build_model(
-            config["model"], config["options"], encoder_weights=config["source"]["encoder_weights"], data=sets.data
+            config["model"],
+            config["options"],
+            output=config.get("output"),
+            encoder_weights=config["source"]["encoder_weights"],
+            data=sets.data,
         )
         _same(built.encoder_digest, config["encoder_digest"], "the encoder's weights")
         _same(built.code_digest, config["code_digest"], f"the code of {config['model']}")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...models.outputs import Outputs
 from ..errors import first_line
 from .step import Step
 
@@ -43,7 +44,7 @@ class Compiled(Step):
     def __init__(
         self,
         model: nn.Module,
-        forward: Callable[[Tensor], Tensor],
+        forward: Callable[[Tensor], Tensor | Outputs],
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         training: Mapping[str, Any],

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...models.outputs import Outputs
 from ..errors import first_line
 from .batches import to_input
 from .losses import segmentation_loss
@@ -20,7 +21,7 @@ class Step:
 
     Args:
         model: whose parameters are trained.
-        forward: images (B, 3, H, W) to logits (B, 1, H, W): the model, or the model compiled.
+        forward: images (B, 3, H, W) to logits (B, 1, H, W) or `Outputs`: the model, or the model compiled.
         optimizer: of the model's parameters.
         scaler: of the loss, enabled in mixed precision.
         training: the recipe.
@@ -30,7 +31,7 @@ class Step:
     def __init__(
         self,
         model: nn.Module,
-        forward: Callable[[Tensor], Tensor],
+        forward: Callable[[Tensor], Tensor | Outputs],
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         training: Mapping[str, Any],
@@ -51,8 +52,8 @@ class Step:
         for image_part, mask_part in zip(image.chunk(self.parts), mask.chunk(self.parts), strict=True):
             target = mask_part.unsqueeze(1)
             with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
-                logits = self.forward(to_input(image_part, self.device))
-            loss = segmentation_loss(logits, target, training) * (len(image_part) / len(image))
+                outputs = self.forward(to_input(image_part, self.device))
+            loss = total_loss(outputs, target, training) * (len(image_part) / len(image))
             self.scaler.scale(loss).backward()
             losses.append(loss.detach())
         self.scaler.unscale_(self.optimizer)
@@ -60,6 +61,16 @@ class Step:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return torch.stack(losses).sum()
+
+
+def total_loss(outputs: Tensor | Outputs, target_b1hw: Tensor, training: Mapping[str, Any]) -> Tensor:
+    """The loss of the main map plus those of the auxiliary ones, each times its weight."""
+    if isinstance(outputs, Tensor):
+        return segmentation_loss(outputs, target_b1hw, training)
+    loss = segmentation_loss(outputs.logits, target_b1hw, training)
+    for name, weight in outputs.weights.items():
+        loss = loss + weight * segmentation_loss(outputs.auxiliary[name], target_b1hw, training)
+    return loss
 
 
 class Replayed:

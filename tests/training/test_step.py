@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from medbench.bench.training.device import prepare
+from medbench.bench.training.losses import segmentation_loss
 from medbench.bench.training.schedule import optimizer_for, set_learning_rate
-from medbench.bench.training.step import WARM_UP, Replayed, Step
+from medbench.bench.training.step import WARM_UP, Replayed, Step, total_loss
+from medbench.models.outputs import Outputs
 
 from .test_loop import Small, recipe
 
@@ -127,3 +129,14 @@ def test_rates_that_are_tensors_train_as_numbers_do() -> None:
 
     for name, value in numbers.items():
         torch.testing.assert_close(tensors[name], value)
+
+
+def test_auxiliary_maps_add_their_losses_times_their_weights() -> None:
+    target = torch.randint(0, 2, (2, 1, 8, 8)).byte()
+    main, first, second = (torch.randn(2, 1, 8, 8) for _ in range(3))
+    expected = [segmentation_loss(each, target, recipe()) for each in (main, first, second)]
+
+    found = total_loss(Outputs(main, {"a": first, "b": second}, {"b": 0.25, "a": 0.5}), target, recipe())
+
+    torch.testing.assert_close(found, expected[0] + 0.5 * expected[1] + 0.25 * expected[2])
+    assert total_loss(main, target, recipe()) == expected[0]
