@@ -14,12 +14,13 @@ from medbench.bench.store.records import write_text
 from medbench.bench.training.losses import LOSSES
 from medbench.datasets.artifacts import ARTIFACTS
 from medbench.datasets.catalog import DATASETS
-from medbench.models.names import MODELS
+from medbench.models.names import MODELS, describe_models
 
 MARK = "<!-- from the code -->"
 PARTS = {  # of a study file, in reading order: the name in the schema, and where it stands in the file
     "DatasetSpec": "dataset",
     "VariantSpec": "variants.NAME",
+    "OutputSpec": "variants.NAME.output",
     "EnsembleSpec": "variants.NAME.ensemble",
     "Training": "training",
     "Augment": "training.augment",
@@ -141,6 +142,25 @@ def metrics() -> str:
     return _table(("name", "label", "unit", "better", "what it is"), rows)
 
 
+def models() -> str:
+    """Every model in a row, its costs beside the published ones."""
+    rows = [
+        (
+            f"`{row['name']}`",
+            f"{_text(row['description'])}{'. ' + _text(row['paper']) if row['paper'] else ''}",
+            f"{row['parameters'] / 1e6:.3f} M",
+            f"{row['published_parameters'] / 1e6:g} M" if row["published_parameters"] else "",
+            f"{row['macs'] / 1e9:.3f} G",
+            f"{row['published_macs'] / 1e9:g} G" if row["published_macs"] else "",
+            f"{row['activation_bytes'] / 1e6:.1f} MB",
+            _text(row["reason"]),
+        )
+        for row in describe_models()
+    ]
+    heads = ("name", "what it is", "parameters", "published", "MACs", "published", "activations", "why ours differ")
+    return _table(heads, rows)
+
+
 def _text(text: str) -> str:
     """Plain text as Markdown: what looks like a tag is none."""
     return " ".join(text.split()).replace("<", "&lt;")
@@ -154,6 +174,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli": commands,
     "reference/spec": keys,
+    "reference/models": models,
     "howto/cite-and-compare": data_sets,
     "explanation/protocol": metrics,
 }

@@ -10,11 +10,15 @@ from typing import Any
 
 from ..bench.errors import MedbenchError, UnknownNameError
 from . import peers
-from .entries import Cost, Entry, Family
+from .entries import Cost, Entry, Family, Paper
 
 VARIANTS = {
     "medlitenet": Entry(
-        "MedLiteNet as the paper describes it", "medlitenet", {}, Cost(3_177_914, 798_169_600, 12_861_328, 14_417_920)
+        "MedLiteNet as the paper describes it",
+        "medlitenet",
+        {},
+        Cost(3_177_914, 798_169_600, 12_861_328, 14_417_920),
+        Paper("Yu et al., IEEE JSAS", 2025, "https://arxiv.org/abs/2509.03041", parameters=3.2e6),
     ),
     "no_baa": Entry(
         "without boundary-aware attention",
@@ -130,8 +134,22 @@ def check_options(name: str, options: Mapping[str, Any], known: Collection[str])
 
 
 def describe_models() -> list[dict[str, Any]]:
-    """Name, parameters, MACs and bytes of activations of one 256x256 image, bytes of the weights, and purpose of every
-    model that medbench itself brings."""
-    rows = [(name, each.cost, each.description) for name, each in MODELS.items()]
-    rows.append((ENSEMBLE, ENSEMBLE_COST, f"weighted mean of {', '.join(MEMBERS)}"))
-    return [{"name": name, **asdict(cost), "description": purpose} for name, cost, purpose in rows]
+    """Of every model that medbench itself brings: name, parameters, MACs and bytes of activations of one 256x256 image,
+    bytes of the weights, purpose, paper with year and link, costs published there, and why ours differ; None, or empty,
+    where there is no such thing."""
+    rows = [(name, each.cost, each.description, each.paper) for name, each in MODELS.items()]
+    rows.append((ENSEMBLE, ENSEMBLE_COST, f"weighted mean of {', '.join(MEMBERS)}", None))
+    return [
+        {
+            "name": name,
+            **asdict(cost),
+            "description": purpose,
+            "paper": f"{paper.reference} {paper.year}" if paper else None,
+            "year": paper.year if paper else None,
+            "link": paper.link if paper else None,
+            "published_parameters": paper.parameters if paper else None,
+            "published_macs": paper.macs if paper else None,
+            "reason": paper.reason if paper else "",
+        }
+        for name, cost, purpose, paper in rows
+    ]

@@ -144,14 +144,19 @@ def _as_logits(given: Tensor, kind: str, size: torch.Size, *, upsample: bool) ->
 
 def told(maps: Mapping[str, Tensor]) -> str:
     """How many maps there are, and their shapes by name."""
-    shapes = ", ".join(f"{name}: {tuple(each.shape)}" for name, each in maps.items())
-    return f"{len(maps)} map{'s' if len(maps) > 1 else ''} ({shapes})"
+    shapes = {str(tuple(each.shape)) for each in maps.values()}
+    if len(shapes) == 1:
+        return f"{len(maps)} map{'s' if len(maps) > 1 else ''} of {shapes.pop()}"
+    return f"{len(maps)} maps ({', '.join(f'{name}: {tuple(each.shape)}' for name, each in maps.items())})"
 
 
 def choice(maps: Mapping[str, Tensor]) -> str:
     """What to write to choose one of several maps: one at the image's size, which is the largest."""
-    names = [*maps]
-    largest = max(names, key=lambda name: maps[name].shape[-1] if maps[name].ndim > 2 else 0)
-    which = f"index: {names.index(largest)}" if largest.isdigit() else f"key: {largest}"
+    sides = {name: each.shape[-1] if each.ndim > 2 else 0 for name, each in maps.items()}
+    largest = [name for name, side in sides.items() if side == max(sides.values())]
+    key = "index" if [*maps] == [str(index) for index in range(len(maps))] else "key"
+    which = f"{key}: {largest[0]}" if len(largest) == 1 else f"{key}: one of {', '.join(largest)}"
+    first = maps[largest[0]]
+    kind = ", kind: probabilities" if bool(((first >= 0) & (first <= 1)).all()) else ""
     besides = f", and deep_supervision: [{len(maps) - 1} weights] to train the others too" if len(maps) > 1 else ""
-    return f"output: {{{which}}}, if that is the one{besides}"
+    return f"output: {{{which}{kind}}}{besides}"

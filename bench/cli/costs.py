@@ -205,7 +205,8 @@ def deployment(
 def models(as_json: JsonOption = False) -> None:
     """List the models that medbench brings, and what they cost.
 
-    Parameters, multiply-accumulates and activations at 256x256, size of the weights, and what each is for.
+    Parameters, multiply-accumulates and activations at 256x256, size of the weights, where each was published, and what
+    it is for.
     """
     from ...models.names import describe_models
 
@@ -216,17 +217,17 @@ def models(as_json: JsonOption = False) -> None:
     cells = [
         (
             row["name"],
-            f"{row['parameters'] / 1e6:.2f} M",
-            f"{row['macs'] / 1e9:.2f} G",
+            f"{row['parameters'] / 1e6:.3f} M",
+            f"{row['macs'] / 1e9:.3f} G",
             f"{row['weight_bytes'] / 1e6:.1f} MB",
             f"{row['activation_bytes'] / 1e6:.1f} MB",
+            row["paper"] or "",
             row["description"],
         )
         for row in rows
     ]
-    print_table(
-        ("name", "parameters", "MACs at 256", "weights", "activations", "what it is"), cells, right=(1, 2, 3, 4)
-    )
+    heads = ("name", "parameters", "MACs at 256", "weights", "activations", "paper", "what it is")
+    print_table(heads, cells, right=(1, 2, 3, 4))
     typer.echo("Besides: smp:Architecture/encoder (segmentation-models-pytorch) and package.module:Class of your own.")
 
 

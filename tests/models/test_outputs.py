@@ -49,6 +49,8 @@ REFUSED = [
     (Net(lambda x, mode: (half(x), x) if mode else x), "say output: {index: 1}"),
     (Net(lambda x, _: {"aux": half(x), "out": x}), "say output: {key: out}"),
     (Net(lambda x, _: [x]), "say output: {index: 0}"),
+    (Net(lambda x, _: ((x, x), x.sigmoid())), r"gives 3 maps of \(2, 1, 32, 32\).*{index: one of 0, 1, 2}"),
+    (Net(lambda x, _: (half(x), x.sigmoid())), "say output: {index: 1, kind: probabilities}"),
     (Net(lambda x, _: x, 2), "kind: softmax"),
     (Net(lambda x, _: x.softmax(dim=1), 2), "kind: probabilities"),
     (Net(lambda x, _: x, 19), "number of classes"),
