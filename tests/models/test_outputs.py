@@ -98,11 +98,11 @@ def test_what_a_study_says_is_read_as_the_same_logits(
 
 
 def test_small_maps_are_interpolated_to_the_image() -> None:
-    adapted = Adapted(Net(lambda x, _: half(x)), Reading(upsample=True))
+    network = Net(lambda x, _: half(x))
 
-    expected = nn.functional.interpolate(half(adapted.network.conv(IMAGE)), scale_factor=2, mode="bilinear")
+    expected = nn.functional.interpolate(half(network.conv(IMAGE)), scale_factor=2, mode="bilinear")
 
-    torch.testing.assert_close(adapted(IMAGE), expected)
+    torch.testing.assert_close(Adapted(network, Reading(upsample=True))(IMAGE), expected)
 
 
 @pytest.mark.parametrize(
@@ -126,28 +126,23 @@ def test_a_network_that_says_logits_is_believed() -> None:
 
 
 def test_logits_that_happen_to_lie_between_0_and_1_are_no_probabilities() -> None:
-    narrow = Net(lambda x, _: x)
-    nn.init.constant_(narrow.conv.weight, 1e-4)
-    nn.init.constant_(narrow.conv.bias, 0.5)
-    zero = Net(lambda x, _: x)
-    nn.init.zeros_(zero.conv.weight)
-    nn.init.zeros_(zero.conv.bias)
+    for scale, offset in ((1e-4, 0.5), (0.0, 0.0)):
+        network = Net(lambda x, _: x)
+        for parameter in network.parameters():
+            nn.init.constant_(parameter, scale if parameter.ndim > 1 else offset)
 
-    for network in (narrow, zero):
         check_outputs(network, SIZE)
 
 
 def test_other_maps_come_with_their_weights_in_training_alone() -> None:
-    adapted = Adapted(
-        Net(lambda x, _: ((half(x).sigmoid(), x.sigmoid()), (2 * x).sigmoid())),
-        Reading(index=2, kind="probabilities", deep_supervision=[0.1, 0.2]),
-    )
+    network = Net(lambda x, _: ((half(x).sigmoid(), x.sigmoid()), (2 * x).sigmoid()))
+    adapted = Adapted(network, Reading(index=2, kind="probabilities", deep_supervision=[0.1, 0.2]))
 
     given, alone = adapted.train()(IMAGE), adapted.eval()(IMAGE)
 
     assert isinstance(given, Outputs)
     assert isinstance(alone, Tensor)
-    logits = adapted.network.conv(IMAGE)
+    logits = network.conv(IMAGE)
     torch.testing.assert_close(given.logits, 2 * logits, atol=1e-4, rtol=1e-4)
     assert given.weights == {"0": 0.1, "1": 0.2}
     assert {each.shape for each in given.auxiliary.values()} == {logits.shape}
@@ -158,9 +153,9 @@ def test_probabilities_learn_as_their_logits_do() -> None:
     target = (IMAGE[:, :1] > 0).float()
     gradients: list[Tensor] = []
     for give, reading in ((lambda x, _: x, Reading()), (lambda x, _: x.sigmoid(), Reading(kind="probabilities"))):
-        adapted = Adapted(Net(give), reading)
-        nn.functional.binary_cross_entropy_with_logits(adapted(IMAGE), target).backward()
-        gradient = adapted.network.conv.weight.grad
+        network = Net(give)
+        nn.functional.binary_cross_entropy_with_logits(Adapted(network, reading)(IMAGE), target).backward()
+        gradient = network.conv.weight.grad
         assert gradient is not None
         gradients.append(gradient)
 
