@@ -85,7 +85,7 @@ class Adapted(nn.Module):
     @property
     def encoder(self) -> nn.Module:
         """The network's own, where it has one, which learns at a rate of its own."""
-        return self.network.encoder
+        return self.network.get_submodule("encoder")
 
     def forward(self, image_bchw: Tensor) -> Tensor | Outputs:
         """Logits (B, 1, H, W); in training with deep supervision `Outputs`.
