@@ -1,7 +1,8 @@
 """Every model that a study can name, and the one door to build it: `build_model`.
 
 Three kinds of names: MedLiteNet, its variants and light peers (`medbench models` lists them),
-`smp:Architecture/encoder` for segmentation-models-pytorch, and `package.module:Class` for a model of one's own.
+`smp:Architecture/encoder` for segmentation-models-pytorch, and `package.module:Class` for a model of one's own, or a
+function that gives one.
 """
 
 import importlib
@@ -17,11 +18,12 @@ import timm
 from torch import nn
 
 from ..bench.errors import MedbenchError, UnknownNameError, first_line
-from ..bench.store.records import file_digest
+from ..bench.quiet import quietly
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import Ensemble
 from .names import ENSEMBLE, FAMILIES, MEMBERS, MODELS, check_name, check_options
 from .outputs import Adapted, Reading
+from .source_code import code_digest
 
 SET_BY_MEDBENCH = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"}  # in smp
 
@@ -30,8 +32,8 @@ SET_BY_MEDBENCH = {"encoder_name", "encoder_weights", "in_channels", "classes", 
 class Built:
     """A model with what its behaviour depends on besides name and options.
 
-    `encoder_digest` is that of the pretrained encoder that was loaded into it, `code_digest` that of the source file
-    of a model of the user's own; each is None where there is no such thing.
+    `encoder_digest` is that of the pretrained encoder that was loaded into it, `code_digest` that of the code of a
+    model of the user's own; each is None where there is no such thing.
     """
 
     model: nn.Module
@@ -39,6 +41,7 @@ class Built:
     code_digest: str | None = None
 
 
+@quietly()
 def build_model(
     name: str,
     options: Mapping[str, Any] | None = None,
@@ -50,7 +53,7 @@ def build_model(
     """The model of that name, its encoder pretrained or not.
 
     Args:
-        name: one of `names.MODELS`, `smp:Architecture/encoder`, or `package.module:Class`.
+        name: one of `names.MODELS`, `smp:Architecture/encoder`, or `package.module:Class`, where a function may stand too.
         options: keyword arguments of the model; an unknown one is an error.
         output: fields of `outputs.Reading`, for a network that gives something else than logits (B, 1, H, W).
         encoder_weights: "none", "imagenet", or the path of a safetensors file with timm's names.
@@ -106,9 +109,16 @@ def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str,
 
 def _check_signature(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuses options that the signature does not name: `**kwargs` of a model may drop them without a word."""
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError as error:  # of some functions that are not written in Python
+        raise MedbenchError(f"model {name!r} does not say which options it takes") from error
+    note = " What **kwargs takes it may drop without a word: name each option in the signature."
     check_options(
-        name, options, [each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+        name,
+        options,
+        [each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)],
+        note if any(each.kind == each.VAR_KEYWORD for each in parameters) else "",
     )
 
 
@@ -135,20 +145,31 @@ def _build_smp(name: str, options: dict[str, Any], encoder_weights: str, data: P
 
 
 def _build_own(name: str, options: dict[str, Any]) -> Built:
-    module_name, _, class_name = name.partition(":")
+    module, _, attribute = name.partition(":")
     try:
-        build = getattr(importlib.import_module(module_name), class_name)
+        build = getattr(importlib.import_module(module), attribute)
+    except SystemExit as error:
+        raise MedbenchError(
+            f"model {name!r} cannot be imported: {module} ends the program, as a script does that reads options of its "
+            "own; put what it runs under if __name__ == '__main__'"
+        ) from error
     except Exception as error:  # importing runs the user's code, which may fail in any way
         raise MedbenchError(f"model {name!r} cannot be imported: {first_line(error)}") from error
-    if not (isinstance(build, type) and issubclass(build, nn.Module)):
-        raise MedbenchError(f"model {name!r} is not a class of torch.nn.Module")
+    if isinstance(build, nn.Module):
+        raise MedbenchError(f"model {name!r} is built already, once for all seeds: name its class, or a function")
+    if not (issubclass(build, nn.Module) if isinstance(build, type) else callable(build)):
+        raise MedbenchError(f"model {name!r} is not a class of torch.nn.Module, nor a function that gives one")
     _check_signature(name, build, options)
-    source = inspect.getsourcefile(build)
-    return Built(_call(name, partial(build, **options)), code_digest=file_digest(Path(source)) if source else None)
+    model = _call(name, partial(build, **options))
+    if not isinstance(model, nn.Module):
+        raise MedbenchError(f"model {name!r} gives {type(model).__name__}; needs torch.nn.Module")
+    return Built(model, code_digest=code_digest(module, build))
 
 
-def untrained_model(name: str) -> nn.Module:
-    """The model of that name with random weights, `ensemble` included, whose members are those of `MEMBERS`."""
+def untrained_model(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """The model of that name with random weights, `ensemble` included, whose members are those of `MEMBERS`, and which
+    takes no options."""
     if name == ENSEMBLE:
+        check_options(name, options or {}, ())
         return Ensemble([build_model(member).model for member in MEMBERS], [1.0] * len(MEMBERS))
-    return build_model(name).model
+    return build_model(name, options).model

@@ -2,13 +2,26 @@
 
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+
+from ..bench.quiet import quietly
+
+
+class Counts(TypedDict):
+    """What a model costs for one image; None what could not be counted, because it does not run on such an image."""
+
+    parameters: int
+    macs: int | None
+    weight_bytes: int
+    activation_bytes: int | None
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -16,15 +29,19 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_macs(build: Callable[[], nn.Module], size: int = 256) -> int:
+def count_macs(build: Callable[[], nn.Module], size: int = 256) -> int | None:
     """Multiply-accumulates of one (1, 3, size, size) image: matrix products and convolutions, as torch counts them.
 
     Half of the floating-point operations of torch's flop counter, which sees what runs, attention included, and
-    leaves out element-wise work, norms and interpolation. The model is built on the meta device: no memory, no time.
+    leaves out element-wise work, norms and interpolation. None where the model does not run on such an image.
     """
-    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        build().eval()(torch.empty(1, 3, size, size))
-    return counter.get_total_flops() // 2
+
+    def count(model: nn.Module, image: Tensor) -> int:
+        with FlopCounterMode(display=False) as counter:
+            model(image)
+        return counter.get_total_flops() // 2
+
+    return _counted(count, build, size)
 
 
 def count_weight_bytes(model: nn.Module) -> int:
@@ -32,21 +49,23 @@ def count_weight_bytes(model: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
-def count_activation_bytes(build: Callable[[], nn.Module], size: int = 256) -> int:
+def count_activation_bytes(build: Callable[[], nn.Module], size: int = 256) -> int | None:
     """The most memory that activations hold at one time while one (1, 3, size, size) float32 image runs through.
 
     Counted over torch's own operations, the image included, the weights and scratch memory inside an operation not; an
-    activation counts until nothing refers to it. The model is built on the meta device.
+    activation counts until nothing refers to it. None where the model does not run on such an image.
     """
-    with torch.device("meta"), torch.inference_mode():
-        model, image = build().eval(), torch.empty(1, 3, size, size)
+
+    def count(model: nn.Module, image: Tensor) -> int:
         with _Live(model, image) as live:
             model(image)
-    return live.peak
+        return live.peak
+
+    return _counted(count, build, size)
 
 
-def cost(build: Callable[[], nn.Module], size: int = 256) -> dict[str, int]:
-    """parameters, macs, weight_bytes, and activation_bytes of one image of size x size pixels."""
+def cost(build: Callable[[], nn.Module], size: int = 256) -> Counts:
+    """All of it, for one image of size x size pixels."""
     model = build()
     return {
         "parameters": count_parameters(model),
@@ -54,6 +73,19 @@ def cost(build: Callable[[], nn.Module], size: int = 256) -> dict[str, int]:
         "weight_bytes": count_weight_bytes(model),
         "activation_bytes": count_activation_bytes(build, size),
     }
+
+
+def _counted(count: Callable[[nn.Module, Tensor], int], build: Callable[[], nn.Module], size: int) -> int | None:
+    """What a pass on the meta device counts, without memory or time; on a CPU where the model asks what its numbers
+    are, which are nowhere there. A CPU's own kernels of attention would hide its products from the counters."""
+    for device in ("meta", "cpu"):
+        plain = sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
+        try:
+            with quietly(), torch.random.fork_rng(devices=[]), torch.device(device), torch.inference_mode(), plain:
+                return count(build().to(device).eval(), torch.rand(1, 3, size, size))
+        except Exception:  # whatever a network makes of an image, or of a device
+            continue
+    return None
 
 
 class _Live(TorchDispatchMode):

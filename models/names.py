@@ -126,11 +126,11 @@ def check_name_or_ensemble(name: str) -> None:
         check_name(name)
 
 
-def check_options(name: str, options: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuses options of a model that are not among those known."""
+def check_options(name: str, options: Mapping[str, Any], known: Collection[str], note: str = "") -> None:
+    """Refuses options of a model that are not among those known; `note` is added to what is said of them."""
     for option in options:
         if option not in known:
-            raise UnknownNameError(f"option of model {name!r}", option, known)
+            raise UnknownNameError(f"option of model {name!r}", option, known, note)
 
 
 def describe_models() -> list[dict[str, Any]]:

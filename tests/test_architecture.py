@@ -16,7 +16,7 @@ FLOORS = (  # of rooms; each may import what lies below its floor, and nothing b
     ("bench/training",),
     ("ablations", "datasets", "models", "reports"),
     ("bench/metrics", "bench/stats", "bench/store"),
-    ("bench",),  # the ground: errors and registry
+    ("bench",),  # the ground: errors, quiet and registry
 )
 ROOMS = {room for floor in FLOORS for room in floor}
 WITHOUT_TORCH = ("bench", "bench/metrics", "bench/stats", "bench/store", "ablations", "reports")

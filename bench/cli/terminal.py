@@ -59,8 +59,9 @@ def at_work(what: str) -> Generator[None]:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Prints text as it is: paths and questions are no markup, and lines are for the terminal to wrap."""
-    return Console(stderr=stderr, markup=False, highlight=False, soft_wrap=True)
+    """Prints text as it is: paths and questions are no markup, and lines are for the terminal to wrap. It keeps to the
+    stream of now, so that it speaks where others are silenced."""
+    return Console(file=sys.stderr if stderr else sys.stdout, markup=False, highlight=False, soft_wrap=True)
 
 
 class Lines:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import MedbenchError, first_line
+from ..quiet import quietly
 from ..training.batches import DEVIATION, MEAN
-from ..training.compiling import quietly
 
 OPSET = 20
 TOLERANCE = 1e-4  # of logits, relative to the largest where that is above 1

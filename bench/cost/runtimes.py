@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ...models.fusing import fused
 from ..errors import MedbenchError, first_line
-from ..training.compiling import compiled_model, quietly
+from ..quiet import quietly
+from ..training.compiling import compiled_model
 from .exporting import onnxruntime_session, openvino_session, to_int8, to_onnx
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.float32}

@@ -1,5 +1,6 @@
 """What the trained models of a study cost in other runtimes on this machine, and what 8-bit integers lose."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -195,14 +196,15 @@ def _loss(
 
 
 def _sizes(trial: Mapping[str, Any], model: nn.Module, subject: Subject) -> dict[str, Any]:
-    costs = cost(lambda: model.to("meta"), subject.size)
+    costs = cost(lambda: copy.deepcopy(model), subject.size)
+    activations = costs["activation_bytes"]
     return {
         "variant": subject.name,
         "trial": trial["trial"],
         "seed": trial["seed"],
         "parameters": costs["parameters"],
         "macs": costs["macs"],
-        "activation_mb": costs["activation_bytes"] / 1e6,
+        "activation_mb": None if activations is None else activations / 1e6,
         "weights_mb": costs["weight_bytes"] / 1e6,
         "onnx_mb": len(subject.onnx) / 1e6,
         "int8_mb": len(subject.int8) / 1e6,

@@ -14,6 +14,7 @@ from ...datasets.cache import Arrays, load_arrays
 from ...models.catalog import build_model
 from ..errors import first_line
 from ..evaluation.testing import evaluate, write_pictures
+from ..quiet import quietly
 from ..store.records import short_id
 from ..training.device import best_device, prepare
 from ..training.loop import train
@@ -214,7 +215,8 @@ class _Meter:
         name = short_id(key)
         if name not in self.known:
             try:
-                self.known[name] = measure()
+                with quietly():
+                    self.known[name] = measure()
             except Exception as error:
                 self.known[name] = error
         if isinstance(self.known[name], Exception):

@@ -13,7 +13,7 @@ from ...ablations.schema.spec import Study
 from ...datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
 from ...datasets.catalog import completeness
 from ...datasets.splits import Split, make_split
-from ..errors import MedbenchError, first_line
+from ..errors import MedbenchError
 from ..store.folder import PROTOCOL, trial_id
 from ..store.provenance import package_version
 from ..store.records import same_trials, short_id
@@ -171,12 +171,7 @@ def _resolve(study: Study, variant: str, smallest: int, sets: Sets) -> _Model:
     output = study.output_of(variant)
     built = build_model(spec.model, spec.options, output=output, encoder_weights=weights, data=sets.data)
     name, options, description = resolve_model(spec.model, spec.options)
-    try:
-        macs = count_macs(lambda: build_model(name, options).model)
-    except Exception as error:
-        if built.code_digest is None:
-            raise MedbenchError(f"model {name!r} does not run on an image: {first_line(error)}") from error
-        macs = None  # a model of the user's own may do what the meta device cannot
+    macs = count_macs(lambda: build_model(name, options).model)
     return _Model(
         name=name,
         options=options,

@@ -1,9 +1,6 @@
 """Models compiled by torch, for training and for latencies."""
 
-import logging
-import warnings
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +8,7 @@ from torch import Tensor, nn
 
 from ...models.outputs import Outputs
 from ..errors import first_line
+from ..quiet import quietly
 from .step import Step
 
 
@@ -81,16 +79,3 @@ class Compiled(Step):
         self.failed = why
         self.on_failure(why)
         return loss
-
-
-@contextmanager
-def quietly() -> Generator[None]:
-    """Without the warnings that exporters and compilers give of their own inner affairs."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -18,7 +18,8 @@ from medbench.bench.study.planning import plan
 from medbench.bench.study.sets import Sets
 from medbench.bench.study.trials import Place, run_job
 from medbench.bench.training import loop
-from medbench.bench.training.compiling import Compiled, compiled_model, quietly
+from medbench.bench.quiet import quietly
+from medbench.bench.training.compiling import Compiled, compiled_model
 from medbench.bench.training.device import prepare
 from medbench.bench.training.schedule import optimizer_for
 from medbench.models.blocks import BoundaryAwareAttention, UpsampleTwice

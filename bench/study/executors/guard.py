@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...errors import MedbenchError
+from ...quiet import quietly
 from ...store.folder import BusyError, Store
 from ...store.records import write_json
 from ..planning import Job
@@ -30,7 +31,8 @@ def guarded(work: Work, job: Job, place: Place, listen: Listen) -> int:
     store = Store(place.store)
     listen = _Logged(store.log(job.id), listen)
     try:
-        work(job, place, listen)
+        with quietly():  # networks print and warn as they like
+            work(job, place, listen)
     except BusyError as error:
         listen(Event("busy", job.id, job.cell.label, {"why": str(error)}))
         return BUSY
