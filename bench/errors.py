@@ -15,9 +15,9 @@ class UnknownNameError(MedbenchError):
         known = sorted(map(str, known))
         close = get_close_matches(str(name), known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.{note}")
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}.{note}")
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's message, or the name of its kind."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -53,7 +53,7 @@ def build_model(
     """The model of that name, its encoder pretrained or not.
 
     Args:
-        name: one of `names.MODELS`, `smp:Architecture/encoder`, or `package.module:Class`, where a function may stand too.
+        name: one of `names.MODELS`, `smp:Architecture/encoder`, or `package.module:Class` (or a function).
         options: keyword arguments of the model; an unknown one is an error.
         output: fields of `outputs.Reading`, for a network that gives something else than logits (B, 1, H, W).
         encoder_weights: "none", "imagenet", or the path of a safetensors file with timm's names.

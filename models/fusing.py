@@ -7,6 +7,7 @@ import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils._pytree import tree_leaves
 
 
 def fused(model: nn.Module, image: Tensor) -> nn.Module:
@@ -17,7 +18,7 @@ def fused(model: nn.Module, image: Tensor) -> nn.Module:
     the copy not compute the same, as where others use what a convolution gave, it stays unfused.
 
     Args:
-        model: images to logits; it stays as it is.
+        model: images to logits, or to several maps; it stays as it is.
         image: an input (B, 3, H, W) that the model takes, on its device.
     """
     model = copy.deepcopy(model).eval()
@@ -36,7 +37,7 @@ def fused(model: nn.Module, image: Tensor) -> nn.Module:
         each.register_forward_hook(look) for each in model.modules() if isinstance(each, nn.Conv2d | nn.BatchNorm2d)
     ]
     with torch.no_grad():
-        expected = model(image)
+        expected = _tensors(model(image))
     for handle in handles:
         handle.remove()
     replacements: dict[nn.Module, nn.Module] = {}
@@ -51,6 +52,13 @@ def fused(model: nn.Module, image: Tensor) -> nn.Module:
             if child in replacements:
                 setattr(parent, name, replacements[child])
     with torch.no_grad():
-        error = float((folded(image) - expected).abs().max())
-    same = error <= 1e-3 * float(expected.abs().max())  # and not where either is no number
-    return (folded if same else plain).to(memory_format=torch.channels_last)
+        found = _tensors(folded(image))
+    same = [  # not where either is no number
+        float((each - wanted).abs().max()) <= 1e-3 * float(wanted.abs().max())
+        for each, wanted in zip(found, expected, strict=True)
+    ]
+    return (folded if same and all(same) else plain).to(memory_format=torch.channels_last)
+
+
+def _tensors(given: Any) -> list[Tensor]:
+    return [each for each in tree_leaves(given) if isinstance(each, Tensor)]

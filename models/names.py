@@ -77,6 +77,23 @@ FAMILIES = {
 ENSEMBLE = "ensemble"
 MEMBERS = ("medlitenet", "no_transformer", "no_aspp")  # ours: the paper does not name its three variants
 ENSEMBLE_COST = Cost(8_972_206, 2_358_832_640, 36_332_680, 14_942_208)
+IN_TIMM = {  # the encoders that smp builds itself, by timm's names of the same networks
+    **{f"resnet{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
+    **{
+        f"resnext{name}": f"resnext{name}"
+        for name in ("50_32x4d", "101_32x4d", "101_32x8d", "101_32x16d", "101_32x32d")
+    },
+    **{f"densenet{depth}": f"densenet{depth}" for depth in (121, 161, 169, 201)},
+    **{f"vgg{depth}{norm}": f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")},
+    **{f"dpn{name}": f"dpn{name}" for name in ("68", "68b", "92", "98", "107", "131")},
+    **{f"mobileone_s{size}": f"mobileone_s{size}" for size in range(5)},
+    **{f"efficientnet-b{size}": f"efficientnet_b{size}" for size in range(5)},
+    **{f"timm-efficientnet-b{size}": f"tf_efficientnet_b{size}" for size in range(8)},
+    **{f"timm-tf_efficientnet_lite{size}": f"tf_efficientnet_lite{size}" for size in range(5)},
+    "mobilenet_v2": "mobilenetv2_100",
+    "inceptionv4": "inception_v4",
+    "inceptionresnetv2": "inception_resnet_v2",
+}
 OTHERS = " Or smp:Architecture/encoder, or package.module:Class."
 
 
@@ -96,8 +113,10 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
         if not encoder:
             raise MedbenchError(f"model {name!r}: name its encoder too, as in {architecture}/mobilenet_v2")
         if encoder_weights != "none" and not encoder.startswith("tu-"):
+            same = IN_TIMM.get(encoder)
+            remedy = f"write {architecture}/tu-{same}, timm's of the same network" if same else "which this is not"
             raise MedbenchError(
-                f"model {name!r}: pretrained weights need a timm encoder ({architecture}/tu-<timm name>); "
+                f"model {name!r}: pretrained weights need a timm encoder ({architecture}/tu-<timm name>): {remedy}; "
                 "or say encoder_weights: none for this variant"
             )
     elif ":" in name:
@@ -118,12 +137,14 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
             raise MedbenchError(f"model {name!r} has no pretrained encoder: say encoder_weights: none for this variant")
 
 
-def check_name_or_ensemble(name: str) -> None:
-    """The same where "ensemble", of the members of `MEMBERS`, is a name too."""
+def check_name_or_ensemble(name: str, options: Mapping[str, Any] | None = None) -> None:
+    """The same where "ensemble", of the members of `MEMBERS`, is a name too, which takes no options."""
     if ":" not in name and name not in (known := [*MODELS, ENSEMBLE]):
         raise UnknownNameError("model", name, known, OTHERS)
-    if name != ENSEMBLE:
-        check_name(name)
+    if name == ENSEMBLE:
+        check_options(name, options or {}, ())
+    else:
+        check_name(name, options)
 
 
 def check_options(name: str, options: Mapping[str, Any], known: Collection[str], note: str = "") -> None:

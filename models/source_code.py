@@ -22,9 +22,9 @@ PACKAGES = {"site-packages", "dist-packages"}
 def code_digest(module: str, build: Callable[..., Any]) -> str | None:
     """Stands for the code of a network, in hexadecimal digits; None where there is no file of it.
 
-    That of the file where `build` is written, if nothing else is run: `module`, where it was found, the packages in which
-    these lie, and whatever they import of the user's own. An import statement counts wherever it stands; files that
-    hold no statement do not.
+    That of the file where `build` is written, if nothing else is run: `module`, where it was found, the packages in
+    which these lie, and whatever they import of the user's own. An import statement counts wherever it stands; files
+    that hold no statement do not.
 
     Args:
         module: the name under which `build` was asked for; imported.
@@ -132,11 +132,14 @@ def _read(path: Path, changed: int, size: int) -> _Code:
             imported += [(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             imported.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
-        elif isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "__all__" for to in node.targets):
-            offered += [each.value for each in ast.walk(node.value) if _is_text(each)]
-    said = [each for each in tree.body if not (isinstance(each, ast.Expr) and _is_text(each.value))]
+        elif isinstance(node, ast.Assign) and any(
+            isinstance(to, ast.Name) and to.id == "__all__" for to in node.targets
+        ):
+            offered += [text for each in ast.walk(node.value) if (text := _text(each))]
+    said = [each for each in tree.body if not (isinstance(each, ast.Expr) and _text(each.value) is not None)]
     return _Code(bool(said), tuple(imported), tuple(offered))
 
 
-def _is_text(node: ast.AST) -> Any:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _text(node: ast.AST) -> str | None:
+    """That of a string, None of all else."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..bench.metrics import COUNTS, constant
 from ..bench.stats import same_training
 from .load import Study
 from .notes import counted
@@ -68,12 +69,13 @@ def constant_predictions(scores: pd.DataFrame) -> list[tuple[str, str, list[int]
     if not len(scores):
         return []
     by_training: Any = scores.groupby(["variant", "evaluation", "seed"], sort=False)
-    counts = by_training[["tp", "fp", "fn", "tn"]].sum()
+    seeds_of: dict[tuple[str, str, str], list[int]] = {}
+    for (variant, evaluation, seed), counts in by_training[list(COUNTS)].sum().iterrows():
+        if word := constant(counts):
+            seeds_of.setdefault((variant, evaluation, word), []).append(int(seed))
     found: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}
-    for word, whole in (("empty", counts["tp"] + counts["fp"] == 0), ("full", counts["fn"] + counts["tn"] == 0)):
-        known = counts.index[whole].to_frame(index=False).groupby(["variant", "evaluation"], sort=False)["seed"]
-        for (variant, evaluation), seeds in known:
-            found.setdefault((variant, word, tuple(map(int, seeds))), []).append(evaluation)
+    for (variant, evaluation, word), seeds in seeds_of.items():
+        found.setdefault((variant, word, tuple(seeds)), []).append(evaluation)
     return [(variant, word, list(seeds), evaluations) for (variant, word, seeds), evaluations in found.items()]
 
 

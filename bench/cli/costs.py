@@ -1,6 +1,7 @@
 """The commands `medbench latency`, `deployment` and `models`: what a model costs. Heavy imports wait inside the
 commands."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import MedbenchError
+from ..quiet import quietly
 from . import completing
+from .chosen import DEFAULT_SIZE, Chosen, OptionsOption, choose, read_options
 from .terminal import (
     DataOption,
     JsonOption,
@@ -37,11 +40,13 @@ def latency(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="As in a study, or ensemble; the first is the reference.",
+            help="As in a study, or ensemble, or a trial by its id; the first is the reference.",
             autocompletion=completing.models,
         ),
     ],
-    size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 256,
+    size: Annotated[
+        int | None, typer.Option(min=32, help="Pixels a side.", show_default="that of trials, or 256")
+    ] = None,
     batch: BatchOption = "1,16",
     dtype: Annotated[
         str, typer.Option(help="fp32, fp16 (GPU), bf16, int8 (onnxruntime, openvino); several with commas.")
@@ -49,22 +54,23 @@ def latency(
     runtime: RuntimeOption = None,
     passes: PassesOption = 200,
     threads: ThreadsOption = 1,
+    options: OptionsOption = None,
+    store: StoreOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
     """Time models side by side on this machine.
 
     Median, spread, throughput, and each one's ratio to the first. The models take turns, so that whatever slows the
-    machine down slows all of them. Weights are random, which costs what trained ones do; batch norms are folded into
-    convolutions.
+    machine down slows all of them. Weights are random but for trials, which costs what trained ones do; batch norms are
+    folded into convolutions.
     """
-    from ...models.names import check_name_or_ensemble
-
-    batches = _numbers("--batch", batch)
-    for name in names:
-        check_name_or_ensemble(name)
+    batches, given = _numbers("--batch", batch), read_options(options)
+    chosen = [choose(name, store, given) for name in names]
+    if given and all(each.trial for each in chosen):
+        raise MedbenchError(f"--options {options}: trials have their own, and no other model is named")
+    side = size or _shared_size(chosen)
     import torch
 
-    from ...models.catalog import untrained_model
     from ...models.counting import cost
     from ..cost.energy import conditions, meter_of
     from ..cost.latency import pinned, time_side_by_side
@@ -75,9 +81,11 @@ def latency(
     device = best_device()
     runtimes = ",".join(runtime).split(",") if runtime else ["eager", *(["graph"] if device.type == "cuda" else [])]
     before = conditions(device)
-    with progress_bar("timing") as show, pinned(threads):
+    with progress_bar("timing") as show, pinned(threads), quietly():
+        subjects = [Subject(each.said, each.build(), side) for each in chosen]
+        costs = {each.name: cost(lambda model=each.plain: copy.deepcopy(model), side) for each in subjects}
         rows = time_side_by_side(
-            [Subject(name, untrained_model(name), size) for name in names],
+            subjects,
             batches=batches,
             dtypes=dtype.split(","),
             runtimes=runtimes,
@@ -86,17 +94,28 @@ def latency(
             on_round=show,
         )
     meter, after = meter_of(device), conditions(device)
-    costs = {name: cost(lambda name=name: untrained_model(name), size) for name in names}
+    trials = {each.said: each.id for each in chosen}
     where = {"torch": torch.__version__, "gpu_before": before, "gpu_after": after}
     where["no_energy"] = meter if isinstance(meter, str) else None
-    rows = [row | costs[row["model"]] | where for row in rows]
+    rows = [row | costs[row["model"]] | {"trial": trials[row["model"]]} | where for row in rows]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
         _tell(rows)
 
 
+def _shared_size(chosen: list[Chosen]) -> int:
+    """The pixels a side that all trials were trained on; MedbenchError where these differ."""
+    sizes = {each.said: each.size for each in chosen if each.size}
+    if len({*sizes.values()}) > 1:
+        told = ", ".join(f"{said} on {size}" for said, size in sizes.items())
+        raise MedbenchError(f"trials of different sizes ({told} pixels): say at which --size they are to be timed")
+    return next(iter(sizes.values()), DEFAULT_SIZE)
+
+
 def _tell(rows: list[dict[str, Any]]) -> None:
+    from ...reports.notes import in_giga
+
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "model": lambda row: row["model"],
         "runtime": lambda row: row["runtime"],
@@ -116,8 +135,12 @@ def _tell(rows: list[dict[str, Any]]) -> None:
     cells = [tuple(cell(row) for cell in columns.values()) for row in rows]
     print_table(tuple(columns), cells, right=tuple(range(3, len(columns) - 1)))
     first, terminal = rows[0], console()
+    models = {row["model"]: row for row in rows}
+    untrained = [name for name, row in models.items() if row["trial"] is None]
+    some = f" of {', '.join(untrained)}" if len(untrained) < len(models) else ""
+    weights = f"random weights{some}" if untrained else "trained weights"
     terminal.print(
-        f"{first['device']}, torch {first['torch']}, {first['size']}x{first['size']}, channels last, random weights; "
+        f"{first['device']}, torch {first['torch']}, {first['size']}x{first['size']}, channels last, {weights}; "
         f"{first['n']} passes each, interleaved, of five instances; ratio to {first['model']} in the same runtime, "
         "the geometric mean of rounds' medians, with its 95 % interval over instances; paused: after 50 ms of rest"
     )
@@ -133,10 +156,13 @@ def _tell(rows: list[dict[str, Any]]) -> None:
                 f"fastest of each, {row['dtype']}, batch {row['batch']}: {row['model']} in {row['runtime']} takes "
                 f"{_ratio(row, 'best_ratio')} of {first['model']} in {other}"
             )
-    for name, row in {row["model"]: row for row in rows}.items():
+    for name, row in models.items():
+        trial, activations = row["trial"], row["activation_bytes"]
         terminal.print(
-            f"{name}: {row['parameters'] / 1e6:.2f} M parameters, {row['macs'] / 1e9:.2f} G MACs, "
-            f"{row['weight_bytes'] / 1e6:.1f} MB of weights, {row['activation_bytes'] / 1e6:.1f} MB of activations"
+            f"{name}: {f'trial {trial}, ' if trial else ''}{row['parameters'] / 1e6:.2f} M parameters, "
+            f"{in_giga(row['macs'])} MACs{' (not counted)' if row['macs'] is None else ''}, "
+            f"{row['weight_bytes'] / 1e6:.1f} MB of weights, "
+            f"{'–' if activations is None else f'{activations / 1e6:.1f} MB'} of activations"
         )
     if first["no_energy"]:
         terminal.print(f"energy is not measurable here: {first['no_energy']}")
@@ -188,7 +214,7 @@ def deployment(
     prepare(0, threads)
     sets = Sets(data_folder(data), cache_folder())
     for name in names:
-        with progress_bars() as show, pinned(threads):
+        with progress_bars() as show, pinned(threads), quietly():
             path = measure_deployment(
                 opened,
                 name,

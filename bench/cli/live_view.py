@@ -90,6 +90,10 @@ class View:
         elif event.kind == "evaluated":
             scores = f"dice {values['dice']:.4f}, iou {values['iou']:.4f} over {values['images']} images"
             self._line(event, f"{values['evaluation']}: {scores}")
+            if values["constant"]:
+                self._line(
+                    event, f"{values['evaluation']}: WARNING: every mask that it predicts is {values['constant']}"
+                )
         elif event.kind == "done":
             self.n_done += 1
             self._drop(event.job)

@@ -2,16 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..errors import MedbenchError
+from ..quiet import quietly
 from . import completing
+from .chosen import DEFAULT_SIZE, OptionsOption, choose, found_trial, read_options
 from .terminal import DataOption, StoreOption, console, progress_bar, progress_bars, told_in_one_line
-
-if TYPE_CHECKING:
-    from ..store.folder import Store
 
 TrialArgument = Annotated[
     str,
@@ -48,14 +47,14 @@ def predict(
     `medbench score` compares the masks with references. Subfolders are left alone; exit 1 where an image could not be
     read.
     """
-    opened, id = _found(trial, store)
+    opened, id = found_trial(trial, store)
     from ..evaluation.predicting import find_images, predict_images
     from ..study.trials import trained_model
     from ..training.device import best_device
 
     found = find_images(images, out, overwrite=overwrite)
     model = trained_model(opened, id).to(best_device())
-    with progress_bar("segmenting") as show:
+    with progress_bar("segmenting") as show, quietly():
         n_empty, problems = predict_images(model, found, opened.config(id)["size"], out, on_image=show)
     console().print(f"{len(found) - len(problems)} masks are in {out}; {n_empty} of them are empty")
     if problems:
@@ -65,12 +64,21 @@ def predict(
 
 @told_in_one_line
 def export(
-    trial: TrialArgument,
+    trial: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL|MODEL",
+            help="A trial: its id, how it begins, or its folder. Or a model's name, to try: its weights are random.",
+            autocompletion=completing.trials,
+        ),
+    ],
     to: Annotated[Format, typer.Option(help="The file's format.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
     int8: Annotated[
         bool, typer.Option("--int8", help="In 8-bit integers (ONNX), their ranges taken from training images.")
     ] = False,
+    options: OptionsOption = None,
+    size: Annotated[int | None, typer.Option(min=32, help="Pixels a side, of a model by name.")] = None,
     store: StoreOption = Path("runs"),
     data: DataOption = None,
 ) -> None:
@@ -78,45 +86,38 @@ def export(
 
     It is checked against torch before it is written. Its input is `image`, float32 (batch, 3, size, size), RGB from 0
     to 1, then less the mean and over the deviation that stand in an ONNX file's metadata; its output `logits`, (batch,
-    1, size, size), above 0 where the lesion is.
+    1, size, size), above 0 where the lesion is. A model's name in the place of a trial tells whether it can be exported
+    before it is trained.
     """
     if int8 and to != Format.ONNX:
         raise MedbenchError("--int8: only with --to onnx")
     if out.is_dir():
         raise MedbenchError(f"{out}: is a folder; name the file to write")
-    opened, id = _found(trial, store)
-    with progress_bars() as show:
+    chosen = choose(trial, store, read_options(options))
+    if chosen.trial and (options or size):
+        raise MedbenchError(f"{trial}: a trial has its own options and size: leave out --options and --size")
+    if int8 and not chosen.trial:
+        raise MedbenchError("--int8: takes ranges from the training images of a trial; a model by name has none")
+    with progress_bars() as show, quietly():
         show("loading the model", 0, 0)
         from ..cost.exporting import OPSET, to_int8, to_onnx, to_torchscript
         from ..store.provenance import package_version
         from ..store.records import write_bytes
         from ..study.deployment import calibration_of
         from ..study.sets import Sets, cache_folder, data_folder
-        from ..study.trials import trained_model
 
-        model, size = trained_model(opened, id), opened.config(id)["size"]
+        model, side = chosen.build().eval(), chosen.size or size or DEFAULT_SIZE
         show(f"writing {to}, and comparing it with torch", 0, 0)
         if to == Format.TORCHSCRIPT:
-            content = to_torchscript(model, size)
+            content = to_torchscript(model, side)
         else:
-            notes = {"trial": id, "medbench": package_version("medbench") or ""}
-            content = to_onnx(model, size, notes)
-            if int8:
+            origin = {"trial": chosen.id} if chosen.id else {"model": trial, "weights": "random"}
+            content = to_onnx(model, side, {**origin, "medbench": package_version("medbench") or ""})
+            if int8 and chosen.trial:
                 show("taking the ranges of integers from training images", 0, 0)
-                content = to_int8(content, calibration_of(opened, id, Sets(data_folder(data), cache_folder(), show)))
+                content = to_int8(content, calibration_of(*chosen.trial, Sets(data_folder(data), cache_folder(), show)))
     write_bytes(out, content)
     opset = f", opset {OPSET}" if to == Format.ONNX else ""
     same = "integers: `medbench deployment` measures what they lose" if int8 else "logits as torch's to 1e-4"
-    console().print(f"{out}: {len(content) / 1e6:.1f} MB{opset}, {size}x{size}, any batch; {same}")
-
-
-def _found(trial: str, store: Path) -> "tuple[Store, str]":
-    """The store and the id of a trial that is named by either, and whose files are as they were written."""
-    from ..store.folder import Store
-
-    folder = Path(trial).absolute()
-    is_folder = folder.is_dir() and folder.parent.name == "trials"
-    opened = Store(folder.parent.parent if is_folder else store)
-    id = opened.trial_named(folder.name if is_folder else trial)
-    opened.check(id)
-    return opened, id
+    weights = "" if chosen.trial else "random weights, nothing is trained; "
+    console().print(f"{out}: {len(content) / 1e6:.1f} MB{opset}, {side}x{side}, any batch; {weights}{same}")

@@ -54,6 +54,7 @@ def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None)
     Raises:
         MedbenchError: torch cannot export the model, or the file computes something else than the model.
     """
+    _check_logits(model, size)
     with quietly(), _telling_of("ONNX"):
         program = torch.onnx.export(
             model,
@@ -78,6 +79,7 @@ def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None)
 
 def to_torchscript(model: nn.Module, size: int) -> bytes:
     """A TorchScript file of the same inputs and outputs, traced; MedbenchError where it computes something else."""
+    _check_logits(model, size)
     with quietly(), _telling_of("TorchScript"), torch.inference_mode():
         traced: Any = torch.jit.trace(model, torch.rand(2, 3, size, size))  # pyright: ignore[reportUnknownMemberType]
         buffer = io.BytesIO()
@@ -182,6 +184,17 @@ def openvino_session(
     return lambda image: request.infer({INPUT: image})[0]
 
 
+def _check_logits(model: nn.Module, size: int) -> None:
+    """Whether there is one output to export."""
+    try:
+        with quietly(), torch.inference_mode():
+            given = model(torch.rand(1, 3, size, size))
+    except Exception as error:  # of a size that it does not take, say
+        raise MedbenchError(f"this model does not run on an image of {size} pixels: {first_line(error)}") from error
+    if not isinstance(given, Tensor):
+        raise MedbenchError(f"this model gives {type(given).__name__}, not one map; only logits can be exported")
+
+
 def _check_same(model: nn.Module, run: Callable[[Tensor], Tensor], size: int, what: str) -> None:
     generator = torch.Generator().manual_seed(0)
     for batch in BATCHES:
@@ -199,5 +212,8 @@ def _telling_of(what: str) -> Generator[None]:
         yield
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # exporters fail in many ways, each with pages of text
-        raise MedbenchError(f"this model cannot be exported to {what}: {first_line(error)}") from error
+    except Exception as error:  # exporters fail in many ways, each with pages of text around the reason
+        reason: BaseException = error
+        while reason.__cause__:
+            reason = reason.__cause__
+        raise MedbenchError(f"this model cannot be exported to {what}: {first_line(reason)}") from error

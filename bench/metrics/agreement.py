@@ -125,6 +125,22 @@ def score_masks(
     return {name: scores[name] for name in METRICS} | counts
 
 
+def constant(counts: Mapping[str, float]) -> str | None:
+    """ "empty" or "full" where all predicted masks are so and wrong somewhere; else None.
+
+    Args:
+        counts: sums of tp, fp, fn and tn over all images.
+
+    >>> constant({"tp": 0, "fp": 0, "fn": 5, "tn": 95}), constant({"tp": 5, "fp": 95, "fn": 0, "tn": 0})
+    ('empty', 'full')
+    >>> constant({"tp": 0, "fp": 1, "fn": 5, "tn": 94}), constant({"tp": 0, "fp": 0, "fn": 0, "tn": 100})
+    (None, None)
+    """
+    if counts["tp"] + counts["fp"] == 0 and counts["fn"]:
+        return "empty"
+    return "full" if counts["fn"] + counts["tn"] == 0 and counts["fp"] else None
+
+
 def pooled(counts: Mapping[str, Values]) -> dict[str, float]:
     """Overlap metrics of one confusion matrix summed over all images, as the EGE-UNet line of papers reports.
 

@@ -14,6 +14,7 @@ from ...models.catalog import build_model
 from ...models.ensemble import Ensemble
 from ..errors import MedbenchError
 from ..evaluation.testing import evaluate, write_masks, write_pictures
+from ..metrics import COUNTS, constant
 from ..metrics.failures import FAILURES
 from ..store.folder import BusyError, Store, save_weights
 from ..store.provenance import environment, noting_nondeterminism, without_names
@@ -210,7 +211,14 @@ def _evaluate(
         write_yaml(folder / "config.yaml", {key: value for key, value in config.items() if key != "id"})
         write_json(folder / "environment.json", environment(next(model.parameters()).device, "fp32", config))
     means = scored.images[["dice", "iou"]].to_numpy().mean(axis=0)
-    tell("evaluated", evaluation=name, images=len(scored.images), dice=means[0].item(), iou=means[1].item())
+    tell(
+        "evaluated",
+        evaluation=name,
+        images=len(scored.images),
+        dice=means[0].item(),
+        iou=means[1].item(),
+        constant=constant({count: scored.images[count].sum().item() for count in COUNTS}),
+    )
 
 
 def worst_images(scores: pd.DataFrame) -> list[str]:

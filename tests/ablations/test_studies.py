@@ -43,7 +43,7 @@ def test_every_shipped_study_is_valid_under_every_profile(name: str, profile: st
     assert {variant.model for variant in study.variants.values()} != {None}
     for variant in study.variants.values():
         if variant.model:
-            assert count_macs(lambda variant=variant: build_model(variant.model or "", variant.options).model) > 0
+            assert count_macs(lambda variant=variant: build_model(variant.model or "", variant.options).model)
 
 
 def test_the_five_studies_of_the_suite_ship() -> None:

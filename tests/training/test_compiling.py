@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from medbench.ablations.schema.loading import load_study
 from medbench.bench.cli.live_view import View
+from medbench.bench.quiet import quietly
 from medbench.bench.store.folder import Store
 from medbench.bench.study.planning import plan
 from medbench.bench.study.sets import Sets
 from medbench.bench.study.trials import Place, run_job
 from medbench.bench.training import loop
-from medbench.bench.quiet import quietly
 from medbench.bench.training.compiling import Compiled, compiled_model
 from medbench.bench.training.device import prepare
 from medbench.bench.training.schedule import optimizer_for
