@@ -132,7 +132,9 @@ def test_latency_is_timed_in_half_precision_and_under_the_meter() -> None:
     )
     assert all(0 < row["p5_ms"] <= row["median_ms"] <= row["p95_ms"] for row in (eager, graph))
     assert graph["median_ms"] < eager["median_ms"]
-    assert graph["peak_mb"] > count_activation_bytes(lambda: build_model("medlitenet").model) / 2e6
+    activations = count_activation_bytes(lambda: build_model("medlitenet").model)
+    assert activations
+    assert graph["peak_mb"] > activations / 2e6
     if not isinstance(meter_of(GPU), str):
         assert eager["joules"] > 0
         assert conditions(GPU)

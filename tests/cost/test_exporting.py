@@ -26,6 +26,20 @@ from ..models.test_fusing import lived
 SIZE = 64
 
 
+class Pair(nn.Module):
+    """Gives two maps."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return image[:, :1], image[:, 1:2]
+
+
+class Asking(nn.Module):
+    """Does one thing or another by the image's values."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image[:, :1] if image.mean().item() > 0 else -image[:, :1]
+
+
 def light() -> nn.Module:
     torch.manual_seed(0)
     return lived(build_model("medlitenet", {"backbone": "mobilenetv3_small_050", "width": 32}).model)
@@ -195,6 +209,29 @@ def test_integers_are_exported_with_ranges_of_training_images(small_store: Path,
     assert onnxruntime_session((tmp_path / "a.onnx").read_bytes(), threads=1)(images(2).numpy()).shape == (2, 1, 64, 64)
 
 
+def test_a_model_is_exported_before_it_is_trained(tmp_path: Path) -> None:
+    options = ("--options", "{in_channels: 3, out_channels: 1, kernel_size: 1}", "--size", 48)
+
+    done = export("torch.nn:Conv2d", "--to", "onnx", *options, "-o", tmp_path / "a.onnx")
+
+    assert done.exit_code == 0, done.output
+    assert "48x48, any batch; random weights, nothing is trained" in done.stdout
+    content = (tmp_path / "a.onnx").read_bytes()
+    assert onnxruntime_session(content, threads=1)(np.zeros((2, 3, 48, 48), np.float32)).shape == (2, 1, 48, 48)
+    read: Any = onnx.load_from_string(content)
+    notes = {each.key: each.value for each in read.metadata_props}
+    assert (notes["model"], notes["weights"]) == ("torch.nn:Conv2d", "random")
+
+
+def test_a_trial_has_its_own_options_and_size(small_store: Path, tmp_path: Path) -> None:
+    [id, *_] = sorted(path.name for path in (small_store / "trials").iterdir())
+
+    done = export(id, "--to", "onnx", "--size", 64, "--store", small_store, "-o", tmp_path / "a.onnx")
+
+    assert done.exit_code == 2
+    assert "leave out --options and --size" in done.stderr
+
+
 def test_a_folder_is_no_file_to_write(small_store: Path, tmp_path: Path) -> None:
     [id, *_] = sorted(path.name for path in (small_store / "trials").iterdir())
 
@@ -207,7 +244,14 @@ def test_a_folder_is_no_file_to_write(small_store: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nosuch", "--to", "onnx"], "no finished trial begins with 'nosuch'"),
+        (["nosuch", "--to", "onnx"], "unknown model 'nosuch'"),
+        (["beef", "--to", "onnx"], "no finished trial begins with 'beef'"),
+        (["medlitenet", "--to", "onnx", "--options", "{widht: 8}"], "Did you mean 'width'?"),
+        (["medlitenet", "--to", "onnx", "--options", "width"], "--options width: write a mapping"),
+        (["medlitenet", "--to", "onnx", "--int8"], "--int8: takes ranges from the training images of a trial"),
+        (["medlitenet", "--to", "onnx", "--size", "40"], "does not run on an image of 40 pixels: 40x40 is no multiple"),
+        ([f"{__name__}:Pair", "--to", "onnx"], "this model gives tuple, not one map"),
+        ([f"{__name__}:Asking", "--to", "onnx"], "data-dependent"),
         (["x", "--to", "torchscript", "--int8"], "--int8: only with --to onnx"),
     ],
 )

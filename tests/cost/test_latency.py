@@ -3,6 +3,8 @@
 import json
 import os
 import time
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -203,10 +205,56 @@ def test_the_command_prints_a_row_a_model_and_type() -> None:
     assert rows[0]["macs"] > rows[1]["macs"]
 
 
+class Talking(torch.nn.Conv2d):
+    """Prints, warns, asks for values, and gives two maps."""
+
+    def __init__(self, *, width: int = 1) -> None:
+        super().__init__(3, width, 1)
+        print("talks")
+
+    def forward(self, image: torch.Tensor) -> Any:
+        print("talks")
+        warnings.warn("talks", stacklevel=1)
+        return super().forward(image) * image.max().item(), image
+
+
+def test_networks_of_others_and_trials_are_timed_beside_each_other(small_store: Path) -> None:
+    [id, *_] = sorted(path.name for path in (small_store / "trials").iterdir())
+    names = [f"{__name__}:Talking", id[:8]]
+
+    done = CliRunner().invoke(
+        app, ["latency", *names, "--store", str(small_store), "--batch", "1", "--passes", "20", "--json"]
+    )
+
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)
+    assert [row["model"] for row in rows] == names
+    assert [row["trial"] for row in rows] == [None, id]
+    assert {row["size"] for row in rows} == {64}  # the trial's
+    assert rows[0]["macs"] == 64 * 64 * 3
+
+
+def test_what_cannot_be_counted_is_told_as_that_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = {"parameters": 4, "macs": None, "weight_bytes": 16, "activation_bytes": None}
+    monkeypatch.setattr("medbench.models.counting.cost", lambda *_: none)
+    words = ["latency", f"{__name__}:Talking", "--options", "{width: 2}", "--size", "48", "--batch", "1"]
+
+    done = CliRunner().invoke(app, [*words, "--passes", "20"])
+
+    assert done.exit_code == 0, done.output
+    assert "Talking: 0.00 M parameters, – MACs (not counted), 0.0 MB of weights, – of activations" in done.stdout
+    assert "random weights;" in done.stdout
+    assert "talks" not in done.output
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["nosuch"], "unknown model"),
+        (["medlitenet", "beef"], "no trials/ there"),
+        (["torch.nn:Conv2d", "medlitenet", "--options", "{kernel_size: 1}"], "unknown option of model 'medlitenet'"),
+        (["ensemble", "--options", "{width: 8}"], "unknown option of model 'ensemble' 'width'"),
+        (["medlitenet", "--options", "[1]"], "--options [1]: write a mapping"),
         (["medlitenet", "--batch", "1,x"], "--batch 1,x"),
         (["medlitenet", "--dtype", "int4"], "unknown --dtype 'int4'"),
         (["medlitenet", "--dtype", "int8"], "--dtype int8: needs --runtime onnxruntime or openvino"),

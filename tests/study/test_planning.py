@@ -108,6 +108,25 @@ def test_the_code_of_a_model_of_ones_own_is_part_of_the_id(tmp_path: Path, monke
     assert ids(planned(tmp_path, mine, text=text)) != before
 
 
+def test_a_network_that_cannot_be_counted_refuses_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import torch\nfrom torch import nn\nclass Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.bias = nn.Parameter(torch.zeros(1, 1, 32, 32))\n"
+        "    def forward(self, image):\n        return image[:, :1] + self.bias\n"
+    )
+    (tmp_path / "own_small_net.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    text = STUDY.replace("dataset:", "  own: {model: 'own_small_net:Net'}\ndataset:").replace("SET}", "SET, size: 32}")
+
+    variants = planned(tmp_path, mine, text=text).record["variants"]
+
+    assert variants["own"]["macs"] is None
+    assert variants["own"]["parameters"] == 32 * 32
+    assert variants["full"]["macs"] > 0
+
+
 def test_two_variants_of_one_configuration_are_one_trial_to_run(tmp_path: Path) -> None:
     twin = "  same: {model: medlitenet, options: {backbone: mobilenetv3_small_050}}\n"
     text = STUDY.replace("dataset:", f"{twin}dataset:")
