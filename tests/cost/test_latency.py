@@ -212,10 +212,10 @@ class Talking(torch.nn.Conv2d):
         super().__init__(3, width, 1)
         print("talks")
 
-    def forward(self, image: torch.Tensor) -> Any:
+    def forward(self, input: torch.Tensor) -> Any:
         print("talks")
         warnings.warn("talks", stacklevel=1)
-        return super().forward(image) * image.max().item(), image
+        return super().forward(input) * input.max().item(), input
 
 
 def test_networks_of_others_and_trials_are_timed_beside_each_other(small_store: Path) -> None:
