@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bench.errors import MedbenchError, first_line
+from ..bench.quiet import quietly
 from .outputs import KINDS, Adapted, Outputs, Reading, choice, maps_of, told
 
 OTHER_WEIGHTS = 3  # tried where all outputs look like probabilities
@@ -19,6 +20,7 @@ class NoPassError(MedbenchError):
     """A network breaks off on images of a size."""
 
 
+@quietly()
 def check_outputs(model: nn.Module, size: int) -> None:
     """Tries a model on two random images in training and in evaluation, and refuses what would be read wrongly.
 
