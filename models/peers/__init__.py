@@ -3,7 +3,73 @@
 Here stands what is known of them without torch. None has a pretrained encoder.
 """
 
-from ..entries import Entry, Family
+from ..entries import Cost, Entry, Family, Paper
 
-FAMILIES: dict[str, Family] = {}
-PEERS: dict[str, Entry] = {}
+UNET = ("Ronneberger, Fischer and Brox, MICCAI", 2015, "https://arxiv.org/abs/1505.04597")
+UNEXT = ("Valanarasu and Patel, MICCAI", 2022, "https://arxiv.org/abs/2203.04967")
+CMUNEXT = ("Tang et al., ISBI", 2024, "https://arxiv.org/abs/2308.01239")
+ULITE = ("Dinh et al., APSIPA ASC", 2023, "https://arxiv.org/abs/2306.16103")
+
+LISTED_LATER = (
+    "as later papers list it, for its own prints neither; they count norms too, and a transposed convolution as if it "
+    "were multiplied out at every output pixel"
+)
+COUNTS_MORE = "the printed MACs count norms and interpolation too"
+
+FAMILIES: dict[str, Family] = {
+    "unet": Family("peers.unet", "UNet", ("widths",)),
+    "unext": Family("peers.unext", "UNeXt", ("widths",)),
+    "cmunext": Family("peers.cmunext", "CMUNeXt", ("widths", "depths", "kernel_sizes")),
+    "ulite": Family("peers.ulite", "ULite", ("widths", "kernel_size")),
+}
+PEERS: dict[str, Entry] = {
+    "unet": Entry(
+        "U-Net, half as wide as in its paper",
+        "unet",
+        {},
+        Cost(7_763_041, 12_071_206_912, 31_075_860, 62_652_416),
+        Paper(*UNET, parameters=7.77e6, macs=13.78e9, reason=LISTED_LATER),
+    ),
+    "unet_64": Entry(
+        "U-Net, as wide as in its paper",
+        "unet",
+        {"widths": [64, 128, 256, 512, 1024]},
+        Cost(31_037_633, 48_167_387_136, 124_197_780, 124_518_400),
+        Paper(*UNET, parameters=31.04e6, macs=54.74e9, reason=LISTED_LATER),
+    ),
+    "unext": Entry(
+        "UNeXt: convolutions, then shifted MLPs",
+        "unext",
+        {},
+        Cost(1_471_409, 562_003_968, 5_889_788, 9_404_416),
+        Paper(*UNEXT, parameters=1.47e6, macs=0.57e9),
+    ),
+    "unext_s": Entry(
+        "UNeXt with fewer channels",
+        "unext",
+        {"widths": [8, 16, 32, 64, 128]},
+        Cost(253_385, 99_229_696, 1_015_004, 4_980_736),
+        Paper(*UNEXT, parameters=0.25e6, macs=0.10e9),
+    ),
+    "cmunext": Entry(
+        "CMUNeXt: large depth-wise kernels, skips fused by groups",
+        "cmunext",
+        {},
+        Cost(3_148_241, 7_230_627_840, 12_648_860, 62_259_200),
+        Paper(*CMUNEXT, parameters=3.15e6, macs=7.42e9),
+    ),
+    "cmunext_s": Entry(
+        "CMUNeXt with fewer channels and blocks",
+        "cmunext",
+        {"widths": [8, 16, 32, 64, 128], "depths": [1, 1, 1, 1, 1], "kernel_sizes": [3, 3, 7, 7, 9]},
+        Cost(417_129, 1_012_383_744, 1_684_684, 30_932_992),
+        Paper(*CMUNEXT, parameters=0.42e6, macs=1.09e9, reason=COUNTS_MORE),
+    ),
+    "ulite": Entry(
+        "U-Lite: axial depth-wise convolutions",
+        "ulite",
+        {},
+        Cost(877_921, 736_509_952, 3_523_804, 40_370_176),
+        Paper(*ULITE, parameters=0.878e6, macs=0.76e9, reason=COUNTS_MORE),
+    ),
+}
