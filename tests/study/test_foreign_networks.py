@@ -85,17 +85,19 @@ def test_a_network_that_would_be_misread_is_refused_before_anything_is_trained(f
 
 def test_what_one_variant_lacks_leaves_the_plan_of_the_others(folder: Path) -> None:
     wrong = '  squashed: {model: "foreign_networks:Sigmoid"}\n  several: {model: "foreign_networks:Several"}\n'
+    wrong += "  fixed: {model: medlitenet, options: {backbone: swin_tiny_patch4_window7_224}}\n"
 
     done = run(folder, wrong, "--dry-run")
 
     lines = done.output.splitlines()
     assert done.exit_code == 2
-    assert sum("cannot be trained as it is" in line for line in lines) == 2
+    assert sum("cannot be trained as it is" in line for line in lines) == 3
     assert any("plain seed 0: to do, about" in line for line in lines)
     assert any(line.startswith("about") and "on this machine" in line for line in lines)
     assert "mine.yaml:5: variants.squashed.model" in done.output
     assert "mine.yaml:6: variants.several.model" in done.output
-    assert "{index: 1}" in done.output
+    assert "mine.yaml:7: variants.fixed.model: medlitenet does not run on 2 images of 64 pixels" in done.output
+    assert "{index: 1, kind: probabilities}" in done.output
 
 
 def test_with_its_outputs_named_a_network_is_trained_as_it_was_published(folder: Path) -> None:

@@ -144,7 +144,6 @@ def test_two_variants_of_one_configuration_are_one_trial_to_run(tmp_path: Path) 
         ({"{folder: SET}": "{folder: SET, split: official}"}, "mine.yaml:5: dataset.split: "),
         ({"{backbone: mobilenetv3_small_050}": "{backbone: mobilenetv3}"}, "mine.yaml:4: variants.full: "),
         ({"{backbone: mobilenetv3_small_050}": "{heads: 0}"}, "mine.yaml:4: variants.full: model 'medlitenet' cannot"),
-        ({"{backbone: mobilenetv3_small_050}": "{backbone: swin_tiny_patch4_window7_224}"}, "does not run on an image"),
         ({"seeds: 1": "seeds: 1\nevaluate: [{folder: nowhere}]"}, "mine.yaml:8: evaluate: "),
     ],
 )
