@@ -141,3 +141,15 @@ class UpsampleTwice(nn.Module):
     def forward(self, x_b1hw: Tensor) -> Tensor:
         x_b1hw = replicate_edges(x_b1hw)
         return F.pixel_shuffle(F.conv2d(x_b1hw, self.kernels.to(x_b1hw.dtype)), 2)
+
+
+def check_size(image_bchw: Tensor, stride: int) -> None:
+    """Refuses images whose height or width is no multiple of a network's stride.
+
+    Raises:
+        ValueError: the message says to which size to pad them.
+    """
+    height, width = image_bchw.shape[-2:]
+    if height % stride or width % stride:
+        up = [-(-side // stride) * stride for side in (height, width)]
+        raise ValueError(f"{height}x{width} is no multiple of {stride}; pad the images to {up[0]}x{up[1]}")

@@ -15,7 +15,7 @@ from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPP
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import Tensor, nn
 
-from .blocks import BoundaryAwareAttention, ConvBlock, LocalGlobalBlock, UpsampleTwice
+from .blocks import BoundaryAwareAttention, ConvBlock, LocalGlobalBlock, UpsampleTwice, check_size
 
 STRIDE = 32
 
@@ -90,10 +90,7 @@ class MedLiteNet(nn.Module):
 
     def forward(self, image_bchw: Tensor) -> Tensor:
         """Logits (B, 1, H, W) of images (B, 3, H, W); H and W multiples of 32, else ValueError."""
-        height, width = image_bchw.shape[-2:]
-        if height % STRIDE or width % STRIDE:
-            up = [-(-side // STRIDE) * STRIDE for side in (height, width)]
-            raise ValueError(f"{height}x{width} is no multiple of {STRIDE}; pad the images to {up[0]}x{up[1]}")
+        check_size(image_bchw, STRIDE)
         *skips, x = self.encoder(image_bchw)
         x = self.scse(self.aspp(self.boundary(self.local_global(x))))
         for block, skip in zip(self.decoder, reversed(skips), strict=True):

@@ -19,6 +19,9 @@ COUNTS_MORE = "the printed MACs count norms and interpolation too"
 FAMILIES: dict[str, Family] = {
     "unet": Family("peers.unet", "UNet", ("widths",)),
     "unext": Family("peers.unext", "UNeXt", ("widths",)),
+    "malunet": Family("peers.malunet", "MALUNet", ("widths",)),
+    "egeunet": Family("peers.egeunet", "EGEUNet", ("widths", "deep_supervision")),
+    "ultralight_vmunet": Family("peers.ultralight_vmunet", "UltraLightVMUNet", ("widths", "parts")),
     "cmunext": Family("peers.cmunext", "CMUNeXt", ("widths", "depths", "kernel_sizes")),
     "ulite": Family("peers.ulite", "ULite", ("widths", "kernel_size")),
 }
@@ -50,6 +53,34 @@ PEERS: dict[str, Entry] = {
         {"widths": [8, 16, 32, 64, 128]},
         Cost(253_385, 99_229_696, 1_015_004, 4_980_736),
         Paper(*UNEXT, parameters=0.25e6, macs=0.10e9),
+    ),
+    "malunet": Entry(
+        "MALUNet: dilated gated and external attention, skips under one attention bridge",
+        "malunet",
+        {},
+        Cost(177_943, 82_740_224, 711_772, 4_980_736),
+        Paper("Ruan et al., BIBM", 2022, "https://arxiv.org/abs/2211.01784", 0.175e6, 0.083e9),
+    ),
+    "egeunet": Entry(
+        "EGE-UNet: Hadamard product attention, skips joined with a mask of each stage, deep supervision",
+        "egeunet",
+        {},
+        Cost(53_374, 72_096_256, 213_496, 7_570_688),
+        Paper("Ruan et al., MICCAI", 2023, "https://arxiv.org/abs/2307.08473", 0.053e6, 0.072e9),
+    ),
+    "ultralight_vmunet": Entry(
+        "UltraLight VM-UNet: one small Mamba over quarters of the channels",
+        "ultralight_vmunet",
+        {},
+        Cost(49_457, 66_001_728, 197_828, 16_270_656),
+        Paper(
+            "Wu et al., arXiv",
+            2024,
+            "https://arxiv.org/abs/2403.20035",
+            0.049e6,
+            0.060e9,
+            reason="the printed MACs leave out the layers inside Mamba, whose kernel their counter does not see",
+        ),
     ),
     "cmunext": Entry(
         "CMUNeXt: large depth-wise kernels, skips fused by groups",
