@@ -59,7 +59,10 @@ class _LinearRecurrence(torch.autograd.Function):
 
 def _states(decay: Tensor, added: Tensor) -> Tensor:
     """The recurrence in about three times the root of L steps: all chunks side by side from nothing, for what is left
-    at their ends; from end to end through the chunks; and all chunks again, each from what the one before left."""
+    at their ends; from end to end through the chunks; and all chunks again, each from what the one before left.
+
+    One loop over all L tokens is a little quicker on a CPU, and makes graphs that take minutes to export.
+    """
     tokens = decay.shape[1]
     length = max(each for each in range(1, math.isqrt(tokens) + 1) if tokens % each == 0)
     decay, added = (each.unflatten(1, (tokens // length, length)) for each in (decay, added))

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from medbench.models.counting import count_parameters
 from medbench.models.peers import PEERS
@@ -26,10 +25,10 @@ def test_no_token_sees_a_later_one_and_all_see_the_first() -> None:
 def test_parts_pass_through_one_mamba_each_on_its_own() -> None:
     torch.manual_seed(0)
     layer, x = ParallelMamba(8, 8, parts=4), torch.randn(1, 8, 2, 3)
-    layer.norm, layer.mix = nn.Identity(), nn.Identity()
-    tokens = x.flatten(2).transpose(1, 2)
+    tokens = layer.norm(x.flatten(2).transpose(1, 2))
 
-    expected = torch.cat([layer.mamba(part) + part for part in tokens.chunk(4, dim=2)], dim=2)
+    seen = torch.cat([layer.mamba(part) + part for part in tokens.chunk(4, dim=2)], dim=2)
+    expected = layer.mix(layer.norm(seen))
 
     torch.testing.assert_close(layer(x), expected.transpose(1, 2).reshape(1, 8, 2, 3))
 
