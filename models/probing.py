@@ -48,6 +48,9 @@ def check_outputs(model: nn.Module, size: int) -> None:
     reading = _reading_of(model)
     for training, each in found.items():
         _check_values(each, reading, training, in_unit)
+    if reading.deep_supervision:
+        with torch.no_grad():
+            model.train()(image)  # the other maps too
 
 
 def _reading_of(model: nn.Module) -> Reading:

@@ -34,8 +34,12 @@ def study_file(folder: Path, text: str = GOOD) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("profile", ["paper", "cpu", "quick"])
-@pytest.mark.parametrize("name", shipped_studies())
+def studies_and_profiles() -> list[tuple[str, str]]:
+    own = {name: yaml.safe_load(path.read_text()).get("profiles", {}) for name, path in shipped_studies().items()}
+    return [(name, profile) for name in own for profile in dict.fromkeys(["paper", "cpu", "quick", *own[name]])]
+
+
+@pytest.mark.parametrize(("name", "profile"), studies_and_profiles())
 def test_every_shipped_study_is_valid_under_every_profile(name: str, profile: str) -> None:
     study = load_study(name, profile=profile).study
 

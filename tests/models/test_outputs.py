@@ -114,6 +114,7 @@ def test_small_maps_are_interpolated_to_the_image() -> None:
         (lambda x, _: {"a": x, "b": x}, Reading(key="c"), "not c"),
         (lambda x, _: (x, x, x), Reading(index=0, deep_supervision=[1.0]), "2 maps besides"),
         (lambda x, _: x.sigmoid(), Reading(upsample=True), "kind: probabilities"),
+        (lambda x, _: (x, x.repeat(1, 3, 1, 1)), Reading(index=0, deep_supervision=[1.0]), r"\(2, 3, 32, 32\)"),
     ],
 )
 def test_a_wrong_word_of_the_study_is_refused(give: Callable[[Tensor, bool], Any], reading: Reading, said: str) -> None:
