@@ -64,6 +64,7 @@ benchmarks: .venv/rliable/.installed ## measure medbench against named peers in 
 	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/jobs.py
 	$(BIN)/python tests/benchmarks/latency.py
+	$(BIN)/python tests/benchmarks/selective_scan.py
 	$(BIN)/python tests/benchmarks/ensemble.py
 	$(BIN)/python tests/benchmarks/painting.py
 	$(BIN)/python tests/benchmarks/evaluation.py
