@@ -151,6 +151,11 @@ class _Model:
     description: str
     trouble: str | None
 
+    @property
+    def title(self) -> str:
+        """The description without what it is made of."""
+        return self.description.partition(":")[0]
+
 
 def _smallest_size(study: Study, variant: str) -> int:
     """The smallest images that a variant is trained on."""
@@ -278,7 +283,7 @@ def _record(
         else:
             model = models[name]
             variants[name] = {
-                "description": model.description if name == spec.model and not spec.options else None,
+                "description": model.title if name == spec.model and not spec.options else None,
                 "parameters": model.parameters,
                 "macs": model.macs,
                 "n_images": _sizes(materials[name]),
