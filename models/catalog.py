@@ -7,7 +7,7 @@ function that gives one.
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ def build_model(
     options: Mapping[str, Any] | None = None,
     *,
     output: Mapping[str, Any] | None = None,
+    deep_supervision: Sequence[float] = (),
     encoder_weights: str = "none",
     data: Path | None = None,
 ) -> Built:
@@ -56,6 +57,7 @@ def build_model(
         name: one of `names.MODELS`, `smp:Architecture/encoder`, or `package.module:Class` (or a function).
         options: keyword arguments of the model; an unknown one is an error.
         output: fields of `outputs.Reading`, for a network that gives something else than logits (B, 1, H, W).
+        deep_supervision: weights of the losses of its other maps.
         encoder_weights: "none", "imagenet", or the path of a safetensors file with timm's names.
         data: the data folder, where `weights/` may lie.
 
@@ -65,7 +67,9 @@ def build_model(
     options = dict(options or {})
     check_name(name, options, encoder_weights)
     built = _build(name, options, encoder_weights, data)
-    return replace(built, model=Adapted(built.model, Reading(**output))) if output else built
+    if not output:
+        return built
+    return replace(built, model=Adapted(built.model, Reading(**output, deep_supervision=deep_supervision)))
 
 
 def _build(name: str, options: dict[str, Any], encoder_weights: str, data: Path | None) -> Built:
@@ -173,3 +177,8 @@ def untrained_model(name: str, options: Mapping[str, Any] | None = None) -> nn.M
         check_options(name, options or {}, ())
         return Ensemble([build_model(member).model for member in MEMBERS], [1.0] * len(MEMBERS))
     return build_model(name, options).model
+
+
+def network_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a trial's configuration decides which network it is, as `build_model` names it."""
+    return {key: config[key] for key in ("options", "output", "deep_supervision") if key in config}

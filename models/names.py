@@ -129,12 +129,31 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
             )
         if not package or (package not in sys.modules and find_spec(package) is None):
             raise MedbenchError(f"model {name!r} cannot be imported: No module named {package!r}")
+    elif name == ENSEMBLE:
+        raise MedbenchError(f"model {name!r}: instead of model write ensemble: {{members: [...], weighting: equal}}")
     elif name not in MODELS:
         raise UnknownNameError("model", name, MODELS, OTHERS)
     else:
         check_options(name, options or {}, FAMILIES[MODELS[name].family].options)
         if encoder_weights != "none" and name in peers.PEERS:
             raise MedbenchError(f"model {name!r} has no pretrained encoder: say encoder_weights: none for this variant")
+
+
+def check_output(name: str, output: bool, deep_supervision: bool) -> None:
+    """Refuses `output` and `deep_supervision` where they mean nothing.
+
+    Args:
+        name: of the model.
+        output: whether a study says how its outputs are read.
+        deep_supervision: whether it weighs the losses of other maps.
+    """
+    if name in MODELS and (output or deep_supervision):
+        own = "deep_supervision" in FAMILIES[MODELS[name].family].options
+        remedy = "write options: {deep_supervision: [...]}, [] for none" if own and deep_supervision else "leave it out"
+        key = "deep_supervision" if deep_supervision else "output"
+        raise MedbenchError(f"{key}: model {name!r} is medbench's own and gives logits; {remedy}")
+    if deep_supervision and not output:
+        raise MedbenchError("deep_supervision needs output: index or key of the map that counts")
 
 
 def check_name_or_ensemble(name: str, options: Mapping[str, Any] | None = None) -> None:

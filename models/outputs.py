@@ -4,7 +4,7 @@ Shapes: B = batch, H, W = height and width of the image. A model gives logits (B
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -58,15 +58,22 @@ class Reading:
         return self.kind if training else self.kind_in_eval or self.kind
 
     def main(self, maps: Mapping[str, Tensor]) -> str:
-        """The name of the map that counts; one alone needs no saying."""
-        if len(maps) == 1:
-            return next(iter(maps))
-        if self.key is not None and self.key in maps:
-            return self.key
-        if self.index is not None and -len(maps) <= self.index < len(maps):
-            return [*maps][self.index]
-        said = "" if self.key is None and self.index is None else f", not {self.key or self.index}"
-        raise MedbenchError(f"gives {told(maps)}{said}; needs logits (B, 1, H, W): say {choice(maps)}")
+        """The name of the map that counts; one alone needs no saying.
+
+        Raises:
+            MedbenchError: it is not told, or not among these.
+        """
+        names = [*maps]
+        if len(names) == 1 and (self.key in (None, *names) or names == ["0"]):
+            return names[0]
+        if self.key in names:
+            return str(self.key)
+        if self.index is not None and -len(names) <= self.index < len(names):
+            return names[self.index]
+        if self.key is None and self.index is None:
+            raise MedbenchError(f"gives {told(maps)}; needs logits (B, 1, H, W): say {choice(maps)}")
+        said = self.index if self.key is None else self.key
+        raise MedbenchError(f"has no map {said}; gives {told(maps)}: say {choice(maps)}")
 
 
 class Adapted(nn.Module):
@@ -150,13 +157,23 @@ def told(maps: Mapping[str, Tensor]) -> str:
     return f"{len(maps)} maps ({', '.join(f'{name}: {tuple(each.shape)}' for name, each in maps.items())})"
 
 
-def choice(maps: Mapping[str, Tensor]) -> str:
-    """What to write to choose one of several maps: one at the image's size, which is the largest."""
-    sides = {name: each.shape[-1] if each.ndim > 2 else 0 for name, each in maps.items()}
+def choice(maps: Mapping[str, Tensor], fitting: Collection[str] | None = None) -> str:
+    """What to write to choose one of several maps: one at the image's size, which is the largest.
+
+    Args:
+        maps: by name.
+        fitting: names that come into question; all where it is not known.
+    """
+    sides = {name: each.shape[-1] if each.ndim > 2 else 0 for name, each in maps.items() if name in (fitting or maps)}
     largest = [name for name, side in sides.items() if side == max(sides.values())]
     key = "index" if [*maps] == [str(index) for index in range(len(maps))] else "key"
-    which = f"{key}: {largest[0]}" if len(largest) == 1 else f"{key}: one of {', '.join(largest)}"
     first = maps[largest[0]]
     kind = ", kind: probabilities" if bool(((first >= 0) & (first <= 1)).all()) else ""
-    besides = f", and deep_supervision: [{len(maps) - 1} weights] to train the others too" if len(maps) > 1 else ""
-    return f"output: {{{which}{kind}}}{besides}"
+    ways = [f"{{{key}: {name}{kind}}}" for name in largest]
+    others = len(maps) - 1
+    besides = (
+        f"; deep_supervision, a list of {others} weight{'s' * (others > 1)}, trains the other{'s' * (others > 1)} too"
+        if others
+        else ""
+    )
+    return f"output: {' or '.join(ways)}{besides}"

@@ -34,34 +34,38 @@ def check_outputs(model: nn.Module, size: int) -> None:
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(PROBED, 3, size, size, generator=generator)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
-        found = _probed(model, image)
-        in_unit = {training: _in_unit(each) for training, each in found.items()}
-        for _ in range(OTHER_WEIGHTS if any(in_unit.values()) else 0):
-            # A last sigmoid keeps them there whatever the weights; logits may lie there by chance.
-            for parameter in model.parameters():
-                spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
-                parameter += torch.randn(parameter.shape, generator=generator) * (2 * spread + 0.2)
-            again = _probed(model, image)
-            in_unit = {training: in_unit[training] and _in_unit(each) for training, each in again.items()}
     reading = _reading_of(model)
-    for training, each in found.items():
-        _check_values(each, reading, training, in_unit)
-    if reading.deep_supervision:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         with torch.no_grad():
-            model.train()(image)  # the other maps too
+            found = _probed(model, image)
+            in_unit = {training: _in_unit(each) for training, each in found.items()}
+            for _ in range(OTHER_WEIGHTS if any(in_unit.values()) else 0):
+                # A last sigmoid keeps them there whatever the weights; logits may lie there by chance.
+                for parameter in model.parameters():
+                    spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
+                    parameter += torch.randn(parameter.shape, generator=generator) * (2 * spread + 0.2)
+                again = _probed(model, image)
+                in_unit = {training: in_unit[training] and _in_unit(each) for training, each in again.items()}
+        for training, each in found.items():
+            _check_values(each, reading, training, in_unit)
+        if isinstance(model, Adapted):
+            _check_trained(model, image)
 
 
 def _reading_of(model: nn.Module) -> Reading:
     return model.reading if isinstance(model, Adapted) else Reading()
 
 
+def _network_of(model: nn.Module) -> nn.Module:
+    return model.network if isinstance(model, Adapted) else model
+
+
 def _probed(model: nn.Module, image: Tensor) -> dict[bool, Tensor]:
     """The map that counts, as the network gives it, in training (True) and in evaluation."""
-    network = model.network if isinstance(model, Adapted) else model
-    reading, size = _reading_of(model), image.shape[-1]
+    network, reading, size = _network_of(model), _reading_of(model), image.shape[-1]
     found: dict[bool, Tensor] = {}
+    bare: list[bool] = []
     for training in (True, False):
         network.train(training)
         try:
@@ -72,8 +76,55 @@ def _probed(model: nn.Module, image: Tensor) -> dict[bool, Tensor]:
             ) from error
         if not isinstance(model, Adapted) and isinstance(given, Outputs):
             given = given.logits
-        found[training] = _main_map(dict(maps_of(given)), reading, training, size, is_bare=isinstance(given, Tensor))
+        bare.append(isinstance(given, Tensor))
+        maps = dict(maps_of(given))
+        if training and len(maps) > 1 and reading.index is None and reading.key is None:
+            fitting = _fitting(network, image)
+            raise MedbenchError(f"gives {told(maps)}; needs logits (B, 1, H, W): say {choice(maps, fitting)}")
+        found[training] = _main_map(maps, reading, training, size, is_bare=bare[-1])
+    if all(bare) and not (reading.index is None and reading.key is None):
+        raise MedbenchError("gives one map: leave index and key out of output")
     return found
+
+
+def _reached(network: nn.Module, each: Tensor) -> set[str]:
+    """The names of the parameters that a map depends on."""
+    parameters = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    if not parameters or not each.requires_grad:
+        return set()
+    gradients = torch.autograd.grad(each.sum(), [*parameters.values()], retain_graph=True, allow_unused=True)
+    return {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
+
+
+def _fitting(network: nn.Module, image: Tensor) -> list[str]:
+    """The maps in training that depend on whatever the one map in evaluation does; none where that gives several."""
+    with torch.enable_grad():
+        tested = [each for _, each in maps_of(network.eval()(image))]
+        maps = dict(maps_of(network.train()(image)))
+        wanted = _reached(network, tested[0]) if len(tested) == 1 else set[str]()
+        return [name for name, each in maps.items() if wanted and wanted <= _reached(network, each)]
+
+
+def _check_trained(model: Adapted, image: Tensor) -> None:
+    """Whether training reaches all that the map in evaluation depends on: else index or key name another map than
+    evaluation gives."""
+    network, reading = model.network, model.reading
+    maps = dict(maps_of(network.train()(image)))
+    if len(maps) < 2:
+        return
+    main = reading.main(maps)
+    others = [name for name in maps if name != main]
+    weighed = [name for name, weight in zip(others, reading.deep_supervision, strict=False) if weight]
+    trained = set[str]().union(*(_reached(network, maps[name]) for name in (main, *weighed)))
+    model.train()(image)  # whether the other maps can be read
+    tested = dict(maps_of(network.eval()(image)))
+    left = [name for name in sorted(_reached(network, tested[reading.main(tested)])) if name not in trained]
+    if left:
+        raise MedbenchError(
+            f"tests what it does not train: the map in evaluation depends on {left[0]}"
+            f"{f' and {len(left) - 1} more' if len(left) > 1 else ''}, which map {main} does not; "
+            f"say {choice(maps, _fitting(network, image))}"
+        )
 
 
 def _main_map(maps: dict[str, Tensor], reading: Reading, training: bool, size: int, *, is_bare: bool) -> Tensor:
@@ -118,7 +169,7 @@ def _check_values(each: Tensor, reading: Reading, training: bool, in_unit: Mappi
     """Whether values can be what they are said to be."""
     kind, mode = reading.kind_of(training), _mode(training)
     if not bool(each.isfinite().all()):
-        raise MedbenchError(f"gives values that are no numbers, of random images in {mode}")
+        raise MedbenchError(f"gives values that are not finite in {mode}, of random images")
     if kind is None and in_unit[training]:
         only_here = not in_unit[not training]
         said = "kind_in_eval: probabilities" if only_here and not training else "kind: probabilities"
@@ -128,9 +179,10 @@ def _check_values(each: Tensor, reading: Reading, training: bool, in_unit: Mappi
             f"needs logits: say output: {{{said}}}, or {{kind: logits}} if these are logits"
         )
     if kind == "probabilities" and not in_unit[training]:
+        remedy = "leave kind out" if each.shape[1] == 1 else "say kind: softmax"
         raise MedbenchError(
             f"gives values from {float(each.min()):.3g} to {float(each.max()):.3g} in {mode}, which are no "
-            "probabilities: leave out that output says so"
+            f"probabilities: {remedy}"
         )
     sums = each.sum(dim=1)
     if kind == "softmax" and in_unit[training] and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):

@@ -28,7 +28,8 @@ MESSAGES = {
     "extra_forbidden": "there is no such key",
     "missing": "this key is missing",
     "tuple_type": "Input should be a valid list",
-    "model_type": "write a mapping here, as in dataset: {name: isic2018}",
+    "model_type": "write a mapping here, as in {key: value}",
+    "too_short": "needs one entry at least; or leave the key out",
 }
 TOLD = {"missing", "study", "value_error"}  # errors that name what was given, or that nothing was
 

@@ -115,9 +115,8 @@ class VariantSpec(Spec):
     def _is_one_thing(self) -> "VariantSpec":
         if (self.model is None) == (self.ensemble is None):
             raise ValueError("give either a model or an ensemble")
-        if self.deep_supervision and not self.output:
-            raise ValueError("deep_supervision needs output: index or key of the map that counts")
-        if self.ensemble and (self.options or self.output or self.encoder_weights or self.training or self.dataset):
+        learns = self.options, self.output, self.deep_supervision, self.encoder_weights, self.training, self.dataset
+        if self.ensemble and any(learns):
             raise ValueError("an ensemble has members and weighting, nothing to train: set these keys at its members")
         return self
 
@@ -306,10 +305,14 @@ class Study(Spec):
         return DatasetSpec.model_validate({**base, **overlay}, strict=True)
 
     def output_of(self, variant: str) -> dict[str, Any]:
-        """How a variant's outputs are read, as `models.outputs.Reading` names it; empty where they are logits."""
+        """`output` and `deep_supervision` of a variant, as far as it says them."""
         spec = self.variants[variant]
-        said = spec.output.model_dump(exclude_defaults=True) if spec.output else {}
-        return said | ({"deep_supervision": list(spec.deep_supervision)} if spec.deep_supervision else {})
+        said: dict[str, Any] = {}
+        if spec.output:
+            said["output"] = spec.output.model_dump(exclude_defaults=True)
+        if spec.deep_supervision:
+            said["deep_supervision"] = list(spec.deep_supervision)
+        return said
 
     def encoder_weights_of(self, variant: str) -> str:
         """Where the encoder of a variant gets its weights."""

@@ -9,6 +9,7 @@ from ...ablations.schema.spec import ArtifactTest, OtherSet
 from ...datasets.artifacts import ARTIFACTS
 from ...datasets.catalog import check_name as check_dataset
 from ...models.names import check_name as check_model
+from ...models.names import check_output
 from ..errors import MedbenchError
 from ..training.losses import LOSSES
 
@@ -24,6 +25,7 @@ def check_names(loaded: Loaded) -> None:
         if variant.model:
             with placed_model(loaded, name):
                 check_model(variant.model, variant.options, study.encoder_weights_of(name))
+                check_output(variant.model, variant.output is not None, variant.deep_supervision is not None)
             training = study.training_of(name)
             for keys, known, wanted in (
                 (("training", "augment", "artifacts"), ARTIFACTS, training.augment.artifacts),

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ...datasets.cache import Arrays, load_arrays
-from ...models.catalog import build_model
+from ...models.catalog import build_model, network_of
 from ..errors import first_line
 from ..evaluation.testing import evaluate, write_pictures
 from ..quiet import quietly
@@ -121,7 +121,7 @@ def _batches(config: dict[str, Any]) -> float:
 
 def _network(config: dict[str, Any]) -> list[Any]:
     """What a trial's network is, whatever it learns."""
-    return [config["model"], config["options"], config.get("output")]
+    return [config["model"], network_of(config)]
 
 
 class _Meter:
@@ -141,7 +141,7 @@ class _Meter:
             n = min((GPU_BATCHES * whole) if best_device().type == "cuda" else IMAGES, len(config["train"]))
             ids, images = config["train"][:n], self._arrays(config, config["train"][:n], config["size"])[0]
             prepare(0, self.threads)
-            model = build_model(config["model"], config["options"], output=config.get("output")).model.to(best_device())
+            model = build_model(config["model"], **network_of(config)).model.to(best_device())
             trained = train(model, images, ids, ids[:1], training, size=config["size"], seed=0)
             n_bytes = sum(tensor.nbytes for tensor in trained.weights.values())
             return whole / trained.history[-1]["images_per_second"], n_bytes  # the first epoch warms up
@@ -190,7 +190,7 @@ class _Meter:
 
     def _net(self, model: dict[str, Any]) -> nn.Module:
         def build() -> nn.Module:
-            return build_model(model["model"], model["options"], output=model.get("output")).model.to(best_device())
+            return build_model(model["model"], **network_of(model)).model.to(best_device())
 
         return self._once(["net", *_network(model)], build)
 

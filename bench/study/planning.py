@@ -174,7 +174,7 @@ def _resolve(study: Study, variant: str, smallest: int, sets: Sets) -> _Model:
     assert spec.model is not None
     weights = study.encoder_weights_of(variant)
     output = study.output_of(variant)
-    built = build_model(spec.model, spec.options, output=output, encoder_weights=weights, data=sets.data)
+    built = build_model(spec.model, spec.options, **output, encoder_weights=weights, data=sets.data)
     name, options, description = resolve_model(spec.model, spec.options)
     macs = count_macs(lambda: build_model(name, options).model)
     return _Model(
@@ -228,8 +228,7 @@ def _trial_config(study: Study, cell: Cell, model: _Model, material: Material) -
             "encoder_weights": model.encoder_weights,
         },
     }
-    if model.output:
-        config["output"] = model.output
+    config |= model.output
     if "artifacts" in training["augment"]:
         config["artifacts_version"] = ARTIFACTS_VERSION
     return config
@@ -290,7 +289,7 @@ def _record(
                 "settings": {
                     "model": model.name,
                     "options": model.options,
-                    **({"output": model.output} if model.output else {}),
+                    **model.output,
                     "encoder_weights": model.encoder_weights,
                     "dataset": materials[name].opened.image_set.name,
                     "training": study.training_of(name).model_dump(exclude_none=True),

@@ -47,7 +47,7 @@ def _model_of(job: Job, by_id: Mapping[str, Job]) -> str:
     if job.is_ensemble:
         return short_id([_model_of(by_id[id], by_id) for id in job.config["ensemble"]["members"].values()])
     parts = [job.config[key] for key in ("model", "options", "code_digest", "size")]
-    return short_id([*parts, *([job.config["output"]] if "output" in job.config else [])])
+    return short_id(parts + [job.config[key] for key in ("output",) if key in job.config])
 
 
 def time_study(job: Job, place: Place, listen: Listen) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ...datasets.artifacts.painted import PaintedSet
-from ...models.catalog import build_model
+from ...models.catalog import build_model, network_of
 from ...models.ensemble import Ensemble
 from ..errors import MedbenchError
 from ..evaluation.testing import evaluate, write_masks, write_pictures
@@ -102,7 +102,7 @@ def trained_model(store: Store, trial: str) -> nn.Module:
         weights = config["ensemble"]["weights"]
         models = [trained_model(store, id) for id in members.values()]
         return Ensemble(models, [weights[name] for name in members]).eval()
-    model = build_model(config["model"], config["options"], output=config.get("output")).model
+    model = build_model(config["model"], **network_of(config)).model
     model.load_state_dict(store.weights(trial))
     return model.eval()
 
@@ -117,8 +117,7 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
         prepare(config["seed"], place.threads)
         built = build_model(
             config["model"],
-            config["options"],
-            output=config.get("output"),
+            **network_of(config),
             encoder_weights=config["source"]["encoder_weights"],
             data=sets.data,
         )

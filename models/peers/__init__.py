@@ -62,7 +62,7 @@ PEERS: dict[str, Entry] = {
         Paper("Ruan et al., BIBM", 2022, "https://arxiv.org/abs/2211.01784", 0.175e6, 0.083e9),
     ),
     "egeunet": Entry(
-        "EGE-UNet: Hadamard product attention, skips joined with a mask of each stage, deep supervision",
+        "EGE-UNet: Hadamard product attention, skips joined with a mask of each stage",
         "egeunet",
         {},
         Cost(53_374, 72_096_256, 213_496, 7_570_688),

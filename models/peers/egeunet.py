@@ -40,8 +40,12 @@ class EGEUNet(SixStages):
     ) -> None:
         super().__init__(widths, down=HadamardAttention, up=HadamardAttention)
         *skips, deepest = widths
+        if isinstance(deep_supervision, bool | None):
+            raise ValueError(f"deep_supervision is a list of weights, [] for none, not {deep_supervision}")
         if len(deep_supervision) not in (0, len(skips)):
-            raise ValueError(f"deep_supervision has {len(deep_supervision)} weights; needs {len(skips)} or none")
+            raise ValueError(
+                f"deep_supervision has {len(deep_supervision)} weights; needs {len(skips)}, or [] for none"
+            )
         below = [deepest, *reversed(skips)]
         self.masks = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in reversed(skips))
         self.bridges = nn.ModuleList(AggregationBridge(*each) for each in zip(below, reversed(skips), strict=False))

@@ -44,12 +44,18 @@ def half(x: Tensor) -> Tensor:
 REFUSED = [
     (Net(lambda x, _: x.sigmoid()), "kind: probabilities"),
     (Net(lambda x, mode: x if mode else x.sigmoid()), "kind_in_eval: probabilities"),
-    (Net(lambda x, _: (x, half(x))), r"2 maps .*say output: {index: 0}.*deep_supervision: \[1 weights\]"),
+    (
+        Net(lambda x, _: (x, half(x))),
+        r"2 maps .*say output: {index: 0}; deep_supervision, a list of 1 weight, trains the other too",
+    ),
     (Net(lambda x, _: (half(x), x)), "say output: {index: 1}"),
     (Net(lambda x, mode: (half(x), x) if mode else x), "say output: {index: 1}"),
     (Net(lambda x, _: {"aux": half(x), "out": x}), "say output: {key: out}"),
     (Net(lambda x, _: [x]), "say output: {index: 0}"),
-    (Net(lambda x, _: ((x, x), x.sigmoid())), r"gives 3 maps of \(2, 1, 32, 32\).*{index: one of 0, 1, 2}"),
+    (
+        Net(lambda x, _: ((x, x), x.sigmoid())),
+        r"gives 3 maps of \(2, 1, 32, 32\).*{index: 0} or {index: 1} or {index: 2",
+    ),
     (Net(lambda x, _: (half(x), x.sigmoid())), "say output: {index: 1, kind: probabilities}"),
     (Net(lambda x, _: x, 2), "kind: softmax"),
     (Net(lambda x, _: x.softmax(dim=1), 2), "kind: probabilities"),
@@ -58,7 +64,7 @@ REFUSED = [
     (Net(lambda x, _: x[:, 0]), "kind: logits"),
     (Net(lambda x, _: x.mean()), "needs logits"),
     (Net(lambda x, _: None), "gives no tensor"),
-    (Net(lambda x, _: x / 0), "no numbers"),
+    (Net(lambda x, _: x / 0), "not finite"),
     (Net(lambda x, _: x @ x[..., 1:, :]), "does not run on 2 images of 32 pixels in training"),
 ]
 
@@ -110,8 +116,12 @@ def test_small_maps_are_interpolated_to_the_image() -> None:
     [
         (lambda x, _: x, Reading(kind="probabilities"), "which are no probabilities"),
         (lambda x, _: x, Reading(kind="softmax"), "2 channels"),
-        (lambda x, _: (x, x), Reading(index=2), "not 2"),
-        (lambda x, _: {"a": x, "b": x}, Reading(key="c"), "not c"),
+        (lambda x, _: torch.cat([x, -x], dim=1), Reading(kind="probabilities"), "say kind: softmax"),
+        (lambda x, _: x, Reading(index=7), "gives one map: leave index and key out"),
+        (lambda x, _: x, Reading(key="out"), "gives one map: leave index and key out"),
+        (lambda x, _: {"out": x}, Reading(key="oot"), "has no map oot"),
+        (lambda x, _: (x, x), Reading(index=2), "has no map 2"),
+        (lambda x, _: {"a": x, "b": x}, Reading(key="c"), "has no map c"),
         (lambda x, _: (x, x, x), Reading(index=0, deep_supervision=[1.0]), "2 maps besides"),
         (lambda x, _: x.sigmoid(), Reading(upsample=True), "kind: probabilities"),
         (lambda x, _: (x, x.repeat(1, 3, 1, 1)), Reading(index=0, deep_supervision=[1.0]), r"\(2, 3, 32, 32\)"),
@@ -133,6 +143,33 @@ def test_logits_that_happen_to_lie_between_0_and_1_are_no_probabilities() -> Non
             nn.init.constant_(parameter, scale if parameter.ndim > 1 else offset)
 
         check_outputs(network, SIZE)
+
+
+class Heads(nn.Module):
+    """Gives a map of each head in training, that of the last in evaluation, as U-Net++ does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Conv2d(3, 1, 1) for _ in range(3))
+
+    def forward(self, image: Tensor) -> Any:
+        maps = [head(image) for head in self.heads]
+        return maps if self.training else maps[-1]
+
+
+@pytest.mark.parametrize(
+    ("reading", "said"),
+    [
+        (Reading(), r"gives 3 maps of .* say output: {index: 2}; deep"),
+        (Reading(index=0), r"depends on heads.2.bias and 1 more, which map 0 does not; say output: {index: 2}"),
+        (Reading(index=0, deep_supervision=[1.0, 0.0]), "tests what it does not train"),
+    ],
+)
+def test_a_map_that_is_tested_and_not_trained_is_found(reading: Reading, said: str) -> None:
+    with pytest.raises(MedbenchError, match=said):
+        check_outputs(Heads() if reading == Reading() else Adapted(Heads(), reading), SIZE)
+    check_outputs(Adapted(Heads(), Reading(index=2)), SIZE)
+    check_outputs(Adapted(Heads(), Reading(index=0, deep_supervision=[0.5, 0.5])), SIZE)
 
 
 def test_other_maps_come_with_their_weights_in_training_alone() -> None:

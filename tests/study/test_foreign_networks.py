@@ -116,7 +116,8 @@ def test_with_its_outputs_named_a_network_is_trained_as_it_was_published(folder:
     assert losses["squashed"].tolist() == pytest.approx(losses["plain"].tolist(), rel=1e-4)  # the same network
     assert losses["several"].iloc[0] > 1.2 * losses["alone"].iloc[0]  # the other map's loss came on top
     config = yaml.safe_load((found["several"] / "config.yaml").read_text())
-    assert config["output"] == {"index": 1, "kind": "probabilities", "deep_supervision": [0.5]}
+    assert config["output"] == {"index": 1, "kind": "probabilities"}
+    assert config["deep_supervision"] == [0.5]
     assert "output" not in yaml.safe_load((found["plain"] / "config.yaml").read_text())
     reported = CliRunner().invoke(app, ["report", "-o", "page"])
     assert reported.exit_code == 0, reported.output
@@ -139,7 +140,13 @@ def test_a_network_too_deep_for_the_smallest_images_is_told_with_the_size_that_i
 @pytest.mark.parametrize(
     ("variant", "said"),
     [
-        ("{model: medlitenet, deep_supervision: [1.0]}", "deep_supervision needs output"),
+        ('{model: "foreign_networks:Several", deep_supervision: [1.0]}', "deep_supervision needs output"),
+        (
+            "{model: medlitenet, output: {index: 0}}",
+            "model 'medlitenet' is medbench's own and gives logits; leave it out",
+        ),
+        ("{model: egeunet, deep_supervision: [1.0]}", "write options: {deep_supervision: [...]}, [] for none"),
+        ("{model: ensemble}", "instead of model write ensemble:"),
         ("{model: medlitenet, output: {}}", "says nothing; leave it out"),
         ("{model: medlitenet, output: {index: 0, key: out}}", "index or key, not both"),
         ("{model: medlitenet, output: {kind: sigmoid}}", "'logits', 'probabilities' or 'softmax'"),

@@ -41,7 +41,7 @@ def test_without_deep_supervision_the_main_map_alone_trains_every_parameter() ->
 
 
 def test_weights_that_are_not_one_a_mask_are_refused() -> None:
-    with pytest.raises(MedbenchError, match="deep_supervision has 2 weights; needs 5 or none"):
+    with pytest.raises(MedbenchError, match=r"deep_supervision has 2 weights; needs 5, or \[\] for none"):
         build_model("egeunet", {"deep_supervision": [0.5, 0.5]})
 
 
