@@ -154,10 +154,21 @@ def models() -> str:
             f"{row['published_macs'] / 1e9:g} G" if row["published_macs"] else "",
             f"{row['activation_bytes'] / 1e6:.1f} MB",
             _text(row["reason"]),
+            ", ".join(f"`{each}`" for each in row["options"]),
         )
         for row in describe_models()
     ]
-    heads = ("name", "what it is", "parameters", "published", "MACs", "published", "activations", "why ours differ")
+    heads = (
+        "name",
+        "what it is",
+        "parameters",
+        "published",
+        "MACs",
+        "published",
+        "activations",
+        "why ours differ",
+        "options",
+    )
     return _table(heads, rows)
 
 

@@ -170,13 +170,15 @@ def _build_own(name: str, options: dict[str, Any]) -> Built:
     return Built(model, code_digest=code_digest(module, build))
 
 
-def untrained_model(name: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+def untrained_model(
+    name: str, options: Mapping[str, Any] | None = None, output: Mapping[str, Any] | None = None
+) -> nn.Module:
     """The model of that name with random weights, `ensemble` included, whose members are those of `MEMBERS`, and which
     takes no options."""
     if name == ENSEMBLE:
         check_options(name, options or {}, ())
         return Ensemble([build_model(member).model for member in MEMBERS], [1.0] * len(MEMBERS))
-    return build_model(name, options).model
+    return build_model(name, options, output=output).model
 
 
 def network_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What a model costs on paper: parameters, multiply-accumulates and memory, counted one way for all models."""
 
 import weakref
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypedDict
 
 import torch
@@ -81,11 +81,29 @@ def _counted(count: Callable[[nn.Module, Tensor], int], build: Callable[[], nn.M
     for device in ("meta", "cpu"):
         plain = sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
         try:
-            with quietly(), torch.random.fork_rng(devices=[]), torch.device(device), torch.inference_mode(), plain:
+            with (
+                quietly(),
+                torch.random.fork_rng(devices=[]),
+                torch.device(device),
+                torch.inference_mode(),
+                _usual_kernels(),
+                plain,
+            ):
                 return count(build().to(device).eval(), torch.rand(1, 3, size, size))
         except Exception:  # whatever a network makes of an image, or of a device
             continue
     return None
+
+
+@contextmanager
+def _usual_kernels() -> Generator[None]:
+    """Not the deterministic ones that training asks for: some hold several times the memory."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 class _Live(TorchDispatchMode):

@@ -175,8 +175,8 @@ def check_options(name: str, options: Mapping[str, Any], known: Collection[str],
 
 def describe_models() -> list[dict[str, Any]]:
     """Of every model that medbench itself brings: name, parameters, MACs and bytes of activations of one 256x256 image,
-    bytes of the weights, purpose, paper with year and link, costs published there, and why ours differ; None, or empty,
-    where there is no such thing."""
+    bytes of the weights, purpose, names of its options, paper with year and link, costs published there, and why ours
+    differ; None, or empty, where there is no such thing."""
     rows = [(name, each.cost, each.description, each.paper) for name, each in MODELS.items()]
     rows.append((ENSEMBLE, ENSEMBLE_COST, f"weighted mean of {', '.join(MEMBERS)}", None))
     return [
@@ -184,6 +184,7 @@ def describe_models() -> list[dict[str, Any]]:
             "name": name,
             **asdict(cost),
             "description": purpose,
+            "options": list(FAMILIES[MODELS[name].family].options) if name in MODELS else [],
             "paper": f"{paper.reference} {paper.year}" if paper else None,
             "year": paper.year if paper else None,
             "link": paper.link if paper else None,

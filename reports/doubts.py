@@ -8,7 +8,7 @@ import pandas as pd
 from ..bench.metrics import COUNTS, constant
 from ..bench.stats import same_training
 from .load import Study
-from .notes import counted
+from .notes import counted, listed
 from .resolved import sets_of
 from .settings import alike, flatten
 from .tables import KNOWN
@@ -57,10 +57,14 @@ def _nothing_to_believe(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     if computed:
         whose = "" if len(computed) == len(sets) else f" ({', '.join(computed)})"
         yield f"Synthetic images{whose}: they are computed, and nothing here speaks of photographs of skin."
+    constant: dict[tuple[str, str, str], list[str]] = {}
     for variant, word, seeds, evaluations in constant_predictions(scores):
+        constant.setdefault((word, told_seeds(seeds), ", ".join(evaluations)), []).append(variant)
+    for (word, seeds, where), variants in constant.items():
+        each, learnt = ("predicts", "it has") if len(variants) == 1 else ("predict", "they have")
         yield (
-            f"Constant predictions: every mask that {variant} predicts on {', '.join(evaluations)} is {word} "
-            f"({told_seeds(seeds)}); it has learnt nothing that this could show."
+            f"Constant predictions: every mask that {listed(variants)} {each} on {where} is {word} ({seeds}); {learnt} "
+            "learnt nothing that this could show."
         )
 
 

@@ -17,6 +17,7 @@ SPLITS = {
     "egeunet": "a seeded 63/7/30 split grouped by lesion and patient where known",
 }
 WEIGHTS = {"imagenet": "ImageNet weights of the encoder", "none": "random weights"}
+READ = {"probabilities": "as probabilities", "softmax": "as scores of background and lesion before a softmax"}
 KEPT = {
     "last": "taken as they were after the last epoch",
     "best-val": "taken from the epoch with the best validation Dice",
@@ -58,7 +59,7 @@ def methods(evidence: Evidence) -> str:
     begun = {trial["variant"] for trial in evidence.trials} or {*evidence.names}  # else it tells what is planned
     done = [name for name in evidence.names if name in begun]
     trained = [name for name in done if "ensemble.members" not in evidence.settings[name]]
-    phrases = (_data, _input, _schedule, _encoder, _augmentation, _precision, _trainings, _kept)
+    phrases = (_data, _input, _schedule, _outputs, _encoder, _augmentation, _precision, _trainings, _kept)
     text = [_models(evidence, trained)]
     text += [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]
     text = text[:2] + [sentence.replace("Models were", "They were", 1) for sentence in text[2:]]
@@ -142,21 +143,44 @@ def _schedule(evidence: Evidence, variant: str) -> str:
     if "batch_size" in recipe:
         text += f" at batch size {recipe['batch_size']}"
     if {"learning_rate", "encoder_learning_rate", "weight_decay"} <= recipe.keys():
-        text += (
-            f" with AdamW (learning rate {recipe['learning_rate']}, {recipe['encoder_learning_rate']} for the encoder, "
-            f"weight decay {recipe['weight_decay']}) and cosine annealing"
-        )
+        text += f" with AdamW (learning rate {recipe['learning_rate']}"
+        if part := _encoder_of(evidence, variant):
+            text += f", {recipe['encoder_learning_rate']} for {part}"
+        text += f", weight decay {recipe['weight_decay']}) and cosine annealing"
     if warmup := recipe.get("warmup_epochs"):
         text += f" after {counted(int(warmup) if warmup == int(warmup) else warmup, 'epoch')} of warm-up"
     if {"bce_weight", "dice_weight"} <= recipe.keys():
         text += f", on {recipe['bce_weight']} binary cross-entropy + {recipe['dice_weight']} Dice loss"
         further = ((key.removeprefix("losses."), recipe[key]) for key in recipe if key.startswith("losses."))
         text += "".join(f" + {weight} {name} loss" for name, weight in further)
+    settings = evidence.settings[variant]
+    if weights := json.loads(settings.get("deep_supervision") or settings.get("options.deep_supervision") or "[]"):
+        text += f", and on the same of further maps of the network, with the weights {listed(weights)}"
     return text
 
 
+def _encoder_of(evidence: Evidence, variant: str) -> str:
+    """What learns at a rate of its own; nothing where a model has no such part."""
+    model = str(evidence.settings[variant].get("model") or "")
+    if ":" in model and not model.startswith("smp:"):
+        return "a part called encoder, if there is one"
+    has_one = model.startswith("smp:") or "options.backbone" in evidence.settings[variant]
+    return "the encoder" if has_one or not model else ""
+
+
+def _outputs(evidence: Evidence, variant: str) -> str:
+    """How the outputs of a network were read that gives something else than logits."""
+    settings = evidence.settings[variant]
+    kinds = (("", settings.get("output.kind")), (" in evaluation", settings.get("output.kind_in_eval")))
+    parts = [f"{READ[kind]}{when}" for when, kind in kinds if kind in READ]
+    parts += ["as smaller maps, interpolated to the size of the image"] if settings.get("output.upsample") else []
+    return f"taken to give its output {' and '.join(parts)}" if parts else ""
+
+
 def _encoder(evidence: Evidence, variant: str) -> str:
-    weights = evidence.settings[variant].get("encoder_weights")
+    weights, model = (evidence.settings[variant].get(key) for key in ("encoder_weights", "model"))
+    if weights == "none" and ":" in str(model) and not str(model).startswith("smp:"):
+        return "started as its own code starts it"
     return "" if weights is None else f"started from {WEIGHTS.get(weights, f'encoder weights of the file {weights}')}"
 
 

@@ -101,7 +101,7 @@ class VariantSpec(Spec):
         Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(as_tuple)] | None
     ) = None
     """Weights of the losses of a network's other maps in training, in their order; needs `output`, which says the one
-    that counts and has weight 1."""
+    that counts and has weight 1. medbench's own models have it among their options."""
     ensemble: EnsembleSpec | None = None
     """Instead of a model: an average of other variants with the same seed. Nothing is trained for it."""
     encoder_weights: str | None = None

@@ -1,8 +1,8 @@
 """Which model a command is asked about: a trial of the store, or a model's name, which has random weights."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 OptionsOption = Annotated[
     str | None,
     typer.Option(
-        "--options", metavar="MAPPING", help="Of models by name, as in '{num_classes: 1}'; trials have theirs."
+        "--options",
+        metavar="MAPPING",
+        help="Of models by name, as in '{num_classes: 1}': of those of others (package.module:Class, smp:...) where "
+        "one is named, else of all. Trials have theirs.",
+    ),
+]
+OutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        metavar="MAPPING",
+        help="How package.module:Class is to be read, as a study says, as in '{kind: probabilities}'.",
     ),
 ]
 DEFAULT_SIZE = 256
@@ -32,6 +43,8 @@ class Chosen:
     said: str
     options: Mapping[str, Any]
     trial: "tuple[Store, str] | None" = None
+    output: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """How its outputs are read, as a study says."""
 
     @property
     def id(self) -> str | None:
@@ -48,11 +61,42 @@ class Chosen:
         from ...models.catalog import untrained_model
         from ..study.trials import trained_model
 
-        return trained_model(*self.trial) if self.trial else untrained_model(self.said, self.options)
+        return trained_model(*self.trial) if self.trial else untrained_model(self.said, self.options, self.output)
+
+    def check_outputs(self, size: int) -> None:
+        """Refuses a network by name whose outputs are no logits, unless `--output` says what they are."""
+        from ...models.names import ENSEMBLE
+        from ...models.probing import check_outputs
+
+        if self.trial is None and self.said != ENSEMBLE:
+            try:
+                check_outputs(self.build(), size)
+            except MedbenchError as error:
+                raise MedbenchError(f"{self.said} {error} (here with --output)") from error
 
 
-def choose(said: str, store: Path, options: Mapping[str, Any]) -> Chosen:
-    """What a name leads to; `options` are left to models that are no trials.
+def choose_all(names: Sequence[str], store: Path, options: str | None, output: str | None) -> list[Chosen]:
+    """What names lead to, with `--options` and `--output` for those that they are meant for.
+
+    Raises:
+        MedbenchError: one leads to nothing, or the options are meant for none.
+    """
+    given, read = _mapping("--options", options), _read_output(output)
+    of_others = [name for name in names if ":" in name and not is_trial_folder(name)]
+    of_own = [name for name in of_others if not name.startswith("smp:")]
+    if read and not of_own:
+        raise MedbenchError(f"--output {output}: is for package.module:Class, and none is named")
+    chosen = [
+        choose(name, store, given if name in (of_others or names) else {}, read if name in of_own else {})
+        for name in names
+    ]
+    if given and all(each.trial for each in chosen):
+        raise MedbenchError(f"--options {options}: trials have their own, and no other model is named")
+    return chosen
+
+
+def choose(said: str, store: Path, options: Mapping[str, Any], output: Mapping[str, Any]) -> Chosen:
+    """What a name leads to; `options` and `output` are left to models that are no trials.
 
     Raises:
         MedbenchError: it is neither a model nor a trial of the store, or the model has no such option.
@@ -66,17 +110,33 @@ def choose(said: str, store: Path, options: Mapping[str, Any]) -> Chosen:
     if ":" not in said and said not in (known := [*MODELS, ENSEMBLE]):
         raise UnknownNameError("model", said, known, f"{OTHERS} Or a trial's id, which is of the digits 0 to f.")
     check_name_or_ensemble(said, options)
-    return Chosen(said, options)
+    return Chosen(said, options, output=output)
 
 
-def read_options(text: str | None) -> dict[str, Any]:
-    """The mapping that `--options` is; MedbenchError where it is none."""
+def _read_output(text: str | None) -> dict[str, Any]:
+    """What `--output` says, checked as a study's `output` is."""
+    from pydantic import ValidationError
+
+    from ...ablations.schema.spec import OutputSpec
+
+    if not (given := _mapping("--output", text)):
+        return {}
+    try:
+        return OutputSpec.model_validate(given).model_dump(exclude_defaults=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{each}: " for each in first["loc"])
+        raise MedbenchError(f"--output {text}: {where}{first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _mapping(option: str, text: str | None) -> dict[str, Any]:
+    """The mapping that an option is; MedbenchError where it is none."""
     try:
         found: Any = yaml.safe_load(text or "{}")
     except yaml.YAMLError:
         found = None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise MedbenchError(f"--options {text}: write a mapping, as in --options '{{num_classes: 1}}'")
+        raise MedbenchError(f"{option} {text}: write a mapping, as in '{{key: value}}'")
     return found
 
 

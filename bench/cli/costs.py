@@ -12,7 +12,7 @@ import typer
 from ..errors import MedbenchError
 from ..quiet import quietly
 from . import completing
-from .chosen import DEFAULT_SIZE, Chosen, OptionsOption, choose, read_options
+from .chosen import DEFAULT_SIZE, Chosen, OptionsOption, OutputOption, choose_all
 from .terminal import (
     DataOption,
     JsonOption,
@@ -55,6 +55,7 @@ def latency(
     passes: PassesOption = 200,
     threads: ThreadsOption = 1,
     options: OptionsOption = None,
+    output: OutputOption = None,
     store: StoreOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
@@ -64,10 +65,7 @@ def latency(
     machine down slows all of them. Weights are random but for trials, which costs what trained ones do; batch norms are
     folded into convolutions.
     """
-    batches, given = _numbers("--batch", batch), read_options(options)
-    chosen = [choose(name, store, given) for name in names]
-    if given and all(each.trial for each in chosen):
-        raise MedbenchError(f"--options {options}: trials have their own, and no other model is named")
+    batches, chosen = _numbers("--batch", batch), choose_all(names, store, options, output)
     side = size or _shared_size(chosen)
     import torch
 
@@ -94,10 +92,10 @@ def latency(
             on_round=show,
         )
     meter, after = meter_of(device), conditions(device)
-    trials = {each.said: each.id for each in chosen}
+    made = {each.said: {"trial": each.id, "options": dict(each.options)} for each in chosen}
     where = {"torch": torch.__version__, "gpu_before": before, "gpu_after": after}
     where["no_energy"] = meter if isinstance(meter, str) else None
-    rows = [row | costs[row["model"]] | {"trial": trials[row["model"]]} | where for row in rows]
+    rows = [row | costs[row["model"]] | made[row["model"]] | where for row in rows]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
@@ -114,7 +112,7 @@ def _shared_size(chosen: list[Chosen]) -> int:
 
 
 def _tell(rows: list[dict[str, Any]]) -> None:
-    from ...reports.notes import in_giga
+    from ...reports.notes import in_giga, sized
 
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "model": lambda row: row["model"],
@@ -157,11 +155,13 @@ def _tell(rows: list[dict[str, Any]]) -> None:
                 f"{_ratio(row, 'best_ratio')} of {first['model']} in {other}"
             )
     for name, row in models.items():
-        trial, activations = row["trial"], row["activation_bytes"]
+        activations = row["activation_bytes"]
+        origin = [f"trial {row['trial']}"] if row["trial"] else []
+        origin += [f"options {json.dumps(row['options'])}"] if row["options"] else []
         terminal.print(
-            f"{name}: {f'trial {trial}, ' if trial else ''}{row['parameters'] / 1e6:.2f} M parameters, "
+            f"{name}: {', '.join([*origin, sized(row['parameters'])])} parameters, "
             f"{in_giga(row['macs'])} MACs{' (not counted)' if row['macs'] is None else ''}, "
-            f"{row['weight_bytes'] / 1e6:.1f} MB of weights, "
+            f"{row['weight_bytes'] / 1e6:.3g} MB of weights, "
             f"{'–' if activations is None else f'{activations / 1e6:.1f} MB'} of activations"
         )
     if first["no_energy"]:

@@ -9,7 +9,7 @@ import typer
 from ..errors import MedbenchError
 from ..quiet import quietly
 from . import completing
-from .chosen import DEFAULT_SIZE, OptionsOption, choose, found_trial, read_options
+from .chosen import DEFAULT_SIZE, OptionsOption, OutputOption, choose_all, found_trial
 from .terminal import DataOption, StoreOption, console, progress_bar, progress_bars, told_in_one_line
 
 TrialArgument = Annotated[
@@ -78,6 +78,7 @@ def export(
         bool, typer.Option("--int8", help="In 8-bit integers (ONNX), their ranges taken from training images.")
     ] = False,
     options: OptionsOption = None,
+    output: OutputOption = None,
     size: Annotated[int | None, typer.Option(min=32, help="Pixels a side, of a model by name.")] = None,
     store: StoreOption = Path("runs"),
     data: DataOption = None,
@@ -93,9 +94,9 @@ def export(
         raise MedbenchError("--int8: only with --to onnx")
     if out.is_dir():
         raise MedbenchError(f"{out}: is a folder; name the file to write")
-    chosen = choose(trial, store, read_options(options))
-    if chosen.trial and (options or size):
-        raise MedbenchError(f"{trial}: a trial has its own options and size: leave out --options and --size")
+    (chosen,) = choose_all([trial], store, options, output)
+    if chosen.trial and size:
+        raise MedbenchError(f"{trial}: a trial has its own size: leave out --size")
     if int8 and not chosen.trial:
         raise MedbenchError("--int8: takes ranges from the training images of a trial; a model by name has none")
     with progress_bars() as show, quietly():
@@ -106,7 +107,9 @@ def export(
         from ..study.deployment import calibration_of
         from ..study.sets import Sets, cache_folder, data_folder
 
-        model, side = chosen.build().eval(), chosen.size or size or DEFAULT_SIZE
+        side = chosen.size or size or DEFAULT_SIZE
+        chosen.check_outputs(side)
+        model = chosen.build().eval()
         show(f"writing {to}, and comparing it with torch", 0, 0)
         if to == Format.TORCHSCRIPT:
             content = to_torchscript(model, side)

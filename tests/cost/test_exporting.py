@@ -223,13 +223,35 @@ def test_a_model_is_exported_before_it_is_trained(tmp_path: Path) -> None:
     assert (notes["model"], notes["weights"]) == ("torch.nn:Conv2d", "random")
 
 
+class Squashed(torch.nn.Conv2d):
+    """Ends in a sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 1, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).sigmoid()
+
+
+def test_a_network_by_name_is_exported_as_what_it_gives(tmp_path: Path) -> None:
+    words = (f"{__name__}:Squashed", "--to", "onnx", "--size", 48, "-o", tmp_path / "a.onnx")
+
+    refused, done = export(*words), export(*words, "--output", "{kind: probabilities}")
+
+    assert refused.exit_code == 2
+    assert "say output: {kind: probabilities}" in refused.stderr
+    assert done.exit_code == 0, done.output
+    found = onnxruntime_session((tmp_path / "a.onnx").read_bytes(), threads=1)(images(2)[..., :48, :48].numpy())
+    assert found.min() < 0  # logits
+
+
 def test_a_trial_has_its_own_options_and_size(small_store: Path, tmp_path: Path) -> None:
     [id, *_] = sorted(path.name for path in (small_store / "trials").iterdir())
 
     done = export(id, "--to", "onnx", "--size", 64, "--store", small_store, "-o", tmp_path / "a.onnx")
 
     assert done.exit_code == 2
-    assert "leave out --options and --size" in done.stderr
+    assert "leave out --size" in done.stderr
 
 
 def test_a_folder_is_no_file_to_write(small_store: Path, tmp_path: Path) -> None:

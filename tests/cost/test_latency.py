@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -214,6 +215,7 @@ class Talking(torch.nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> Any:
         print("talks")
+        print("talks", file=sys.stderr)
         warnings.warn("talks", stacklevel=1)
         return super().forward(input) * input.max().item(), input
 
@@ -234,6 +236,17 @@ def test_networks_of_others_and_trials_are_timed_beside_each_other(small_store: 
     assert rows[0]["macs"] == 64 * 64 * 3
 
 
+def test_options_go_to_the_network_of_others_that_is_timed_beside_ours() -> None:
+    words = ["torch.nn:Conv2d", "medlitenet", "--options", "{in_channels: 3, out_channels: 1, kernel_size: 1}"]
+
+    done = CliRunner().invoke(app, ["latency", *words, "--size", "64", "--batch", "1", "--passes", "20", "--json"])
+
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)
+    assert [row["parameters"] for row in rows] == [4, 3_177_914]
+    assert rows[1]["options"] == {}
+
+
 def test_what_cannot_be_counted_is_told_as_that_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     none = {"parameters": 4, "macs": None, "weight_bytes": 16, "activation_bytes": None}
     monkeypatch.setattr("medbench.models.counting.cost", lambda *_: none)
@@ -242,7 +255,10 @@ def test_what_cannot_be_counted_is_told_as_that_and_timed(monkeypatch: pytest.Mo
     done = CliRunner().invoke(app, [*words, "--passes", "20"])
 
     assert done.exit_code == 0, done.output
-    assert "Talking: 0.00 M parameters, – MACs (not counted), 0.0 MB of weights, – of activations" in done.stdout
+    assert (
+        'Talking: options {"width": 2}, 4 parameters, – MACs (not counted), 1.6e-05 MB of weights, – of activations'
+        in done.stdout
+    )
     assert "random weights;" in done.stdout
     assert "talks" not in done.output
 
@@ -252,7 +268,13 @@ def test_what_cannot_be_counted_is_told_as_that_and_timed(monkeypatch: pytest.Mo
     [
         (["nosuch"], "unknown model"),
         (["medlitenet", "beef"], "no trials/ there"),
-        (["torch.nn:Conv2d", "medlitenet", "--options", "{kernel_size: 1}"], "unknown option of model 'medlitenet'"),
+        (["smp:Unet/resnet18", "medlitenet", "--options", "{width: 8}"], "unknown option of model 'smp:Unet/resnet18'"),
+        (["medlitenet", "--options", "{widht: 8}"], "Did you mean 'width'?"),
+        (["medlitenet", "--output", "{index: 0}"], "is for package.module:Class, and none is named"),
+        (
+            ["torch.nn:Conv2d", "--output", "{kind: sigmoid}"],
+            "--output {kind: sigmoid}: kind: Input should be 'logits'",
+        ),
         (["ensemble", "--options", "{width: 8}"], "unknown option of model 'ensemble' 'width'"),
         (["medlitenet", "--options", "[1]"], "--options [1]: write a mapping"),
         (["medlitenet", "--batch", "1,x"], "--batch 1,x"),

@@ -232,6 +232,18 @@ def test_activations_are_counted_while_something_refers_to_them() -> None:
     assert {keeps: count_activation_bytes(lambda keeps=keeps: Chain(keeps), 32) for keeps in by_hand} == by_hand
 
 
+def test_activations_are_those_of_the_usual_kernels_while_training_asks_for_others() -> None:
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        counted = count_activation_bytes(lambda: nn.Upsample(scale_factor=2, mode="bilinear"), 32)
+        still = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+    assert counted == 4 * 3 * (32 * 32 + 64 * 64)
+    assert still == (True, True)
+
+
 def test_a_view_is_no_second_activation() -> None:
     assert count_activation_bytes(lambda: nn.Flatten(), 32) == 4 * 32 * 32 * 3
 

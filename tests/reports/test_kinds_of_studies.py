@@ -107,6 +107,39 @@ def test_every_number_of_the_methods_is_in_the_resolved_study(kind: tuple[str, s
     assert "None" not in text
 
 
+def test_networks_of_others_are_told_with_how_they_were_read_and_trained(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_images=6, n_seeds=2)
+    for name, changes in (
+        ("medlitenet", {"model": "egeunet", "options": {"deep_supervision": [0.1, 0.2]}}),
+        (
+            "no_baa",
+            {
+                "model": "mine:Net",
+                "options": {},
+                "output": {"kind": "probabilities", "upsample": True},
+                "deep_supervision": [0.4],
+            },
+        ),
+    ):
+        settings = study["variants"][name]["settings"]
+        settings |= changes | {"encoder_weights": "none"}
+        settings["training"] |= {"learning_rate": 0.1, "encoder_learning_rate": 0.2, "weight_decay": 0.3}
+        settings["training"] |= {"bce_weight": 0.5, "dice_weight": 0.5}
+    write_yaml(tmp_path / "studies" / "baa.yaml", study)
+
+    text = said_in(write([tmp_path], tmp_path / "out")[0])
+
+    assert "(learning rate 0.1, weight decay 0.3) and cosine annealing" in text  # a peer has no encoder
+    assert "and on the same of further maps of the network, with the weights 0.1 and 0.2; no_baa was trained" in text
+    assert "0.2 for a part called encoder, if there is one" in text
+    assert "with the weights 0.4." in text
+    assert (
+        "no_baa was taken to give its output as probabilities and as smaller maps, interpolated to the size of the "
+        "image." in text
+    )
+    assert "medlitenet was started from random weights; no_baa was started as its own code starts it." in text
+
+
 def test_variants_that_are_trained_alike_are_told_of_together_and_others_by_name(tmp_path: Path) -> None:
     study = fabricate(tmp_path, n_images=6, n_seeds=2, trained_on={"medlitenet": "isic2018", "no_baa": "ph2"})
     known = study["variants"]
