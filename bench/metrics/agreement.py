@@ -109,8 +109,7 @@ def score_masks(
     """
     _check(prediction, reference, spacing)
     counts = _confusion(prediction, reference)
-    scores = _overlap(counts)
-    scores["iou_t65"] = np.where(scores["iou"] >= 0.65, scores["iou"], 0.0)
+    scores = from_counts(counts)
 
     def boundaries(p: Mask, r: Mask) -> tuple[float, ...]:
         return _boundary_scores(p, r, spacing or (1.0, 1.0))
@@ -123,6 +122,17 @@ def score_masks(
     names = ("hd95", "assd", "nsd1", "nsd2", "biou")
     scores |= dict(zip(names, np.array(rows, dtype=np.float64).reshape(-1, len(names)).T, strict=True))
     return {name: scores[name] for name in METRICS} | counts
+
+
+def from_counts(counts: Mapping[str, Values]) -> dict[str, Values]:
+    """Those of the metrics that follow from `tp, fp, fn, tn` alone, each (N,), as `score_masks` returns them.
+
+    >>> counts = {"tp": np.array([3.0]), "fp": np.array([1.0]), "fn": np.array([2.0]), "tn": np.array([4.0])}
+    >>> from_counts(counts)["iou"].item(), from_counts(counts)["iou_t65"].item()
+    (0.5, 0.0)
+    """
+    scores = _overlap(counts)
+    return scores | {"iou_t65": np.where(scores["iou"] >= 0.65, scores["iou"], 0.0)}
 
 
 def constant(counts: Mapping[str, float]) -> str | None:

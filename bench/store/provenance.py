@@ -45,6 +45,10 @@ INSTRUCTIONS = {  # by the names in /proc/cpuinfo; integers and sums of floats d
     "i8mm": {"i8mm"},
 }
 
+NAME = r"[^\s/'\",;:\])}]+"  # of a file, in a sentence or a command
+HOME = re.compile(rf"(?<![\w/.~<])/(?:home|Users)/{NAME}|(?<![\w/.~<])/root(?![\w.-])")
+ABSOLUTE = re.compile(rf"(?<![\w/.~<])(?!//)~?/(?:{NAME}/)*({NAME})/?")  # no part of an address or of a relative path
+
 NO_KERNEL = "does not have a deterministic implementation"
 
 
@@ -153,6 +157,21 @@ def without_names(text: str) -> str:
     if len(home) > 1:
         text = text.replace(home, "~")
     return re.sub(rf"(?<=[/=_]){re.escape(user)}(?=[/:\s]|$)", "user", text) if user else text
+
+
+def without_places(value: Any) -> Any:
+    """Plain values in whose texts absolute paths have become the last of their names.
+
+    >>> without_places({"command": "medbench run baa --store=/mnt/disk/runs --data ~/sets", "at": "https://a.b/c"})
+    {'command': 'medbench run baa --store=runs --data sets', 'at': 'https://a.b/c'}
+    >>> without_places(["folder:/home/ann/clinic/", "/root", "a/b", "../c", "1 / 2"])
+    ['folder:clinic', '~', 'a/b', '../c', '1 / 2']
+    """
+    if isinstance(value, dict):
+        return {key: without_places(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_places(each) for each in value]
+    return ABSOLUTE.sub(r"\1", HOME.sub("~", without_names(value))) if isinstance(value, str) else value
 
 
 def _user() -> str:

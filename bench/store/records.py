@@ -99,8 +99,9 @@ def parse_yaml(text: str) -> Any:
 
 
 @contextmanager
-def sealed_folder(final: Path) -> Generator[Path]:
-    """Gives an empty folder beside `final`; when the block ends well, seals it with a manifest and renames it.
+def sealed_folder(final: Path, about: Mapping[str, Any] | None = None) -> Generator[Path]:
+    """Gives an empty folder beside `final`; when the block ends well, seals it with a manifest, which says first what
+    `about` does, and renames it.
 
     An unfinished folder that stands at `final` is replaced; a finished one is left, and the new work dropped: both
     are functions of the same configuration. When the block fails, nothing remains.
@@ -115,7 +116,7 @@ def sealed_folder(final: Path) -> Generator[Path]:
             path.relative_to(working).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
             for path in files
         }
-        write_json(working / MANIFEST, {"files": entries})
+        write_json(working / MANIFEST, {**(about or {}), "files": entries})
         if final.exists() and not is_sealed(final):
             shutil.rmtree(final)
         try:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, distance_transform_cdt, distance_transform_edt, gaussian_filter
 
-from medbench.bench.metrics import METRICS, Mask, n_empty, pooled, score_masks, scores_near
+from medbench.bench.metrics import COUNTS, METRICS, Mask, from_counts, n_empty, pooled, score_masks, scores_near
 from medbench.bench.metrics.agreement import _is_near
 
 DISTANCES = ("hd95", "assd")
@@ -251,6 +251,16 @@ def test_columns_are_the_metrics_in_order_and_then_the_counts() -> None:
     scores = scores_of([[1]], [[1]])
 
     assert list(scores) == [*METRICS, "tp", "fp", "fn", "tn"]
+
+
+@given(pairs())
+def test_counts_give_again_what_they_decide(pair: tuple[Mask, Mask]) -> None:
+    scores = score_masks(*(mask[None] for mask in pair))
+
+    derived = from_counts({name: scores[name] for name in COUNTS})
+
+    assert [*derived] == ["dice", "iou", "sensitivity", "specificity", "precision", "accuracy", "iou_t65"]
+    assert all((derived[name] == scores[name]).all() for name in derived)
 
 
 def test_pooled_scores_are_those_of_all_images_laid_side_by_side() -> None:
