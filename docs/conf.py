@@ -28,7 +28,8 @@ default_role = "code"  # docstrings put names between single backticks
 
 
 def setup(app: Any) -> None:
-    """Fills pages from the code, and publishes the schema beside them."""
+    """Fills pages from the code, and puts the schema and published results beside them."""
     app.connect("source-read", lambda _, page, source: source.__setitem__(0, generated.fill(page, source[0])))
     app.connect("env-get-outdated", lambda *_: list(generated.PAGES))
-    app.connect("build-finished", lambda app, error: None if error else generated.write_schema(Path(app.outdir)))
+    for write in (generated.write_schema, generated.write_results):
+        app.connect("build-finished", lambda app, error, write=write: None if error else write(Path(app.outdir)))

@@ -1,21 +1,26 @@
 """What the site says of commands, keys and data sets, taken from the code when it is built."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from typer.main import get_command
 
 from medbench.ablations.schema.for_editors import study_schema
 from medbench.bench.cli import app
 from medbench.bench.metrics import METRICS
-from medbench.bench.store.records import write_text
+from medbench.bench.store.records import MANIFEST, read_json, write_text
 from medbench.bench.training.losses import LOSSES
 from medbench.datasets.artifacts import ARTIFACTS
 from medbench.datasets.catalog import DATASETS
 from medbench.models.names import MODELS, describe_models
+from medbench.reports.notes import counted
+from medbench.reports.publishing import record_of
 
+PUBLISHED = Path(__file__).parent.parent / "reports" / "published"
 MARK = "<!-- from the code -->"
 PARTS = {  # of a study file, in reading order: the name in the schema, and where it stands in the file
     "DatasetSpec": "dataset",
@@ -172,6 +177,35 @@ def models() -> str:
     return _table(heads, rows)
 
 
+def results() -> str:
+    """What was published, the latest first: what was asked, what was found, and the page, which lies in the site."""
+    folders = sorted((path.parent for path in PUBLISHED.glob(f"*/{MANIFEST}")), reverse=True)
+    return "\n".join(map(_result, folders)) or "None is published yet.\n"
+
+
+def _result(folder: Path) -> str:
+    record = record_of(folder)
+    [study] = read_json(folder / "report.json")["studies"]
+    said = [
+        f"- {_text(answer['label'])}: **{_text(answer['effect'])}** {_text(answer['rest'])}"
+        for answer in study["asked"]
+        if answer["evaluation"] == study["evaluations"][0]
+    ]
+    links = [f'<a href="results/{quote(folder.name)}/{name}">{name}</a>' for name in ("index.html", "report.json")]
+    about = (
+        f"{counted(study['n_trials'], 'trial')}, {counted(len(study['evaluations']), 'evaluation')}, "
+        f"`reports/published/{folder.name}`: {', '.join(links)}"
+    )
+    head = f"## {record.date}: {record.study}\n\n{_text(study['question'] or '')}"
+    return "\n\n".join([head, "\n".join(said), about]) + "\n"
+
+
+def write_results(site: Path) -> None:
+    """Puts what was published into the site."""
+    if PUBLISHED.is_dir():
+        shutil.copytree(PUBLISHED, site / "results", dirs_exist_ok=True)
+
+
 def _text(text: str) -> str:
     """Plain text as Markdown: what looks like a tag is none."""
     return " ".join(text.split()).replace("<", "&lt;")
@@ -186,6 +220,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/cli": commands,
     "reference/spec": keys,
     "reference/models": models,
+    "results": results,
     "howto/cite-and-compare": data_sets,
     "explanation/protocol": metrics,
 }

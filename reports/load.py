@@ -15,6 +15,7 @@ from ..bench.store.records import read_json, read_yaml, same_trials
 from .files import Files, read_frame
 from .joining import joined
 from .resolved import complete
+from .unpacking import opened
 
 KEYS = ["study", "variant", "seed", "fold", "trial", "evaluation", "image"]
 SCORES = "scores.parquet"
@@ -122,16 +123,18 @@ class Study:
 
 
 def load(store: Path | str) -> pd.DataFrame:
-    """Every score in the store as one tidy frame: study, variant, seed, fold, trial, evaluation, image, metrics.
+    """Every score in the store, or of a published result, as one tidy frame: study, variant, seed, fold, trial,
+    evaluation, image, metrics.
 
     Raises MedbenchError when the store has no study. Without a finished evaluation the frame is empty.
     """
-    return pd.concat([study.scores for study in load_studies([Path(store)])], ignore_index=True)
+    with opened([Path(store)]) as stores:
+        return pd.concat([study.scores for study in load_studies(stores)], ignore_index=True)
 
 
-def load_studies(stores: Sequence[Path]) -> list[Study]:
-    """The studies of all stores by name. Stores are one pool: a study's trial is read from whichever holds it, and a
-    study that several stores hold is joined, or told apart (`joining.joined`).
+def load_studies(stores: Sequence[Path], *, only: str | None = None) -> list[Study]:
+    """The studies of all stores by name, or the one of that name. Stores are one pool: a study's trial is read from
+    whichever holds it, and a study that several stores hold is joined, or told apart (`joining.joined`).
 
     Raises MedbenchError when a store has no study.
     """
@@ -142,7 +145,7 @@ def load_studies(stores: Sequence[Path]) -> list[Study]:
         if not found:
             what = "no studies/*.yaml there" if store.is_dir() else "there is no such folder"
             raise MedbenchError(f"{store.absolute()}: {what}; name the store that `medbench run --store` wrote")
-        for file in found:
+        for file in (each for each in found if only in (None, each.stem)):
             spec = read_yaml(file)
             if not isinstance(spec, dict) or not {"baseline", "primary", "evaluations", "variants"} <= spec.keys():
                 raise MedbenchError(f"{file}: not a resolved study; write it again with `medbench run`")

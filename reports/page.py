@@ -7,8 +7,8 @@ import base64
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,29 @@ from .writing import write_csv, write_latex
 HERE = Path(__file__).parent
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the head of a published result says of it, and its manifest."""
+
+    study: str
+    folder: str
+    """The name of the folder that it was published as."""
+    date: str
+    """Of its publication, as in 2026-01-31."""
+    medbench: str | None
+    """The version that wrote it."""
+    git_commit: str | None
+    git_dirty: bool | None
+
+
 def write_report(
     stores: Sequence[Path],
     out: Path,
     *,
     all_images: bool = False,
     refresh: int | None = None,
+    record: Record | None = None,
+    keep: Callable[[dict[str, Any]], dict[str, Any]] = lambda facts: facts,
     sections: Sequence[Section] = SECTIONS,
 ) -> Path:
     """Writes the report of all studies in the stores into the folder `out` and returns the path of its index.html.
@@ -47,7 +64,8 @@ def write_report(
     Besides: report.json with the facts of every section, their tables as tables/<study>-<name>.csv and .tex with every
     score as tables/<study>-per-image.parquet, and each figure as figures/<study>-<name>.svg. With `all_images`,
     thumbnails that the page has no room for lie in pictures/. With `refresh`, browsers load the page anew every so many
-    seconds. `sections` stand in this order on the page; a section of your own is one more.
+    seconds. With a `record` the page says that it is a published result; `keep` gives what report.json says of the
+    facts of a study. `sections` stand in this order on the page; a section of your own is one more.
     Raises MedbenchError when a store holds no study.
     """
     environment = _environment(sections)
@@ -66,7 +84,7 @@ def write_report(
         )
         facts.append(_merged(overview(evidence, parts), parts))
         studies.append(_rendered(environment, evidence, facts[-1], parts))
-    write_json(out / "report.json", {"studies": facts})
+    write_json(out / "report.json", {"studies": [keep(each) for each in facts]})
     script = (HERE / "page.js").read_text(encoding="utf-8")
     page = environment.get_template("page.html.j2").render(
         studies=studies,
@@ -76,6 +94,7 @@ def write_report(
         thumbnails=room.thumbnails,
         digest=file_digest(out / "report.json"),
         refresh=refresh,
+        record=record,
         has_files=any(not each.startswith("data:") for each in room.thumbnails.values()),
         version=version("medbench"),
     )

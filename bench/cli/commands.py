@@ -8,19 +8,21 @@ from typing import Annotated
 
 import typer
 
-from . import data
+from . import completing, data
 from .costs import deployment, latency, models
 from .painting import artifacts
 from .running import run
 from .scores import compare, score
-from .terminal import DataOption, JsonOption, StoreOption, at_work, console, existing_store, told_in_one_line
+from .terminal import DataOption, JsonOption, StoreOption, at_work, console, existing_store, megabytes, told_in_one_line
 from .trained_models import export, predict
 from .upkeep import status, verify
 
 
 @told_in_one_line
 def report(
-    stores: Annotated[list[Path] | None, typer.Argument(help="Stores to read; `runs` where none is named.")] = None,
+    stores: Annotated[
+        list[Path] | None, typer.Argument(help="Stores and published results to read; `runs` where none is named.")
+    ] = None,
     named: Annotated[
         list[Path] | None, typer.Option("--store", help="The same, as other commands have it; may be repeated.")
     ] = None,
@@ -34,23 +36,57 @@ def report(
 ) -> None:
     """Write a report from one or more stores.
 
-    index.html, tables, figures and report.json; several stores are read as one.
+    index.html, tables, figures and report.json; several stores, and what was published, are read as one.
     """
-    wanted = [existing_store(each) for each in [*(stores or ()), *(named or ())] or [None]]
+    wanted = [existing_store(each, or_published=True) for each in [*(stores or ()), *(named or ())] or [None]]
     if not watch:
         with at_work("reading the store and writing the page"):
             from ...reports.page import write_report
+            from ...reports.unpacking import opened
 
-            index = write_report(wanted, out, all_images=all_images)
+            with opened(wanted) as found:
+                index = write_report(found, out, all_images=all_images)
         console().print(f"the report is {index}")
         return
+    from ...reports.unpacking import opened
     from ...reports.watching import watched
 
     try:
-        for index in watched(wanted, out, all_images=all_images):
-            console().print(f"{datetime.now():%H:%M:%S} the report is {index}; Ctrl-C ends")
+        with opened(wanted) as found:
+            for index in watched(found, out, all_images=all_images):
+                console().print(f"{datetime.now():%H:%M:%S} the report is {index}; Ctrl-C ends")
     except KeyboardInterrupt as error:
         raise typer.Exit(130) from error
+
+
+@told_in_one_line
+def publish(
+    store: Annotated[Path, typer.Argument(help="The store.")],
+    study: Annotated[
+        str, typer.Argument(help="A study that is finished in it.", autocompletion=completing.stored_studies)
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A new folder.")],
+    date: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day that it bears; today where none is named.")
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Publish what there is of a study that is not done.")
+    ] = False,
+) -> None:
+    """Pack a finished study and its report into a small folder.
+
+    Every number can be computed again from it, without the store: `medbench verify` does so, and `medbench report`
+    opens it. Images, masks and weights are left out.
+    """
+    from ..store.folder import Store
+
+    Store(existing_store(store)).check_study(study)
+    with at_work("reading the store, writing the folder and its page"):
+        from ...reports.publishing import publish as write
+
+        index = write(store, study, out, date=(date or datetime.now()).date(), partial=partial)
+    n_bytes = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    console().print(f"{study} is published in {out} ({megabytes(n_bytes)}); its page is {index}")
 
 
 @told_in_one_line
@@ -101,6 +137,7 @@ COMMANDS = (  # as help lists them
     deployment,
     models,
     report,
+    publish,
     score,
     compare,
     artifacts,

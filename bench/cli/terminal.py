@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from ..errors import MedbenchError
+from ..store.folder import is_published
 
 P = ParamSpec("P")
 QUICK_S, LINE_EVERY_S = 1.0, 10.0  # of progress without a terminal
@@ -34,8 +35,9 @@ def default_store() -> Path:
     return Path(os.environ.get("MEDBENCH_STORE", "runs"))
 
 
-def existing_store(argument: Path | None, option: Path | None = None) -> Path:
-    """The store that is named as an argument or as an option, or the one where none is named.
+def existing_store(argument: Path | None, option: Path | None = None, *, or_published: bool = False) -> Path:
+    """The store that is named as an argument or as an option, or the one where none is named; with `or_published` it
+    may be a published result.
 
     Raises:
         MedbenchError: both name one, or there is no study in it.
@@ -43,6 +45,12 @@ def existing_store(argument: Path | None, option: Path | None = None) -> Path:
     if argument and option:
         raise MedbenchError(f"{argument} and --store {option}: name one store")
     store = argument or option or default_store()
+    if is_published(store):
+        if not or_published:
+            raise MedbenchError(
+                f"{store} is a published result, without weights; `medbench report` and `verify` read it"
+            )
+        return store
     if not (store / "studies").is_dir():
         near = sorted(path.parent for path in store.glob("*/studies"))
         hint = f"did you mean {near[0]}?" if near else "name the store that `medbench run --store` wrote"

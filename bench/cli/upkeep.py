@@ -1,23 +1,29 @@
-"""The commands `medbench status` and `verify`: how far a store is, and whether it is what it says. Heavy imports wait
-inside the commands."""
+"""The commands `medbench status` and `verify`: how far a store is, and whether it, or a published result, is what it
+says. Heavy imports wait inside the commands."""
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import MedbenchError
 from . import completing
 from .terminal import (
     DataOption,
     JsonOption,
     SameStoreOption,
     StoreArgument,
+    at_work,
     console,
     duration,
     existing_store,
     progress_bar,
     told_in_one_line,
 )
+
+if TYPE_CHECKING:
+    from ..store.folder import Store
 
 
 @told_in_one_line
@@ -73,32 +79,75 @@ def verify(
 ) -> None:
     """Check files against their digests, or train a trial again.
 
-    Every file of a store, or one trial against a second training with as many threads; exit 1 on differences.
+    Every file of a store, or one trial against a second training with as many threads. Of a published result also every
+    number of its report, computed again. Exit 1 on differences.
     """
-    from ..store.folder import Store
-    from ..study.sets import cache_folder, data_folder
+    from ..store.folder import Store, is_published
 
-    opened, terminal = Store(existing_store(store, named)), console()
-    trial = opened.trial_named(rerun) if rerun else None
-    from ..study.trials import Place
+    folder = existing_store(store, named, or_published=True)
+    if is_published(folder):
+        if set_aside:
+            raise MedbenchError(f"{folder} is a published result: --set-aside is for stores, which are run again")
+        from ...reports.publishing import weights_of
+        from ...reports.unpacking import opened
+
+        if not rerun:
+            _verify_published(folder)
+            return
+        with opened([folder]) as [unpacked]:
+            trial = Store(unpacked).trial_named(rerun)
+            _rerun(Store(unpacked), trial, data, weights_of(folder, trial))
+    elif rerun:
+        _rerun(Store(folder), Store(folder).trial_named(rerun), data)
+    else:
+        _verify(Store(folder), set_aside)
+
+
+def _verify(store: "Store", set_aside: bool) -> None:
     from ..study.verifying import damaged_folders, finished_folders
-    from ..study.verifying import rerun as again
-    from .live_view import View
 
-    if trial:
-        with View(terminal, 1) as view:
-            place = Place(opened.root, data_folder(data), cache_folder(), 1, 0)
-            lines = again(opened, trial, place, view)
-        terminal.print("\n".join(lines) or f"{trial}: identical: history, weights and scores")
-        raise typer.Exit(1 if lines else 0)
-    n_damaged, n_folders = 0, len(finished_folders(opened))
+    terminal = console()
+    n_damaged, n_folders = 0, len(finished_folders(store))
     with progress_bar("reading") as show:
-        for folder, problems in damaged_folders(opened, show):
+        for folder, problems in damaged_folders(store, show):
             n_damaged += 1
             for problem in problems:
                 terminal.print(problem)
             if set_aside and folder.exists():  # an evaluation goes with its trial
-                terminal.print(f"set aside as {opened.set_aside(folder)}")
+                terminal.print(f"set aside as {store.set_aside(folder)}")
     terminal.print(f"{n_folders} finished folders, {n_damaged} damaged")
     if n_damaged:
         raise typer.Exit(1)
+
+
+def _verify_published(folder: Path) -> None:
+    from ...reports.publishing import problems
+    from ...reports.unpacking import opened
+    from ..store.folder import Store
+    from ..study.verifying import damaged_folders
+
+    with at_work("computing the report again"):
+        found = list(problems(folder))
+        if not found:
+            with opened([folder]) as [unpacked]:
+                wrong = [line for _, lines in damaged_folders(Store(unpacked)) for line in lines]
+                found = [line.replace(str(unpacked), str(folder)) for line in wrong]
+    for line in found:
+        console().print(line)
+    if found:
+        raise typer.Exit(1)
+    console().print(f"{folder}: every file is as its manifest says, and gives every number of its report again")
+
+
+def _rerun(store: "Store", trial: str, data: Path | None, weights: str | None = None) -> None:
+    from ..study.sets import cache_folder, data_folder
+    from ..study.trials import Place
+    from ..study.verifying import rerun
+    from .live_view import View
+
+    terminal = console()
+    with View(terminal, 1) as view:
+        place = Place(store.root, data_folder(data), cache_folder(), 1, 0)
+        lines = rerun(store, trial, place, view, weights=weights)
+    terminal.print("\n".join(lines) or f"{trial}: identical: history, weights and scores")
+    raise typer.Exit(1 if lines else 0)

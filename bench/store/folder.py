@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # both take a second to import, and `medbench status` needs n
     import pandas as pd
     from torch import Tensor
 
+WEIGHTS = "weights.safetensors"  # in a trial's folder
 PROTOCOL = 2  # of trainings: raised whenever one configuration comes to mean another training
 
 
@@ -184,7 +185,7 @@ class Store:
         """The weights of a finished trial."""
         from safetensors.torch import load_file
 
-        return load_file(self.trial(trial) / "weights.safetensors")
+        return load_file(self.trial(trial) / WEIGHTS)
 
     def history(self, trial: str) -> "pd.DataFrame":
         """One row an epoch of a finished trial."""
@@ -200,6 +201,11 @@ class Store:
         """Validation Dice of the weights that the trial kept."""
         dice = self.history(trial)["validation_dice"].to_list()
         return dice[-1] if self.config(trial)["training"]["checkpoint"] == "last" else max(dice)
+
+
+def is_published(folder: Path) -> bool:
+    """Whether a folder is what `medbench publish` writes, and no store."""
+    return (folder / "trials.json").is_file()
 
 
 def check_writable(folder: Path, remedy: str) -> None:

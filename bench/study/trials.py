@@ -16,7 +16,7 @@ from ..errors import MedbenchError
 from ..evaluation.testing import evaluate, write_masks, write_pictures
 from ..metrics import COUNTS, constant
 from ..metrics.failures import FAILURES
-from ..store.folder import BusyError, Store, save_weights
+from ..store.folder import WEIGHTS, BusyError, Store, save_weights
 from ..store.provenance import environment, noting_nondeterminism, without_names
 from ..store.records import damage, is_sealed, read_json, sealed_folder, write_json, write_yaml
 from ..training.device import best_device, prepare
@@ -158,7 +158,7 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
         made |= {"path": path, "not_deterministic": operations} | ({"batch_parts": parts} if parts > 1 else {})
         write_json(folder / "environment.json", made)
         pd.DataFrame(trained.history).to_parquet(folder / "history.parquet", index=False)
-        save_weights(folder / "weights.safetensors", trained.weights)
+        save_weights(folder / WEIGHTS, trained.weights)
     store.checkpoint(job.id).unlink(missing_ok=True)
 
 

@@ -10,13 +10,12 @@ import numpy as np
 
 from ...ablations.schema.grid import Cell
 from ..errors import MedbenchError
-from ..store.folder import Store, evaluation_id, trial_id
-from ..store.records import MANIFEST, damage, read_yaml
+from ..store.folder import WEIGHTS, Store, evaluation_id, trial_id
+from ..store.records import MANIFEST, damage, file_digest, read_yaml
 from .planning import Job
 
 if TYPE_CHECKING:  # both take seconds to import, and reading a store needs neither
     import pandas as pd
-    from torch import Tensor
 
     from .trials import Listen, Place
 
@@ -62,7 +61,7 @@ def _wrong_id(folder: Path) -> list[str]:
     return [] if expected == folder.name else [f"{folder}: its configuration has the id {expected}"]
 
 
-def rerun(store: Store, trial: str, place: "Place", listen: "Listen") -> list[str]:
+def rerun(store: Store, trial: str, place: "Place", listen: "Listen", *, weights: str | None = None) -> list[str]:
     """Trains and evaluates a trial again, elsewhere, and says what differs; an empty list where nothing does.
 
     Args:
@@ -70,6 +69,8 @@ def rerun(store: Store, trial: str, place: "Place", listen: "Listen") -> list[st
         trial: the id of a finished one.
         place: where data and cache are. Its store is not touched, and the trial has as many threads as it had.
         listen: hears of the progress.
+        weights: of a published result, which does not hold them, the SHA-256 of their file; its scores are in single
+            precision and are compared so.
 
     Raises:
         MedbenchError: it is an ensemble, or its data are not to be had.
@@ -91,11 +92,15 @@ def rerun(store: Store, trial: str, place: "Place", listen: "Listen") -> list[st
         run_job(job, replace(place, store=again.root, threads=threads), listen)
         return [
             *_history_differs(store.history(trial), again.history(trial)),
-            *_weights_differ(store.weights(trial), again.weights(trial)),
+            *(_file_differs(again, trial, weights) if weights else _weights_differ(store, again, trial)),
             *(
                 line
                 for name, each in evaluations.items()
-                for line in _scores_differ(name, *(_scores(s, trial, each["id"]) for s in (store, again)))
+                for line in _scores_differ(
+                    name,
+                    *(_scores(s, trial, each["id"]) for s in (store, again)),
+                    precision=np.float32 if weights else np.float64,
+                )
             ),
         ]
 
@@ -109,7 +114,14 @@ def _history_differs(before: "pd.DataFrame", after: "pd.DataFrame") -> Iterator[
                 return
 
 
-def _weights_differ(before: "dict[str, Tensor]", after: "dict[str, Tensor]") -> Iterator[str]:
+def _file_differs(store: Store, trial: str, expected: str) -> Iterator[str]:
+    found = file_digest(store.trial(trial) / WEIGHTS)
+    if found != expected:
+        yield f"weights: the SHA-256 of their file was {expected}, now {found}"
+
+
+def _weights_differ(store: Store, again: Store, trial: str) -> Iterator[str]:
+    before, after = store.weights(trial), again.weights(trial)
     apart = {
         name: float((before[name].double() - after[name].double()).abs().max())
         for name in before
@@ -126,9 +138,10 @@ def _scores(store: Store, trial: str, evaluation: str) -> "pd.DataFrame":
     return pd.read_parquet(store.evaluation(trial, evaluation) / "scores.parquet").set_index("image")
 
 
-def _scores_differ(name: str, before: "pd.DataFrame", after: "pd.DataFrame") -> Iterator[str]:
+def _scores_differ(name: str, before: "pd.DataFrame", after: "pd.DataFrame", *, precision: type) -> Iterator[str]:
     for metric in before.columns:
-        apart = np.abs(before[metric].to_numpy(dtype=float) - after[metric].to_numpy(dtype=float))
+        old, new = (table[metric].to_numpy(dtype=precision) for table in (before, after))
+        apart = np.abs(old - new)
         if np.nan_to_num(apart).any():
             worst = int(np.nanargmax(apart))
             yield (

@@ -13,6 +13,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from medbench.bench.cli import app
+from medbench.bench.store.records import file_digest, read_json, write_json
 
 STUDY = """\
 question: Is it known?
@@ -39,7 +40,9 @@ MISTAKES = {  # of names and keys: the words of the command, and what is said
     "verify nowhere": "no studies/ there",
     "verify store --rerun nosuch": "no trials/ there",
     "report nowhere": "no studies/ there",
-    "latency nosuch": "Known: ensemble, medlitenet,",
+    "publish nowhere baa -o out": "no studies/ there",
+    "publish store nosuch -o out": "no study 'nosuch'; it has none",
+    "latency nosuch": "unknown model 'nosuch'",
     "latency medlitenet --batch none": "--batch none",
     "deployment nosuch --store store": "no study 'nosuch'; it has none",
     "predict nosuch mole.jpg -o out --store nowhere": "no trials/ there",
@@ -184,6 +187,40 @@ def test_the_store_is_an_argument_or_an_option_and_not_both(tmp_path: Path, smal
         assert medbench(*command, small_store).exit_code == 0
         assert medbench(*command, "--store", small_store).exit_code == 0
     assert "name one store" in medbench("status", small_store, "--store", small_store).stderr
+
+
+def test_a_published_result_is_verified_run_again_and_reported_and_no_store(tmp_path: Path, small_store: Path) -> None:
+    def medbench(*words: object) -> Any:
+        return CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200", "OMP_NUM_THREADS": "1"})
+
+    result, trial = tmp_path / "2026-01-31-small", next(small_store.glob("trials/*/history.parquet")).parent.name
+    made = medbench("publish", small_store, "small", "-o", result, "--date", "2026-01-31")
+    sound, again = medbench("verify", result), medbench("verify", result, "--rerun", trial)
+
+    assert made.exit_code == 0, made.output
+    assert read_json(result / "manifest.json")["published"]["date"] == "2026-01-31"
+    assert (sound.exit_code, again.exit_code) == (0, 0), sound.output + again.output
+    assert "gives every number of its report again" in sound.output
+    assert f"{trial}: identical" in again.output
+    assert medbench("report", small_store, result, "-o", tmp_path / "report").exit_code == 0
+    assert "is a published result" in medbench("status", result).stderr
+    assert "--set-aside is for stores" in medbench("verify", result, "--set-aside").stderr
+
+    ledger = read_json(result / "trials.json")
+    [entry] = [each for each in ledger["trials"] if each["id"] == trial]
+    entry["files"]["weights.safetensors"] = "0" * 64
+    entry["config"]["seed"] = 5
+    write_json(result / "trials.json", ledger)
+    damaged = medbench("verify", result)
+    manifest = read_json(result / "manifest.json")
+    manifest["files"]["trials.json"]["sha256"] = file_digest(result / "trials.json")
+    write_json(result / "manifest.json", manifest)
+    other, differs = medbench("verify", result), medbench("verify", result, "--rerun", trial)
+
+    assert damaged.exit_code == other.exit_code == differs.exit_code == 1
+    assert damaged.output.endswith(f"{result / 'trials.json'}: SHA-256 differs from the manifest's\n")
+    assert f"{result / 'trials' / trial}: its configuration has the id" in other.output
+    assert "weights: the SHA-256 of their file was 000" in differs.output
 
 
 def test_a_store_that_lies_below_the_one_that_is_asked_for_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""Published results: a finished study packed into a folder with the report that its files give, and checked again."""
+
+import csv
+import datetime
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from math import isclose, isfinite
+from pathlib import Path
+from typing import Any
+
+from ..bench.errors import MedbenchError
+from ..bench.store.folder import WEIGHTS
+from ..bench.store.provenance import code, package_version
+from ..bench.store.records import MANIFEST, read_json, sealed_folder
+from .load import load_studies
+from .notes import counted
+from .packing import check_sizes, pack
+from .page import Record, write_report
+from .unpacking import unpack, wrong_files
+
+EQUAL = 1e-6  # relative difference of numbers that are the same, though another machine adds them up in another order
+
+
+def publish(store: Path, name: str, out: Path, *, date: datetime.date, partial: bool = False) -> Path:
+    """Writes the store's study of that name into the new folder `out`, in one step, and returns its index.html.
+
+    The report, with its tables, is made from the files in the folder, not from the store.
+
+    Raises:
+        MedbenchError: the study is not finished and `partial` is False, the folder holds something, or a file would be
+            too large.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise MedbenchError(f"{out}: there is something already; name a new folder, or remove this one")
+    [study] = load_studies([store], only=name)
+    if study.missing and not partial:
+        first, *others = study.missing
+        more = f", and {counted(len(others), 'thing')} more" if others else ""
+        raise MedbenchError(
+            f"{store}: {name} is not finished ({first}{more}); finish it with `medbench run`, or publish "
+            "what there is with --partial"
+        )
+    made = {"medbench": package_version("medbench"), **code()}
+    record = Record(study=name, folder=out.resolve().name, date=date.isoformat(), **made)
+    with sealed_folder(out, {"published": asdict(record)}) as folder:
+        pack(study, store, folder)
+        with _reported(folder, record) as report:
+            for part in ("index.html", "report.json"):
+                shutil.copy(report / part, folder)
+            shutil.copytree(report / "tables", folder / "tables", ignore=shutil.ignore_patterns("*.parquet"))
+        check_sizes(folder)
+    return out / "index.html"
+
+
+@contextmanager
+def _reported(folder: Path, record: Record) -> Generator[Path]:
+    """Gives the folder of the report that is made from the files in a packed one."""
+    with tempfile.TemporaryDirectory() as place:
+        store, report = Path(place, "store"), Path(place, "report")
+        unpack(folder, store)
+        write_report([store], report, record=record, keep=_of_the_primary_metric)
+        yield report
+
+
+def _of_the_primary_metric(facts: dict[str, Any]) -> dict[str, Any]:
+    """Comparisons on other metrics are most of a large report, and tables/ has them too."""
+    rows = [row for row in facts["comparisons"] if row["metric"] == facts["primary"]]
+    return facts | {"comparisons": rows}
+
+
+def record_of(folder: Path) -> Record:
+    """What the manifest of a published result says of it; MedbenchError where it says nothing."""
+    try:
+        return Record(**read_json(folder / MANIFEST)["published"])
+    except (KeyError, TypeError) as error:
+        raise MedbenchError(f"{folder / MANIFEST}: not the manifest of a published result") from error
+
+
+def problems(folder: Path) -> Iterator[str]:
+    """A line for each file of a published result that is not as its manifest lists it; where there is none, one for
+    each number and name in report.json and tables/*.csv that its other files do not give.
+
+    Sentences, which another version of medbench may word otherwise, are not compared.
+    """
+    record, found = record_of(folder), wrong_files(folder)
+    yield from found
+    if not found:
+        with _reported(folder, record) as report:
+            for path in (folder / "report.json", *sorted(folder.glob("tables/*.csv"))):
+                name = path.relative_to(folder)
+                yield from _differences(_values(path), _values(report / name), str(name))
+
+
+def weights_of(folder: Path, trial: str) -> str | None:
+    """The SHA-256 of the weights of a published trial; None of an ensemble, which has none."""
+    return next(
+        each["files"].get(WEIGHTS) for each in read_json(folder / "trials.json")["trials"] if each["id"] == trial
+    )
+
+
+def _values(path: Path) -> Any:
+    """What a file of a report says; nothing where there is none."""
+    if not path.is_file():
+        return None
+    if path.suffix == ".json":
+        return read_json(path)
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> float | str:
+    try:
+        return number if isfinite(number := float(text)) else text
+    except ValueError:
+        return text
+
+
+def _differences(told: Any, found: Any, where: str) -> Iterator[str]:
+    """What a report tells and its recomputation does not find."""
+    if isinstance(told, dict) and isinstance(found, dict):
+        for key, value in told.items():
+            if key in found:
+                yield from _differences(value, found[key], f"{where}: {key}")
+            else:
+                yield f"{where}: {key} is told, and the files give none"
+    elif isinstance(told, list) and isinstance(found, list) and len(told) == len(found):
+        for position, (one, other) in enumerate(zip(told, found, strict=True)):
+            yield from _differences(one, other, f"{where}[{position}]")
+    elif not _same(told, found):
+        yield f"{where}: {_short(told)} is told, the files give {_short(found)}"
+
+
+def _same(told: Any, found: Any) -> bool:
+    if isinstance(told, str) and isinstance(found, str):
+        return told == found or " " in told  # a sentence
+    if isinstance(told, bool) or not isinstance(told, int | float) or not isinstance(found, int | float):
+        return told == found
+    return isclose(told, found, rel_tol=EQUAL, abs_tol=1e-12)
+
+
+def _short(value: Any) -> str:
+    return f"{len(value)} values" if isinstance(value, list | dict) else repr(value)

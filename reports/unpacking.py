@@ -1,0 +1,151 @@
+"""A published result as a store again, in a folder that passes: whatever reads stores reads it."""
+
+import json
+import re
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from ..bench.errors import MedbenchError
+from ..bench.metrics import COUNTS, from_counts
+from ..bench.store.folder import is_published
+from ..bench.store.records import (
+    MANIFEST,
+    damage,
+    read_json,
+    read_yaml,
+    sealed_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from .files import read_frame
+
+LISTS = ("train", "validation", "images")  # of a configuration: long, and the same in many
+PLACES = ("variant", "seed", "trial")  # of a row: where it comes from
+MEASURED = ("latency", "deployment")  # of a study, a file a machine
+
+Parts = dict[tuple[str, str], pd.DataFrame]
+"""Rows by evaluation and trial."""
+
+
+@contextmanager
+def opened(folders: Sequence[Path]) -> Generator[list[Path]]:
+    """Gives stores as they are, and for published results stores with what they hold, which are gone afterwards.
+
+    Raises MedbenchError where a published result is not what its manifest says, or no such thing at all.
+    """
+    with TemporaryDirectory() as place:
+        stores: list[Path] = []
+        for position, folder in enumerate(folders):
+            store = folder
+            if is_published(folder):
+                if wrong := wrong_files(folder):
+                    raise MedbenchError(f"{wrong[0]}; `medbench verify` names all such files")
+                store = Path(place, str(position), folder.resolve().name)  # a store goes by its folder's name
+                unpack(folder, store)
+            stores.append(store)
+        yield stores
+
+
+def wrong_files(folder: Path) -> list[str]:
+    """One line for each file of a published result that is missing, changed or not in its manifest."""
+    found = damage(folder)
+    listed = {MANIFEST, *read_json(folder / MANIFEST).get("files", {})}
+    there = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file())
+    return found + [f"{folder / name}: not in the manifest" for name in there if name not in listed]
+
+
+def unpack(folder: Path, store: Path) -> None:
+    """Writes a store with what `packing.pack` wrote: metrics that follow from counts are computed anew, the others are
+    in single precision. It lacks weights, masks and images.
+
+    Raises MedbenchError where the files are not what `pack` writes.
+    """
+    try:
+        name = _name(read_yaml(folder / "study.yaml")["study"])
+        write_bytes(store / "studies" / f"{name}.yaml", (folder / "study.yaml").read_bytes())
+        ledger = read_json(folder / "trials.json")
+        scores, sums, histories = _scores(folder), _sums(folder), _histories(folder)
+        for trial in ledger["trials"]:
+            place = store / "trials" / _name(trial["id"])
+            with sealed_folder(place) as working:
+                _write_origin(working, trial, ledger)
+                if trial["id"] in histories:
+                    histories[trial["id"]].to_parquet(working / "history.parquet", index=False)
+            for machine, timing in trial.get("latency", {}).items():
+                write_json(place / "latency" / f"{_name(machine)}.json", timing)
+            for label, each in trial["evaluations"].items():
+                with sealed_folder(place / "evaluations" / _name(each["id"])) as working:
+                    _write_origin(working, each, ledger)
+                    scores[label, trial["id"]].to_parquet(working / "scores.parquet", index=False)
+                    if (label, trial["id"]) in sums:
+                        sums[label, trial["id"]].to_parquet(working / "reliability.parquet", index=False)
+        for trial, error in ledger["failed"].items():
+            write_json(store / "failed" / f"{_name(trial)}.json", {"error": error})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MedbenchError(f"{folder}: not what `medbench publish` writes ({error!r})") from error
+    for what, into in {"annotations": "annotations", **{each: f"{each}/{name}" for each in MEASURED}}.items():
+        for path in (folder / what).glob("*.json"):
+            write_bytes(store / into / path.name, path.read_bytes())
+
+
+def _name(text: str) -> str:
+    """The text, which becomes a name in the store and may not lead elsewhere."""
+    if not re.fullmatch(r"[^/\\]*[^/\\.][^/\\]*", text):
+        raise ValueError(f"{text!r} is no name")
+    return text
+
+
+def _write_origin(working: Path, told: dict[str, Any], ledger: dict[str, Any]) -> None:
+    """Configuration and environment of a trial or an evaluation."""
+    config = {key: value for key, value in told["config"].items() if key not in LISTS}
+    if sizes := config.get("training", {}).get("progressive_sizes"):  # JSON has texts alone for keys
+        config["training"] |= {"progressive_sizes": {float(key): value for key, value in sizes.items()}}
+    lists = {key: ledger["lists"][told["config"][key]] for key in LISTS if key in told["config"]}
+    plain = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    # Lists of thousands as JSON, which is YAML too, and a hundred times as fast to write.
+    write_text(working / "config.yaml", plain + "".join(f"{key}: {json.dumps(ids)}\n" for key, ids in lists.items()))
+    write_json(working / "environment.json", ledger["environments"][told["environment"]])
+
+
+def _scores(folder: Path) -> Parts:
+    """The columns of a store's scores.parquet."""
+    parts: Parts = {}
+    for path in sorted((folder / "scores").rglob("*.parquet")):
+        rows: Any = read_frame(path)
+        head = {"image": rows["image"], **{name: rows[name].astype("int64") for name in ("height", "width")}}
+        stored = rows.drop(columns=["evaluation", *PLACES, *head]).astype("float64")
+        known = {name: stored[name].to_numpy() for name in stored}
+        table = pd.DataFrame({**head, **from_counts({name: known[name] for name in COUNTS}), **known})
+        parts |= _parted(table, rows)
+    return parts
+
+
+def _sums(folder: Path) -> Parts:
+    path = folder / "reliability.parquet"
+    if not path.is_file():
+        return {}
+    rows = read_frame(path)
+    return _parted(rows.drop(columns=["evaluation", *PLACES]), rows)
+
+
+def _parted(table: pd.DataFrame, rows: pd.DataFrame) -> Parts:
+    """The table, whose rows are from where those of `rows` are."""
+    groups: Any = table.groupby([rows["evaluation"], rows["trial"]], sort=False, observed=True)
+    return {key: part for key, part in groups}
+
+
+def _histories(folder: Path) -> dict[str, pd.DataFrame]:
+    """Rows by trial, which need not have the same columns."""
+    path = folder / "history.parquet"
+    if not path.is_file():
+        return {}
+    rows = read_frame(path)
+    groups: Any = rows.drop(columns=list(PLACES)).groupby(rows["trial"], sort=False, observed=True)
+    return {trial: part.dropna(axis="columns", how="all") for trial, part in groups}
