@@ -29,6 +29,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    result = source / "reports" / "published" / "2026-01-31-baa"
+    result.mkdir(parents=True, exist_ok=True)
+    (result / "study.yaml").touch()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     subprocess.run([sys.executable, "-P", "-c", BUILD, str(built)], cwd=source, check=True, capture_output=True)
@@ -36,12 +39,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
+def test_every_file_of_the_packages_is_in_it_and_no_published_result(wheel: Path) -> None:
     files = {path.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("*") if path.is_file()}
 
     packed = {Path(name) for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
 
-    assert packed == {"medbench" / path for path in files if "__pycache__" not in path.parts}
+    assert packed == {"medbench" / path for path in files if not {"__pycache__", "published"} & {*path.parts}}
 
 
 @pytest.mark.slow
