@@ -46,7 +46,7 @@ MISTAKES = {  # of names and keys: the words of the command, and what is said
     "latency medlitenet --batch none": "--batch none",
     "deployment nosuch --store store": "no study 'nosuch'; it has none",
     "predict nosuch mole.jpg -o out --store nowhere": "no trials/ there",
-    "export nosuch --to onnx -o out.onnx --store nowhere": "no trials/ there",
+    "export nosuch --to onnx -o out.onnx --store nowhere": "unknown model 'nosuch'",
     "artifacts mole.jpg --kind nosuch -o out": "unknown artifact 'nosuch'",
     "data verify nosuch": "unknown dataset 'nosuch'",
     "data audit nosuch": "unknown dataset 'nosuch'",
