@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constra
 # Our folder `datasets` has a name that others use: keep the working directory off the import path.
 export PYTHONSAFEPATH := 1
 
-.PHONY: help demo test browser-test gpu-check docs lint format benchmarks clean
+.PHONY: help demo test browser-test gpu-check reference-on-gpu docs lint format benchmarks clean
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -37,6 +37,9 @@ browser-test: $(BIN)/.installed-dev ## install Chromium (Debian's) where there i
 
 gpu-check: $(BIN)/.installed-dev ## on a machine with a GPU: its tests, latencies, training throughput, into gpu-check.json
 	$(BIN)/python tests/gpu_check.py
+
+reference-on-gpu: $(BIN)/.installed-dev ## on a machine with a GPU: as much of the reference study as ten minutes allow
+	$(BIN)/python tests/reference_on_gpu.py -o reference-on-gpu
 
 lint: $(BIN)/.installed-dev ## format, lint and types, checked
 	$(BIN)/ruff format --check .
