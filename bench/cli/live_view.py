@@ -22,7 +22,7 @@ class View:
     def __init__(self, console: Console, n_jobs: int) -> None:
         self.console = console
         self.n_jobs = n_jobs
-        self.n_done = 0
+        self.n_done = self.n_constant = 0
         self.bars: dict[str, TaskID] = {}
         self.last_line: dict[str, float] = {}
         self.dice: dict[str, str] = {}
@@ -91,6 +91,7 @@ class View:
             scores = f"dice {values['dice']:.4f}, iou {values['iou']:.4f} over {values['images']} images"
             self._line(event, f"{values['evaluation']}: {scores}")
             if values["constant"]:
+                self.n_constant += 1
                 self._line(
                     event, f"{values['evaluation']}: WARNING: every mask that it predicts is {values['constant']}"
                 )

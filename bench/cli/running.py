@@ -177,8 +177,11 @@ def run(
     except KeyboardInterrupt as error:
         terminal.print("stopped; the same command goes on from here")
         raise typer.Exit(130) from error
+    if view.n_constant:
+        terminal.print(f"WARNING: in {view.n_constant} evaluation(s) every predicted mask is empty, or full, see above")
     if failed:
         terminal.print(f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}")
+        terminal.print("--retry-failed runs again what failed")
         raise typer.Exit(1)
     terminal.print(f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}")
 

@@ -394,6 +394,7 @@ def test_a_network_of_ones_own_is_silent_and_what_it_fails_to_learn_is_told(tmp_
     assert "talks" not in dry.output + done.output
     assert "own seed 0: clean: dice 0.0000, iou 0.0000 over 2 images\n" in done.stdout
     assert "own seed 0: clean: WARNING: every mask that it predicts is empty\n" in done.stdout
+    assert "\nWARNING: in 1 evaluation(s) every predicted mask is empty, or full, see above\n" in done.stdout
 
 
 def test_broken_images_stop_a_study_unless_they_may_be_left_out(study: Path, tmp_path: Path) -> None:
