@@ -10,6 +10,7 @@ from .settings import flatten, told
 # Of variants only the settings count; of a folder not where it lies, for `datasets` has its name.
 OF_NO_MATTER = {
     "question",
+    "registered",
     "asks",
     "profile",
     "set",

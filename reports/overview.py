@@ -8,8 +8,8 @@ from .evidence import Evidence, Row
 from .section import Part, Section
 
 TOLD = (  # as the store says it
-    "question", "asks", "profile", "set", "baseline", "primary", "margin", "medbench", "protocol", "dataset",
-    "n_images", "left_out", "score_at", "evaluations", "artifacts", "spec", "datasets",
+    "question", "registered", "asks", "profile", "set", "baseline", "primary", "margin", "medbench", "protocol",
+    "dataset", "n_images", "left_out", "score_at", "evaluations", "artifacts", "spec", "datasets",
 )  # fmt: skip
 
 

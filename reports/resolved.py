@@ -6,6 +6,7 @@ from typing import Any
 Spec = dict[str, Any]
 ABSENT: Spec = {  # what stands for a key that the store does not have
     "question": "",
+    "registered": None,
     "asks": "difference",
     "profile": None,
     "set": [],

@@ -223,6 +223,8 @@ class Study(Spec):
 
     question: str
     """What the study asks, in a sentence; the report's heading."""
+    registered: str | None = None
+    """Where and when the plan was written down before any test score was seen, in a sentence that the report quotes."""
     asks: Literal["difference", "robustness", "generalization", "cost"]
     """What the answer is about: variants against the baseline, what artifacts cost, what is lost on other data sets,
     or what accuracy costs. The report opens with it."""

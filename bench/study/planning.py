@@ -303,6 +303,7 @@ def _record(
         "set": [" = ".join(map(str.strip, each.split("=", 1))) for each in loaded.settings],
         "recipe": loaded.recipe,
         "question": study.question,
+        "registered": None if loaded.settings else study.registered,  # --set makes it another plan
         "asks": study.asks,
         "baseline": study.baseline,
         "primary": study.primary,

@@ -107,6 +107,18 @@ def test_every_number_of_the_methods_is_in_the_resolved_study(kind: tuple[str, s
     assert "None" not in text
 
 
+def test_a_plan_that_was_written_down_beforehand_is_quoted(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_images=6, n_seeds=2)
+    before = write([tmp_path], tmp_path / "before")[0]
+    write_yaml(tmp_path / "studies" / "baa.yaml", study | {"registered": "Committed <today>."})
+
+    page, (facts,) = write([tmp_path], tmp_path / "out")
+
+    assert "Registered beforehand" not in before
+    assert "Registered beforehand: Committed &lt;today&gt;." in page
+    assert facts["registered"] == "Committed <today>."
+
+
 def test_networks_of_others_are_told_with_how_they_were_read_and_trained(tmp_path: Path) -> None:
     study = fabricate(tmp_path, n_images=6, n_seeds=2)
     for name, changes in (

@@ -43,6 +43,15 @@ def planned(tmp_path: Path, folder: Path, *settings: str, text: str = STUDY) -> 
     return plan(load_study(str(path), settings=settings), Sets(None, tmp_path / "cache"))
 
 
+def test_a_plan_that_was_registered_is_another_where_settings_change_it(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    text = STUDY + "registered: Written down before.\n"
+
+    assert planned(tmp_path, mine, text=text).record["registered"] == "Written down before."
+    assert planned(tmp_path, mine, "seeds=2", text=text).record["registered"] is None
+    assert planned(tmp_path, mine).record["registered"] is None
+
+
 def test_an_image_of_the_training_set_under_another_name_and_mask_is_found(tmp_path: Path) -> None:
     images = SyntheticSet(images=12, size=32)
     mine = write_set(tmp_path / "mine", images)
