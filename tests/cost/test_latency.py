@@ -239,7 +239,7 @@ def test_networks_of_others_and_trials_are_timed_beside_each_other(small_store: 
 def test_options_go_to_the_network_of_others_that_is_timed_beside_ours() -> None:
     words = ["torch.nn:Conv2d", "medlitenet", "--options", "{in_channels: 3, out_channels: 1, kernel_size: 1}"]
 
-    done = CliRunner().invoke(app, ["latency", *words, "--size", "64", "--batch", "1", "--passes", "20", "--json"])
+    done = CliRunner().invoke(app, ["latency", *words, "--size", "32", "--batch", "1", "--passes", "20", "--json"])
 
     assert done.exit_code == 0, done.output
     rows = json.loads(done.stdout)

@@ -108,4 +108,5 @@ def test_every_section_has_its_module_its_template_and_its_own_numbers() -> None
 def test_the_page_knows_no_section_by_name() -> None:
     text = "".join((ROOT / "reports" / name).read_text() for name in ("page.py", "page.html.j2"))
 
-    assert [s.name for s in SECTIONS if re.search(rf"\b{s.name}\b", text)] == []
+    code = r"[\"'`.]{}\b"  # as a name in code, where `published` and `spread` are words of sentences too
+    assert [s.name for s in SECTIONS if re.search(code.format(s.name), text)] == []
