@@ -79,14 +79,13 @@ def _build(name: str, options: dict[str, Any], encoder_weights: str, data: Path 
         return _build_own(name, options)
     entry = MODELS[name]
     merged = {**entry.options, **options}
-    if entry.family == "medlitenet":
-        backbone = merged.get("backbone", "mobilenetv2_100")
-        if not (isinstance(backbone, str) and timm.is_model(backbone)):
-            raise MedbenchError(f"model {name!r}: timm knows no backbone {backbone!r}")
+    backbone = merged.get("backbone", "mobilenetv2_100")
+    if not (isinstance(backbone, str) and timm.is_model(backbone)):
+        raise MedbenchError(f"model {name!r}: timm knows no backbone {backbone!r}")
     model = _call(name, partial(family_class(entry.family), **merged))
     if encoder_weights == "none":
         return Built(model)
-    load_timm_weights(model.encoder, merged.get("backbone", "mobilenetv2_100"), encoder_weights, data)
+    load_timm_weights(model.encoder, backbone, encoder_weights, data)
     return Built(model, state_digest(model.encoder))
 
 

@@ -11,6 +11,9 @@ from typer.testing import CliRunner, Result
 from medbench.bench.cli import app
 
 NETWORKS = '''\
+import sys
+import warnings
+
 from torch import nn
 
 
@@ -42,6 +45,20 @@ class Wide(Chain):
 
     def forward(self, image):
         return super().forward(image) + nn.functional.pad(image, (-17, -17, -17, -17)).mean()
+
+
+class Talking(Chain):
+    """Prints, warns, and calls nothing lesion whatever it sees."""
+
+    def __init__(self):
+        super().__init__()
+        print("talks")
+
+    def forward(self, image):
+        print("talks")
+        print("talks", file=sys.stderr)
+        warnings.warn("talks", stacklevel=1)
+        return super().forward(image) * 0 - 5
 '''
 STUDY = """\
 question: Are they read right?
@@ -125,6 +142,17 @@ def test_with_its_outputs_named_a_network_is_trained_as_it_was_published(folder:
     assert "deep_supervision" in json.dumps(settings)
     exported = CliRunner().invoke(app, ["export", found["several"].name, "--to", "onnx", "-o", "several.onnx"])
     assert exported.exit_code == 0, exported.output
+
+
+def test_a_network_is_silent_and_what_it_fails_to_learn_is_told(folder: Path) -> None:
+    variants = '  talking: {model: "foreign_networks:Talking"}\n'
+
+    dry, done = run(folder, variants, "--dry-run"), run(folder, variants, "--jobs", "1")
+
+    assert (dry.exit_code, done.exit_code) == (0, 0), done.output
+    assert "talks" not in dry.output + done.output
+    assert "talking seed 0: clean: WARNING: every mask that it predicts is empty\n" in done.stdout
+    assert "evaluation(s) every predicted mask is empty, or full, see above\n" in done.stdout
 
 
 def test_a_network_too_deep_for_the_smallest_images_is_told_with_the_size_that_it_takes(folder: Path) -> None:

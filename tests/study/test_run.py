@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +54,6 @@ class Broken(nn.Module):
 
 def medbench(*words: object) -> Any:
     return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200", "OMP_NUM_THREADS": "1"})
-
-
-class Talking(nn.Conv2d):
-    """Prints, warns, and calls nothing lesion whatever it sees."""
-
-    def __init__(self) -> None:
-        super().__init__(3, 1, 1)
-        print("talks")
-
-    def forward(self, input: Tensor) -> Tensor:
-        print("talks")
-        warnings.warn("talks", stacklevel=1)
-        return super().forward(input) * 0 - 5
 
 
 def files_below(folder: Path) -> dict[str, int]:
@@ -377,24 +363,6 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert said in result.stderr
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
-
-
-def test_a_network_of_ones_own_is_silent_and_what_it_fails_to_learn_is_told(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text(
-        f"question: Is it quiet?\nbaseline: own\nvariants: {{own: {{model: '{__name__}:Talking'}}}}\n"
-        "dataset: {name: synthetic, images: 10, size: 32}\nencoder_weights: none\nseeds: 1\n"
-        "training: {epochs: 1, batch_size: 4}\n",
-        encoding="utf-8",
-    )
-
-    dry = medbench("run", tmp_path / "mine.yaml", "--store", tmp_path / "runs", "--dry-run")
-    done = medbench("run", tmp_path / "mine.yaml", "--store", tmp_path / "runs", "--jobs", 1)
-
-    assert (dry.exit_code, done.exit_code) == (0, 0), done.output
-    assert "talks" not in dry.output + done.output
-    assert "own seed 0: clean: dice 0.0000, iou 0.0000 over 2 images\n" in done.stdout
-    assert "own seed 0: clean: WARNING: every mask that it predicts is empty\n" in done.stdout
-    assert "\nWARNING: in 1 evaluation(s) every predicted mask is empty, or full, see above\n" in done.stdout
 
 
 def test_broken_images_stop_a_study_unless_they_may_be_left_out(study: Path, tmp_path: Path) -> None:
