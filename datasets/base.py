@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bench.errors import MedbenchError
+from ..bench.metrics import LESION, Target
 from .reading import read_image, read_mask
 
 Part = Literal["train", "validation", "test"]
@@ -56,6 +57,9 @@ class ImageSet(ABC):
         official: The part of the publisher's split, for those ids that have one.
         unmatched: What was found and could not be used: images without mask, masks without image, double ids.
         without_truth: The parts of the publisher's split none of whose images has a mask, with their numbers of images.
+        target: What the codes of masks mean.
+        channels: Of each image; 3 are RGB.
+        modality: How images were made ("dermoscopy", "mri"), where it is known.
     """
 
     name: str
@@ -64,14 +68,17 @@ class ImageSet(ABC):
     official: dict[str, Part]
     unmatched: tuple[Problem, ...] = ()
     without_truth: Mapping[Part, int] = MappingProxyType({})
+    target: Target = LESION
+    channels: int = 3
+    modality: str | None = None
 
     @abstractmethod
     def image(self, id: str) -> NDArray[np.uint8]:
-        """The image, (H, W, 3) RGB."""
+        """The image, (H, W, channels)."""
 
     @abstractmethod
-    def mask(self, id: str) -> NDArray[np.bool_]:
-        """The mask, (H, W), True inside the lesion."""
+    def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
+        """The mask, (H, W): True inside the lesion, or uint8 codes where `target` has several names or ignores some."""
 
     @abstractmethod
     def digest(self, id: str) -> str:

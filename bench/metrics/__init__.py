@@ -15,13 +15,17 @@ from .agreement import (
     score_masks,
     scores_near,
 )
+from .targets import IGNORED, LESION, Target
 
 __all__ = [
     "COUNTS",
+    "IGNORED",
+    "LESION",
     "METRICS",
     "SCORING",
     "Mask",
     "Metric",
+    "Target",
     "band_width",
     "constant",
     "from_counts",
