@@ -29,16 +29,31 @@ class Augmentation:
         recipe: probabilities and ranges by the names of ablations/schema/defaults.yaml; with `artifacts`, a list of
             kinds, half of the images get one of them at one of the five severities, all equally likely.
         size: pixels a side of the images to come; lengths given as a share of the side need it.
+        channels: of the images to come. One has no hue and no saturation to change; more than three have no colours:
+            of these brightness and contrast alone, and no CLAHE.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], size: int) -> None:
+    def __init__(self, recipe: Mapping[str, Any], size: int, channels: int = 3) -> None:
         self._artifacts = recipe.get("artifacts")
         mirrored = cv2.BORDER_REFLECT_101
         sigma, strength = elastic(recipe, size)
+        colour: list[A.BasicTransform] = [
+            A.ColorJitter(
+                brightness=recipe["brightness"],
+                contrast=recipe["contrast"],
+                saturation=recipe["saturation"],
+                hue=recipe["hue"],
+                p=recipe["colour"],
+            ),
+            A.CLAHE(p=recipe["clahe"]),
+        ]
+        if channels not in (1, 3):
+            limits = recipe["brightness"], recipe["contrast"]
+            colour = [A.RandomBrightnessContrast(*limits, p=recipe["colour"])]
         self._compose = A.Compose(
             [
                 A.HorizontalFlip(p=recipe["flip"]),
-                A.VerticalFlip(p=recipe["flip"]),
+                A.VerticalFlip(p=recipe.get("vertical_flip", recipe["flip"])),
                 A.Affine(
                     rotate=(-recipe["rotate_degrees"], recipe["rotate_degrees"]),
                     scale=tuple(recipe["scale"]),
@@ -54,14 +69,7 @@ class Augmentation:
                     p=recipe["elastic"],
                     border_mode=mirrored,
                 ),
-                A.ColorJitter(
-                    brightness=recipe["brightness"],
-                    contrast=recipe["contrast"],
-                    saturation=recipe["saturation"],
-                    hue=recipe["hue"],
-                    p=recipe["colour"],
-                ),
-                A.CLAHE(p=recipe["clahe"]),
+                *colour,
                 A.GaussNoise(std_range=tuple(recipe["noise_deviation"]), p=recipe["noise"]),
                 A.GaussianBlur(sigma_limit=tuple(recipe["blur_sigma"]), p=recipe["blur"]),
             ]
@@ -70,7 +78,8 @@ class Augmentation:
     def __call__(
         self, image: NDArray[np.uint8], mask: NDArray[np.uint8], *key: object
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The changed image (H, W, 3) and mask (H, W); equal keys, say (seed, epoch, image id), change alike."""
+        """The changed image (H, W, C) and mask (H, W) of the same codes; equal keys, say (seed, epoch, image id),
+        change alike."""
         name = "/".join(map(str, key))
         digest = hashlib.sha256(name.encode()).digest()
         if self._artifacts:

@@ -98,7 +98,7 @@ class BatchedAugmentation:
 def drawn(recipe: Mapping[str, Any], size: int, rng: np.random.Generator, count: int) -> dict[str, NDArray[Any]]:
     """For each step the rows (N,), out of `count`, of the images that it changes, and its parameters for these."""
     # On the CPU, so that a step can be computed for its images alone without asking the GPU how many they are.
-    chances = {"left_right": recipe["flip"], "up_down": recipe["flip"], **recipe}
+    chances = {"left_right": recipe["flip"], "up_down": recipe.get("vertical_flip", recipe["flip"]), **recipe}
     rows = {step: np.flatnonzero(rng.random(count) < chances[step]) for step in STEPS}
 
     def between(span: Sequence[float], step: str, *more: int) -> Floats:

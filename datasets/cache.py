@@ -17,21 +17,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard, TypeVar
+from typing import Any, TypeGuard
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bench.errors import MedbenchError
+from ..bench.metrics import LESION, Target
 from ..bench.store.records import short_id
 from .artifacts.painted import PaintedSet
 from .base import ImageSet
+from .resizing import squeeze, squeeze_codes
 
 VERSION = 2  # of reading, resizing and of the file: raised when one of them changes
 DEAD_AFTER_S = 3600
 THREADS = 2  # decoding and resizing let go of Python's lock
-Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float32])
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 PLACE = np.dtype([("end", "<u8"), ("height", "<u4"), ("width", "<u4")])  # of a compressed mask among all
@@ -42,16 +42,23 @@ class Arrays:
     """Read-only arrays mapped from disk.
 
     Attributes:
-        images: (N, size, size, 3) uint8, RGB.
-        masks: (N, size, size) uint8, 1 inside the lesion, else 0.
+        images: (N, size, size, C) uint8; three channels are RGB.
+        masks: (N, size, size) uint8 codes of `target`; of one structure 1 inside, else 0.
         row: The row of each id.
         artifacts: The compressed masks of an artifact, one after another, and where each lies; None without one.
+        target: What the codes of masks mean.
     """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     row: dict[str, int]
     artifacts: tuple[NDArray[np.uint8], NDArray[np.void]] | None = None
+    target: Target = LESION
+
+    @property
+    def channels(self) -> int:
+        """Of each image."""
+        return self.images.shape[3]
 
     def artifact(self, id: str) -> NDArray[np.bool_] | None:
         """(H, W) of the image's own size, True where an artifact changed it; None if none covers a part of it."""
@@ -89,7 +96,7 @@ def load_arrays(
         raise MedbenchError(f"{image_set.name}: no images to load")
     if missing := [id for id in ids if id not in digests]:
         raise MedbenchError(f"{image_set.name}: {missing[0]} could not be read; see medbench data verify")
-    record = np.dtype([("image", np.uint8, (size, size, 3)), ("mask", np.uint8, (size, size))])
+    record = np.dtype([("image", np.uint8, (size, size, image_set.channels)), ("mask", np.uint8, (size, size))])
     path, is_painted = place_of(image_set, ids, size, cache, digests), _is_local(image_set)
     n_places = len(ids) * PLACE.itemsize if is_painted else 0
     if not _is_whole(path, len(ids) * record.itemsize + n_places, or_more=is_painted):
@@ -99,12 +106,17 @@ def load_arrays(
     if is_painted:
         more = np.memmap(path, mode="r", offset=records.nbytes)[:-DIGEST_BYTES]
         artifacts = more[:-n_places], np.frombuffer(more[-n_places:].tobytes(), PLACE)
-    return Arrays(records["image"], records["mask"], {id: row for row, id in enumerate(ids)}, artifacts)
+    rows = {id: row for row, id in enumerate(ids)}
+    return Arrays(records["image"], records["mask"], rows, artifacts, image_set.target)
 
 
 def place_of(image_set: ImageSet, ids: Iterable[str], size: int, cache: Path, digests: dict[str, str]) -> Path:
     """The file that `load_arrays` maps, whether it is there or not."""
-    more = ["with artifacts"] if _is_local(image_set) else []
+    more: list[Any] = ["with artifacts"] if _is_local(image_set) else []
+    if image_set.channels != 3:
+        more.append(image_set.channels)
+    if not image_set.target.is_single or image_set.target.ignores:
+        more.append(image_set.target.plain())
     key = short_id([VERSION, size, [digests[id] for id in sorted(set(ids))], *more])
     return cache / f"{image_set.name}-{size}-{key}.u8"
 
@@ -112,17 +124,6 @@ def place_of(image_set: ImageSet, ids: Iterable[str], size: int, cache: Path, di
 def _is_local(image_set: ImageSet) -> TypeGuard[PaintedSet]:
     """Whether there is an artifact that covers a part of the images."""
     return isinstance(image_set, PaintedSet) and image_set.is_local
-
-
-def squeeze(array: Pixels, size: int) -> Pixels:
-    """A (H, W) or (H, W, 3) array as (size, size, ...), whatever its proportions.
-
-    An axis that shrinks is averaged over areas, one that grows is interpolated linearly. OpenCV takes one method for
-    both axes, so this goes in two steps.
-    """
-    height, width = array.shape[:2]
-    smaller = cv2.resize(array, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(smaller, (size, size), interpolation=cv2.INTER_LINEAR)  # pyright: ignore[reportReturnType]
 
 
 def _build(
@@ -138,8 +139,8 @@ def _build(
         mask = image_set.mask(id)
         if image.shape[:2] != mask.shape:
             raise MedbenchError(f"{image_set.name}: {id}: image and mask differ in size; see medbench data verify")
-        share = squeeze(mask.astype(np.float32), size)  # of a pixel that the lesion covers
-        return squeeze(image, size).tobytes() + (share >= 0.5).astype(np.uint8).tobytes(), packed, mask.shape
+        codes = squeeze_codes(mask, size, image_set.target)
+        return squeeze(image, size).tobytes() + codes.tobytes(), packed, mask.shape
 
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(".*.u8.*.tmp"):  # of builders that were killed; a living one writes all the time

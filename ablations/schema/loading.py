@@ -20,6 +20,7 @@ from ...bench.errors import MedbenchError, UnknownNameError
 from ...bench.store.records import read_json, write_text
 from .document import Document
 from .layers import merge
+from .recipe import Training
 from .spec import KEYS, Study
 
 HERE = Path(__file__).parent
@@ -47,11 +48,20 @@ class Loaded:
     """What the command line laid over it, as in "training.epochs=1"."""
     recipe: dict[str, int]
     """Epochs and input size of the recipe in `defaults.yaml`, for reports to compare with."""
+    said: dict[str, Any]
+    """What study, profile and command line say themselves, without the defaults."""
 
     @property
     def name(self) -> str:
         """The file's name, and the profile where it is not the study as it stands: two profiles are two studies."""
         return self.stem if self.profile == "paper" else f"{self.stem}-{self.profile}"
+
+    def training_of(self, variant: str, modality: str | None) -> Training:
+        """The recipe of a variant on images of a modality, which changes those defaults that nobody said otherwise."""
+        own = self.study.training_of(variant)
+        said = merge(self.said.get("training", {}), self.study.variants[variant].training).get("augment", {})
+        changes = {key: value for key, value in augment_of(modality).items() if key not in said}
+        return Training.model_validate(merge(own.model_dump(), {"augment": changes}), strict=True)
 
     def place(self, *keys: str, also: Sequence[str] = ()) -> str:
         """File, line and key, for errors that show only when data and models are looked for; or the setting of the
@@ -130,8 +140,15 @@ def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = (
     overlay = ("profiles", profile)
     layers += [shared.get(profile, {}), own.get(profile, {})]
     checked = _checked_settings(_merged(layers), document, overlay, settings)
+    said = _merged([*layers[1:], *map(_parse_setting, settings)])
     recipe = {"epochs": defaults["training"]["epochs"], "size": defaults["dataset"]["size"]}
-    return Loaded(path.stem, profile, checked, document, overlay, tuple(settings), recipe)
+    return Loaded(path.stem, profile, checked, document, overlay, tuple(settings), recipe, said)
+
+
+def augment_of(modality: str | None) -> dict[str, Any]:
+    """What a modality changes of the augmentation, by `modalities.yaml`; nothing where it is not known."""
+    known = yaml.safe_load((HERE / "modalities.yaml").read_text(encoding="utf-8"))
+    return known[modality] if modality else {}
 
 
 def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

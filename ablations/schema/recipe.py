@@ -32,6 +32,8 @@ class Augment(Spec):
 
     flip: Share
     """Probability of a horizontal flip, and again of a vertical one."""
+    vertical_flip: Share | None = None
+    """Probability of a vertical flip where it is another than that of a horizontal one."""
     affine: Share
     """Probability of rotating, scaling and shifting."""
     rotate_degrees: Annotated[float, Field(ge=0, le=180)]
@@ -93,6 +95,9 @@ class Training(Spec):
     """Weight of the Dice loss."""
     losses: Annotated[dict[str, Positive], Field(min_length=1)] | None = None
     """Weights of further terms of the loss, as in {focal: 0.5}; none where the key is left out."""
+    class_weights: Annotated[dict[str, Positive], Field(min_length=1)] | None = None
+    """Weights of classes or labels in the loss, by name, the background's in the cross-entropy alone; 1 where the key
+    is left out."""
     clip_norm: Positive
     """Gradients with a larger norm are scaled down to it."""
     precision: Literal["mixed", "full"]

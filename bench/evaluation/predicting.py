@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ...datasets.cache import squeeze
 from ...datasets.reading import IMAGE_ENDINGS, read_image
+from ...datasets.resizing import squeeze
 from ..errors import MedbenchError
 from ..store.records import write_bytes
 from ..training.forward import EVALUATION_BATCH, predict
@@ -79,7 +79,7 @@ def predict_images(
         if pixels:
             logits = predict(model, np.stack([squeeze(each, size) for each in pixels.values()]))
             for (stem, image), each in zip(pixels.items(), logits, strict=True):
-                mask = (resized(each, *image.shape[:2]) > 0).numpy()
+                mask = (resized(each, *image.shape[:2])[0] > 0).numpy()
                 n_empty += not mask.any()
                 write_bytes(out / f"{stem}.png", cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
         on_image(start + len(batch), len(stems))

@@ -1,6 +1,9 @@
-"""A trained model applied to a test set: one row of scores an image, and the masks that it drew."""
+"""A trained model applied to a test set: one row of scores an image, and the masks that it drew.
 
-from collections.abc import Callable, Iterator, Sequence
+Shapes: C = channels of the logits (`Target.n_maps`), K = names that are scored, H, W = height and width.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +21,9 @@ from ...datasets.base import ImageSet
 from ...datasets.cache import Arrays
 from ..metrics import score_masks, scores_near
 from ..metrics.calibration import N_BINS, brier, reliability
+from ..metrics.classes import over_classes, score_classes
 from ..metrics.failures import artifact_fpr, failure_modes
-from ..training.forward import EVALUATION_BATCH, predict
+from ..training.forward import EVALUATION_BATCH, found_in, predict, probabilities
 
 MASK_SIDE = 512  # pixels of the longer side of masks kept for the gallery
 PICTURE_SIDE = 384
@@ -32,13 +36,16 @@ class Scored:
     Attributes:
         images: one row an image: image, height, width (of the masks compared), all metrics, tp, fp, fn, tn in pixels,
             brier, and 0, 1 or NaN for each of `FAILURES`. Of a set with an artifact that covers a part of the image
-            also artifact_fpr, assd_near and nsd2_near.
+            also artifact_fpr, assd_near and nsd2_near. Where there are several classes, see `over_classes`; brier is
+            then the mean over all names, and what concerns an artifact is of all names together.
         reliability: of each image and each bin of probability with pixels in it: image, bin, pixels, confidence (sum
-            of the probabilities), positives (pixels of the lesion).
+            of the probabilities), positives (pixels of the lesion); of several classes by `name`, one against the rest.
+        classes: of several classes one row an image and name: image, name and the values of `score_classes`; else None.
     """
 
     images: pd.DataFrame
     reliability: pd.DataFrame
+    classes: pd.DataFrame | None = None
 
 
 def evaluate(
@@ -51,10 +58,11 @@ def evaluate(
     masks: Path | None,
     on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> Scored:
-    """Scores every image and writes the predicted masks as 1-bit PNG into the folder `masks`, if there is one.
+    """Scores every image and writes the predicted masks into the folder `masks`, if there is one: as 1-bit PNG, of
+    several classes as codes.
 
     Args:
-        model: images (B, 3, H, W) to logits (B, 1, H, W), on any device.
+        model: images (B, channels, H, W) to logits (B, C, H, W), on any device.
         image_set: where reference masks at their own resolution come from.
         images: the test images at the model's input size.
         ids: which images.
@@ -64,9 +72,13 @@ def evaluate(
     """
     if masks:
         masks.mkdir(parents=True, exist_ok=True)
+    target = images.target
+    if not target.is_single or target.ignores:
+        return _evaluate_classes(model, image_set, images, ids, score_at=score_at, masks=masks, on_image=on_image)
     rows: list[dict[str, Any]] = []
     sums: list[NDArray[np.float64]] = []
-    for image, reference, logits in _compared(model, image_set, images, ids, score_at):
+    for image, reference, maps in _compared(model, image_set, images, ids, score_at):
+        reference, logits = reference > 0, maps[0]
         height, width = reference.shape
         prediction, probability = (logits > 0).numpy(), logits.sigmoid().numpy()
         artifact = images.artifact(image)
@@ -87,11 +99,59 @@ def evaluate(
         if masks:
             write_mask(masks / f"{image}.png", prediction, MASK_SIDE)
         on_image(len(rows), len(ids))
+    return Scored(pd.DataFrame(rows), _bins(sums, {"image": [row["image"] for row in rows]}))
+
+
+def _bins(sums: Sequence[NDArray[np.float64]], keys: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Those bins of `reliability`'s sums that have pixels, each with the keys of its sums."""
     every = np.concatenate(sums)
     bins: Any = pd.DataFrame(every, columns=pd.Index(["pixels", "confidence", "positives"]))
-    bins.insert(0, "image", np.repeat([row["image"] for row in rows], N_BINS))
-    bins.insert(1, "bin", np.tile(np.arange(N_BINS), len(rows)))
-    return Scored(pd.DataFrame(rows), bins[every[:, 0] > 0].reset_index(drop=True))
+    for place, (key, values) in enumerate(keys.items()):
+        bins.insert(place, key, np.repeat(values, N_BINS))
+    bins.insert(len(keys), "bin", np.tile(np.arange(N_BINS), len(sums)))
+    return bins[every[:, 0] > 0].reset_index(drop=True)
+
+
+def _evaluate_classes(
+    model: nn.Module,
+    image_set: ImageSet,
+    images: Arrays,
+    ids: Sequence[str],
+    *,
+    score_at: str,
+    masks: Path | None,
+    on_image: Callable[[int, int], None],
+) -> Scored:
+    """`evaluate` where a mask has several classes or labels, or pixels that do not count."""
+    target = images.target
+    rows: list[dict[str, Any]] = []
+    by_name: list[pd.DataFrame] = []
+    sums: list[NDArray[np.float64]] = []
+    for image, reference, maps in _compared(model, image_set, images, ids, score_at):
+        prediction, probability = (
+            each[0].numpy() for each in (found_in(maps[None], target), probabilities(maps[None], target))
+        )
+        wanted, counted = target.planes(reference), target.counted(reference)
+        counted = np.ones(reference.shape, np.bool_) if counted is None else counted
+        scores = score_classes(prediction, reference, target)
+        scores["brier"] = np.array([brier(p[counted], w[counted]) for p, w in zip(probability, wanted, strict=True)])
+        artifact, shape = images.artifact(image), reference.shape
+        artifact = None if artifact is None else _at(artifact, *shape)
+        union = (prediction & counted).any(axis=0), wanted.any(axis=0)
+        row = {"image": image, "height": shape[0], "width": shape[1], **over_classes(scores)}
+        row |= {"brier": float(scores["brier"].mean()), **_scores_of_artifact(*union, artifact)}
+        row["on_artifact"] = failure_modes(*union, artifact)["on_artifact"]
+        rows.append(row)
+        by_name.append(pd.DataFrame({"image": image, "name": target.names, **scores}))
+        sums += [reliability(p[counted], w[counted]) for p, w in zip(probability, wanted, strict=True)]
+        if masks:
+            write_codes(masks / f"{image}.png", target.codes(prediction), MASK_SIDE)
+        on_image(len(rows), len(ids))
+    keys = {
+        "image": [row["image"] for row in rows for _ in target.names],
+        "name": [name for _ in rows for name in target.names],
+    }
+    return Scored(pd.DataFrame(rows), _bins(sums, keys), pd.concat(by_name, ignore_index=True))
 
 
 def write_masks(
@@ -99,8 +159,13 @@ def write_masks(
 ) -> None:
     """Writes the masks that `evaluate` would, and no more."""
     folder.mkdir(parents=True, exist_ok=True)
-    for image, _, logits in _compared(model, image_set, images, ids, score_at):
-        write_mask(folder / f"{image}.png", (logits > 0).numpy(), MASK_SIDE)
+    target = images.target
+    for image, _, maps in _compared(model, image_set, images, ids, score_at):
+        found = found_in(maps[None], target)[0].numpy()
+        if target.is_single:
+            write_mask(folder / f"{image}.png", found[0], MASK_SIDE)
+        else:
+            write_codes(folder / f"{image}.png", target.codes(found), MASK_SIDE)
 
 
 def _scores_of_artifact(
@@ -122,21 +187,21 @@ def _at(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
 
 def _compared(
     model: nn.Module, image_set: ImageSet, images: Arrays, ids: Sequence[str], score_at: str
-) -> Iterator[tuple[str, NDArray[np.bool_], torch.Tensor]]:
-    """Each image with its reference mask (H, W) and the logits (H, W) at that size."""
+) -> Iterator[tuple[str, NDArray[Any], torch.Tensor]]:
+    """Each image with its reference mask (H, W), True or codes, and the logits (C, H, W) at that size."""
     ids = sorted(ids)
     for start in range(0, len(ids), EVALUATION_BATCH):
         batch = ids[start : start + EVALUATION_BATCH]
         for id, logits in zip(batch, predict(model, images.images[[images.row[id] for id in batch]]), strict=True):
-            reference = image_set.mask(id) if score_at == "native" else images.masks[images.row[id]] > 0
+            reference = image_set.mask(id) if score_at == "native" else np.array(images.masks[images.row[id]])
             yield id, reference, resized(logits, *reference.shape)
 
 
 def resized(logits: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Logits (1, h, w) as (height, width), bilinearly."""
+    """Logits (C, h, w) as (C, height, width), bilinearly."""
     if logits.shape[-2:] != (height, width):
         logits = F.interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-    return logits[0]
+    return logits
 
 
 def write_mask(path: Path, mask: NDArray[np.bool_], side: int) -> None:
@@ -146,14 +211,28 @@ def write_mask(path: Path, mask: NDArray[np.bool_], side: int) -> None:
     Image.fromarray(np.asarray(small) >= 128).save(path, optimize=True)
 
 
+def write_codes(path: Path, codes: NDArray[np.uint8], side: int) -> None:
+    """An 8-bit PNG of the codes, shrunk like `write_mask`, by the nearest pixel."""
+    height, width = _fit(codes, side)
+    small = cv2.resize(codes, (width, height), interpolation=cv2.INTER_NEAREST)
+    Image.fromarray(np.asarray(small)).save(path, optimize=True)
+
+
 def write_pictures(folder: Path, image_set: ImageSet, ids: Sequence[str]) -> None:
-    """Small copies of test images (JPEG) and of their reference masks (1-bit PNG), for the report's gallery."""
+    """Small copies of test images (JPEG; the first three channels, or the first alone) and of their reference masks (as
+    `evaluate` writes masks), for the report's gallery."""
+    target = image_set.target
     for id in ids:
         image = image_set.image(id)
         height, width = _fit(image, PICTURE_SIDE)
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-        Image.fromarray(np.asarray(small)).save(folder / f"{id}.jpg", quality=85)
-        write_mask(folder / f"{id}.png", image_set.mask(id), PICTURE_SIDE)
+        shown = np.asarray(small).reshape(height, width, -1)[..., : 3 if image_set.channels > 2 else 1]
+        Image.fromarray(shown if shown.shape[2] == 3 else shown[..., 0]).save(folder / f"{id}.jpg", quality=85)
+        mask = image_set.mask(id)
+        if target.is_single and not target.ignores:
+            write_mask(folder / f"{id}.png", mask > 0, PICTURE_SIDE)
+        else:
+            write_codes(folder / f"{id}.png", np.asarray(mask, np.uint8), PICTURE_SIDE)
 
 
 def _fit(array: NDArray[Any], side: int) -> tuple[int, int]:

@@ -7,10 +7,12 @@ from ...ablations.schema.layers import OF_ONE_SET, names_set
 from ...ablations.schema.loading import Loaded
 from ...ablations.schema.spec import ArtifactTest, OtherSet
 from ...datasets.artifacts import ARTIFACTS
+from ...datasets.base import ImageSet
 from ...datasets.catalog import check_name as check_dataset
 from ...models.names import check_name as check_model
 from ...models.names import check_output
-from ..errors import MedbenchError
+from ..errors import MedbenchError, UnknownNameError
+from ..training.class_losses import CLASS_LOSSES
 from ..training.losses import LOSSES
 
 
@@ -47,6 +49,33 @@ def check_names(loaded: Loaded) -> None:
                 _ = ARTIFACTS[wanted.artifact]
             elif isinstance(wanted, OtherSet) and wanted.dataset:
                 check_dataset(wanted.dataset)
+
+
+def check_fit(loaded: Loaded, variant: str, image_set: ImageSet) -> None:
+    """Refuses what a recipe asks for and the images that it is to be learnt from do not have.
+
+    Raises:
+        MedbenchError: a class is weighed that there is none of, a loss is for one structure alone, or an artifact is to
+            be painted on images that are no RGB; with file, line and key.
+    """
+    training, target = loaded.study.training_of(variant), image_set.target
+    own, is_own = ("variants", variant, "training"), loaded.study.variants[variant].training
+
+    def place(*keys: str) -> AbstractContextManager[None]:
+        return placed(loaded, *(own if keys[0] in is_own else ("training",)), *keys)
+
+    for name in training.class_weights or ():
+        with place("class_weights"):
+            if target.is_single:
+                raise MedbenchError(f"{image_set.name} has one class, {target.names[0]}: there is nothing to weigh")
+            if name not in (known := [target.background, *target.names]):
+                raise UnknownNameError("class", name, known)
+    for name in () if target.is_single and not target.ignores else training.losses or ():
+        with place("losses"):
+            _ = CLASS_LOSSES[name]
+    if training.augment.artifacts and image_set.channels != 3:
+        with place("augment", "artifacts"):
+            raise MedbenchError(f"{image_set.name} has {image_set.channels} channels; artifacts are painted on RGB")
 
 
 def placed_model(loaded: Loaded, variant: str) -> AbstractContextManager[None]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -207,9 +208,11 @@ def _evaluate(
             write_masks(model, opened.image_set, images, worst, folder / "masks", score_at=config["score_at"])
         scored.images.to_parquet(folder / "scores.parquet", index=False)
         scored.reliability.to_parquet(folder / "reliability.parquet", index=False)
+        if scored.classes is not None:
+            scored.classes.to_parquet(folder / "classes.parquet", index=False)
         write_yaml(folder / "config.yaml", {key: value for key, value in config.items() if key != "id"})
         write_json(folder / "environment.json", environment(next(model.parameters()).device, "fp32", config))
-    means = scored.images[["dice", "iou"]].to_numpy().mean(axis=0)
+    means = np.nanmean(scored.images[["dice", "iou"]].to_numpy(), axis=0)  # without any class there is no score
     tell(
         "evaluated",
         evaluation=name,

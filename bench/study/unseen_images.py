@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...ablations.schema.spec import ArtifactTest, OtherSet, Study
+from ...datasets.base import ImageSet
 from ...datasets.splits import Split, make_split
 from ..errors import MedbenchError
 from ..metrics import SCORING
@@ -57,6 +58,7 @@ class HeldOut:
         learnt = material.learnt(fold)
         seen = {material.opened.pixels[id] for id in learnt}
         for name, where, tested, wanted, artifact in self._tests(material, fold):
+            _check_same_kind(name, material.opened.image_set, tested.image_set, artifact is not None)
             same_set = tested.image_set.name == material.opened.image_set.name
             known = {id for id in wanted if id in learnt and (same_set or id.startswith("ISIC_"))}
             known |= {id for id in wanted if tested.pixels[id] in seen}
@@ -88,6 +90,8 @@ class HeldOut:
             }
             if artifact:
                 config["source"] |= {"artifact": artifact}
+            if not tested.image_set.target.is_single or tested.image_set.target.ignores:
+                config["target"] = tested.image_set.target.plain()
             yield name, {"id": evaluation_id(config), **config}
 
     def _tests(
@@ -138,3 +142,21 @@ class HeldOut:
             found = self.sets.copies(opened)
             self._copied[fold] = {b for a, b in found if a in learnt} | {a for a, b in found if b in learnt}
         return self._copied[fold]
+
+
+def _check_same_kind(name: str, own: ImageSet, tested: ImageSet, is_painted: bool) -> None:
+    """Refuses test images that a model was not made for."""
+    if own.channels != tested.channels:
+        raise MedbenchError(
+            f"{name}: its images have {tested.channels} channels, those of {own.name} {own.channels}; "
+            "channels in dataset.yaml says how they are read"
+        )
+    mine, theirs = ((each.target.names, each.target.overlap) for each in (own, tested))
+    if mine != theirs and not (own.target.is_single and tested.target.is_single):
+        both = [", ".join(each[0]) for each in (theirs, mine)]
+        raise MedbenchError(
+            f"{name}: its masks hold {both[0]}, a model trained on {own.name} predicts {both[1]}; "
+            "test on sets with the same classes in the same order"
+        )
+    if is_painted and own.channels != 3:
+        raise MedbenchError(f"{name}: artifacts are painted on RGB images, {own.name} has {own.channels} channels")

@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ...datasets.augment import Augmentation
 from ...datasets.cache import Arrays
+from ...datasets.resizing import squeeze, squeeze_codes
+from ..metrics import LESION, Target
 
 STEP = 32  # what every model of stride 32 asks for
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as pretrained encoders expect
@@ -33,7 +35,7 @@ class Draw:
 
 
 class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
-    """Augmented images (H, W, 3) and masks (H, W) of 0 and 1, both uint8, as a pure function of seed and draw."""
+    """Augmented images (H, W, C) and masks (H, W) of codes, both uint8, as a pure function of seed and draw."""
 
     def __init__(self, images: Arrays, recipe: Mapping[str, Any], seed: int) -> None:
         self.images = images
@@ -43,19 +45,22 @@ class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
         if draw.size not in self._augmentations:
-            self._augmentations[draw.size] = Augmentation(self.recipe, draw.size)
+            self._augmentations[draw.size] = Augmentation(self.recipe, draw.size, self.images.channels)
         row = self.images.row[draw.image]
-        image, mask = resized(self.images.images[row], self.images.masks[row], draw.size)
+        image, mask = resized(self.images.images[row], self.images.masks[row], draw.size, self.images.target)
         image, mask = self._augmentations[draw.size](image, mask, self.seed, draw.epoch, draw.image)
         return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask))
 
 
 def resized(
-    image: NDArray[np.uint8], mask: NDArray[np.uint8], size: int
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], size: int, target: Target = LESION
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Both at size x size: areas averaged, the mask at half cover."""
+    """Both, which are square, at size x size, no larger: areas averaged, the mask of one structure at half cover, codes
+    of classes as in `datasets.resizing`."""
     if image.shape[0] == size:
         return np.array(image), np.array(mask)
+    if image.shape[2] != 3 or not target.is_single or target.ignores:
+        return squeeze(np.asarray(image), size), squeeze_codes(mask, size, target)
     area = cv2.INTER_AREA
     cover = cv2.resize(np.multiply(mask, 255, dtype=np.uint8), (size, size), interpolation=area)
     return cv2.resize(image, (size, size), interpolation=area).astype(np.uint8), (cover >= 128).astype(np.uint8)
@@ -88,7 +93,7 @@ class Batches:
 def loader(
     images: Arrays, batches: Batches, recipe: Mapping[str, Any], *, workers: int, pin: bool
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Loads batches of uint8 images (B, H, W, 3) and masks (B, H, W) with any number of worker processes."""
+    """Loads batches of uint8 images (B, H, W, C) and masks (B, H, W) with any number of worker processes."""
     dataset = TrainingImages(images, recipe, batches.seed)
     return DataLoader(
         dataset,
@@ -100,15 +105,21 @@ def loader(
     )
 
 
-def to_input(images_bhw3: Tensor, device: torch.device) -> Tensor:
-    """Normalised float images (B, 3, H, W), channels last in memory, of uint8 images (B, H, W, 3)."""
-    mean, deviation = _normalisation(device)
-    return (images_bhw3.to(device, non_blocking=True).permute(0, 3, 1, 2).float() - mean) / deviation
+def to_input(images_bhwc: Tensor, device: torch.device) -> Tensor:
+    """Normalised float images (B, C, H, W), channels last in memory, of uint8 images (B, H, W, C).
+
+    RGB as pretrained encoders expect it; other numbers of channels all by the mean of what these have.
+    """
+    mean, deviation = _normalisation(device, images_bhwc.shape[3])
+    return (images_bhwc.to(device, non_blocking=True).permute(0, 3, 1, 2).float() - mean) / deviation
 
 
 @cache
-def _normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
+def _normalisation(device: torch.device, channels: int) -> tuple[Tensor, Tensor]:
     """Kept, because a GPU would be waited for while they are copied to it."""
+    means, deviations = MEAN, DEVIATION
+    if channels != 3:
+        means, deviations = ([sum(each) / 3] * channels for each in (MEAN, DEVIATION))
     with torch.inference_mode(False):  # whoever asks first
-        mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1) * 255
-        return mean, torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1) * 255
+        mean = torch.tensor(means, device=device).view(1, channels, 1, 1) * 255
+        return mean, torch.tensor(deviations, device=device).view(1, channels, 1, 1) * 255

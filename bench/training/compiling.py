@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...models.outputs import Outputs
 from ..errors import first_line
+from ..metrics import LESION, Target
 from ..quiet import quietly
 from .step import Step
 
@@ -37,6 +38,7 @@ class Compiled(Step):
         training: the recipe.
         parts: pieces that each batch is computed in.
         on_failure: called with what `failed` says.
+        target: what the masks' codes mean.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class Compiled(Step):
         training: Mapping[str, Any],
         parts: int,
         on_failure: Callable[[str], None] = lambda _: None,
+        target: Target = LESION,
     ) -> None:
-        super().__init__(model, forward, optimizer, scaler, training, parts)
+        super().__init__(model, forward, optimizer, scaler, training, parts, target)
         self.model = model
         self.on_failure = on_failure
         self.failed: str | None = None

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ...datasets.batched import BatchedAugmentation
 from ...datasets.cache import Arrays
+from ...datasets.resizing import codes_of
+from ..metrics import LESION, Target
 from .batches import Batches
 
 SHARE = 0.25  # of the free memory, at most, for the images of one training
@@ -32,6 +34,7 @@ class OnDevice:
         rows = [images.row[id] for id in batches.ids]
         self.images = torch.from_numpy(images.images[rows]).to(device)  # (N, H, W, 3)
         self.masks = torch.from_numpy(images.masks[rows]).to(device)  # (N, H, W)
+        self.target = images.target
         self.position = {id: i for i, id in enumerate(batches.ids)}
         self.batches = batches
         self.recipe = recipe
@@ -50,7 +53,7 @@ class OnDevice:
             rows = torch.tensor([self.position[draw.image] for draw in draws])
             rows = rows.pin_memory() if self.device.type == "cuda" else rows
             rows = rows.to(self.device, non_blocking=True)
-            image, mask = shrunk(self.images[rows], self.masks[rows], shrink)
+            image, mask = shrunk(self.images[rows], self.masks[rows], shrink, self.target)
             yield augment(image, mask, batches.seed, batches.epoch, number)
 
 
@@ -67,10 +70,17 @@ def area_matrix(before: int, after: int) -> Tensor:
     return torch.from_numpy(cv2.resize(np.eye(before, dtype=np.float32), (before, after), interpolation=cv2.INTER_AREA))
 
 
-def shrunk(images: Tensor, masks: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Both at another size: areas averaged, masks at half cover, as `batches.resized` does it."""
+def shrunk(images: Tensor, masks: Tensor, weights: Tensor, target: Target = LESION) -> tuple[Tensor, Tensor]:
+    """Both at another size: areas averaged, masks by what covers most, as `batches.resized` does it."""
     if weights.shape[0] == weights.shape[1]:
         return images, masks
     image = (weights @ images.permute(0, 3, 1, 2).float() @ weights.T).round()
-    cover = (weights @ (masks * 255.0) @ weights.T).round() >= 128
-    return image.permute(0, 2, 3, 1).byte(), cover.byte()
+    image = image.permute(0, 2, 3, 1).byte()
+    if target.overlap:
+        bits = [(weights @ (masks >> i & 1).float() @ weights.T >= 0.5).byte() << i for i in range(len(target.names))]
+        return image, torch.stack(bits).sum(dim=0).byte()
+    if target.is_single and not target.ignores:
+        return image, ((weights @ (masks * 255.0) @ weights.T).round() >= 128).byte()
+    codes = torch.from_numpy(codes_of(target)).to(masks.device)
+    shares = torch.stack([weights @ (masks == code).float() @ weights.T for code in codes])
+    return image, codes[shares.argmax(dim=0)]

@@ -60,7 +60,8 @@ def train(
     """Trains a model and gives back the weights of the last epoch, or of the best one on validation.
 
     Args:
-        model: images (B, 3, H, W) to logits (B, 1, H, W); changed in place, on the device where it lies.
+        model: images (B, C, H, W) to logits (B, images.target.n_maps, H, W); changed in place, on the device where it
+            lies.
         images: all images of the set at `size`.
         train_ids: what is learnt from.
         validation_ids: what each epoch is scored on.
@@ -68,7 +69,7 @@ def train(
         size: the full input size; early epochs may be smaller.
         seed: of the order of images and their augmentation. Weights and dropout follow torch's seed (`prepare`).
         workers: loader processes; on a CPU no result depends on it. On a GPU, 0 keeps the images there and augments
-            them there where it can: where they fit, and without artifacts.
+            them there where it can: where they fit, are RGB, and have no artifacts painted on.
         parts: pieces that each batch is computed in, to fit a small GPU; batch norm sees them apart.
         compiled: whether torch compiles the model first, where it can.
         checkpoint: a file for the state after each epoch, or on a GPU after one in 15 seconds. Where it holds one,
@@ -89,16 +90,16 @@ def train(
     scaler = torch.amp.GradScaler(device.type, enabled=mixed)
     batches = Batches(train_ids, training["batch_size"], seed)
     painted = training["augment"].get("artifacts")
-    stays = on_gpu and not workers and not painted and fits(images, len(train_ids), device)
+    stays = on_gpu and not workers and not painted and images.channels == 3 and fits(images, len(train_ids), device)
     loading: Iterable[tuple[Tensor, Tensor]] = (
         OnDevice(images, batches, training["augment"], device)
         if stays
         else loader(images, batches, training["augment"], workers=workers, pin=on_gpu)
     )
     if compiled:
-        one_step = Compiled(model, compiled_model(model), optimizer, scaler, training, parts, on_eager)
+        one_step = Compiled(model, compiled_model(model), optimizer, scaler, training, parts, on_eager, images.target)
     else:
-        one_step = Step(model, model, optimizer, scaler, training, parts)
+        one_step = Step(model, model, optimizer, scaler, training, parts, images.target)
     take_step = Replayed(one_step, cuda_graph) if on_gpu and parts == 1 else one_step
     epochs, steps = training["epochs"], training["epochs"] * len(batches)
     warmup = training["warmup_epochs"] * len(batches)

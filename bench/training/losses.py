@@ -1,6 +1,7 @@
-"""The training loss: a weighted sum of the terms in `LOSSES`.
+"""The training loss: a weighted sum of the terms in `LOSSES`, or for several classes those of `class_losses`.
 
-Shapes: B = batch, H, W = height and width. Torch is imported when a loss is computed: names are known without it.
+Shapes: B = batch, C = channels of the logits, H, W = height and width. Torch is imported when a loss is computed: names
+are known without it.
 """
 
 from collections.abc import Mapping
@@ -8,7 +9,9 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
+from ..metrics import LESION, Target
 from ..registry import Registry
+from .class_losses import CLASS_LOSSES, wanted_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,10 +52,16 @@ def focal_loss(logits_b1hw: "Tensor", target_b1hw: "Tensor") -> "Tensor":
     return (error**2 * F.binary_cross_entropy_with_logits(logits_b1hw, target_b1hw, reduction="none")).mean()
 
 
-def segmentation_loss(logits_b1hw: "Tensor", target_b1hw: "Tensor", training: Mapping[str, Any]) -> "Tensor":
-    """The recipe's weighted sum, in single precision: `bce_weight`, `dice_weight`, and `losses` where it names more;
-    targets are 0 or 1."""
-    logits, target = logits_b1hw.float(), target_b1hw.float()
+def segmentation_loss(
+    logits_bchw: "Tensor", codes_b1hw: "Tensor", training: Mapping[str, Any], target: Target = LESION
+) -> "Tensor":
+    """The recipe's weighted sum, in single precision: `bce_weight` (of the cross-entropy, where there are classes),
+    `dice_weight`, and `losses` where it names more; codes are 0 or 1, or those of `target`."""
+    logits = logits_bchw.float()
     further = sorted(training.get("losses", {}).items())  # in whatever order they are named, one sum to the last bit
     weights = {"bce": training["bce_weight"], "dice": training["dice_weight"], **dict(further)}
-    return reduce(add, (weight * LOSSES[name](logits, target) for name, weight in weights.items()))
+    if target.is_single and not target.ignores:
+        mask = codes_b1hw.float()
+        return reduce(add, (weight * LOSSES[name](logits, mask) for name, weight in weights.items()))
+    wanted = wanted_of(codes_b1hw, target, training)
+    return reduce(add, (weight * CLASS_LOSSES[name](logits, wanted) for name, weight in weights.items()))

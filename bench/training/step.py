@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...models.outputs import Outputs
 from ..errors import first_line
+from ..metrics import IGNORED, LESION, Target
 from .batches import to_input
 from .losses import segmentation_loss
 
@@ -21,11 +22,12 @@ class Step:
 
     Args:
         model: whose parameters are trained.
-        forward: images (B, 3, H, W) to logits (B, 1, H, W) or `Outputs`: the model, or the model compiled.
+        forward: images (B, C, H, W) to logits (B, target.n_maps, H, W) or `Outputs`: the model, or it compiled.
         optimizer: of the model's parameters.
         scaler: of the loss, enabled in mixed precision.
         training: the recipe.
         parts: pieces that each batch is computed in, to fit a small GPU; batch norm sees them apart.
+        target: what the masks' codes mean.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Step:
         scaler: torch.amp.GradScaler,
         training: Mapping[str, Any],
         parts: int,
+        target: Target = LESION,
     ) -> None:
         self.parameters = list(model.parameters())
         self.forward = forward
@@ -43,17 +46,17 @@ class Step:
         self.scaler = scaler
         self.training = training
         self.parts = parts
+        self.target = target
         self.device = self.parameters[0].device
 
     def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
-        """The loss, detached, of uint8 images (B, H, W, 3) and masks (B, H, W) of 0 and 1 on the model's device."""
+        """The loss, detached, of uint8 images (B, H, W, C) and masks (B, H, W) of codes on the model's device."""
         training, losses = self.training, list[Tensor]()
         self.optimizer.zero_grad(set_to_none=True)
         for image_part, mask_part in zip(image.chunk(self.parts), mask.chunk(self.parts), strict=True):
-            target = mask_part.unsqueeze(1)
             with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
                 outputs = self.forward(to_input(image_part, self.device))
-            loss = total_loss(outputs, target, training) * (len(image_part) / len(image))
+            loss = total_loss(outputs, mask_part.unsqueeze(1), training, self.target) * (len(image_part) / len(image))
             self.scaler.scale(loss).backward()
             losses.append(loss.detach())
         self.scaler.unscale_(self.optimizer)
@@ -63,13 +66,20 @@ class Step:
         return torch.stack(losses).sum()
 
 
-def total_loss(outputs: Tensor | Outputs, target_b1hw: Tensor, training: Mapping[str, Any]) -> Tensor:
-    """The loss of the main map plus those of the auxiliary ones, each times its weight."""
+def total_loss(
+    outputs: Tensor | Outputs, codes_b1hw: Tensor, training: Mapping[str, Any], target: Target = LESION
+) -> Tensor:
+    """The loss of the main map plus those of the auxiliary ones, each times its weight. Beside several classes, an
+    auxiliary map of one channel is of all of them together."""
     if isinstance(outputs, Tensor):
-        return segmentation_loss(outputs, target_b1hw, training)
-    loss = segmentation_loss(outputs.logits, target_b1hw, training)
+        return segmentation_loss(outputs, codes_b1hw, training, target)
+    loss = segmentation_loss(outputs.logits, codes_b1hw, training, target)
     for name, weight in outputs.weights.items():
-        loss = loss + weight * segmentation_loss(outputs.auxiliary[name], target_b1hw, training)
+        each, wanted, codes = outputs.auxiliary[name], target, codes_b1hw
+        if each.shape[1] == 1 < target.n_maps:
+            wanted, codes = Target(("any",), ignores=target.ignores), codes_b1hw.clamp(max=1)
+            codes = torch.where(codes_b1hw == IGNORED, IGNORED, codes) if target.ignores else codes
+        loss = loss + weight * segmentation_loss(each, codes, training, wanted)
     return loss
 
 

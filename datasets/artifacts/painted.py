@@ -26,7 +26,7 @@ class PaintedSet(ImageSet):
     def __init__(self, base: ImageSet, ids: Sequence[str], *, kind: str, severity: int, seed: int = 0) -> None:
         self.base = base
         self.kind, self.severity, self.seed = kind, severity, seed
-        self.name = base.name
+        self.name, self.target, self.channels, self.modality = base.name, base.target, base.channels, base.modality
         self.ids = tuple(sorted(ids))
         self.groups = {id: base.groups[id] for id in self.ids}
         self.official = {id: base.official[id] for id in self.ids if id in base.official}
@@ -39,7 +39,7 @@ class PaintedSet(ImageSet):
     def image(self, id: str) -> NDArray[np.uint8]:
         return self.painted(id)[0]
 
-    def mask(self, id: str) -> NDArray[np.bool_]:
+    def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
         return self.base.mask(id)
 
     def artifact_mask(self, id: str) -> NDArray[np.bool_]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from medbench.bench.errors import MedbenchError
 from medbench.datasets.artifacts.painted import PaintedSet
 from medbench.datasets.base import ImageSet
-from medbench.datasets.cache import Arrays, load_arrays, squeeze
+from medbench.datasets.cache import Arrays, load_arrays
 from medbench.datasets.inspection import inspect
+from medbench.datasets.resizing import squeeze
 from medbench.datasets.synthetic import SyntheticSet
 
 

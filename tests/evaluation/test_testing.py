@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from medbench.bench.evaluation.testing import evaluate, resized, write_mask, write_pictures
-from medbench.bench.metrics import METRICS, score_masks
+from medbench.bench.metrics import METRICS, Target, score_masks
 from medbench.bench.training.batches import to_input
 from medbench.datasets.artifacts.painted import PaintedSet
 from medbench.datasets.base import ImageSet
@@ -133,7 +133,7 @@ def test_what_changes_the_whole_image_has_no_such_share(tmp_path: Path) -> None:
 def test_logits_are_resized_to_the_mask_before_the_threshold() -> None:
     logits = torch.tensor([[[-3.0, 1.0]]])
 
-    found = resized(logits, 1, 8) > 0
+    found = resized(logits, 1, 8)[0] > 0
 
     assert found.tolist() == [[False] * 5 + [True] * 3]
 
@@ -158,3 +158,63 @@ def test_pictures_of_image_and_reference_have_one_size(tmp_path: Path) -> None:
         assert picture.size == mask.size == (100, 80)
         bright = np.asarray(picture.convert("L")) > 127
         assert np.mean(bright != np.asarray(mask)) < 0.01
+
+
+class Rings(Discs):
+    """A bright core in a grey rim on black, grey images of one channel; the last image has a rim alone."""
+
+    name, channels = "rings", 1
+    target = Target(("rim", "core", "stone"))
+
+    def mask(self, id: str) -> NDArray[np.uint8]:
+        y, x = np.mgrid[:80, :100]
+        distance = np.hypot(y - 40, x - 45)
+        return ((distance < 30).astype(np.uint8) + (distance < (0 if id == "e" else 15))).astype(np.uint8)
+
+    def image(self, id: str) -> NDArray[np.uint8]:
+        return np.array([0, 120, 240], np.uint8)[self.mask(id)][..., None]
+
+
+class Shades(nn.Module):
+    """Background, rim and core by how near the brightness is to theirs; of stone a corner."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, image: Tensor) -> Tensor:
+        shade = image * 0.226 + 0.449
+        maps = [-(((shade * 255 - level) / 60) ** 2) for level in (0, 120, 240)]
+        stone = torch.full_like(shade, -99.0)
+        stone[..., :8, :8] = 99
+        return torch.cat([*maps, stone], dim=1) * self.scale
+
+
+def test_classes_have_rows_of_their_own_and_an_image_the_mean_of_those_in_its_reference(tmp_path: Path) -> None:
+    images = load_arrays(Rings(), Rings.ids, 64, tmp_path / "cache", inspect(Rings()).digests)
+
+    scored = evaluate(Shades(), Rings(), images, Rings.ids, score_at="native", masks=tmp_path / "masks")
+
+    assert scored.classes is not None
+    of_classes = scored.classes.set_index(["image", "name"])
+    for row in scored.images.to_dict("records"):
+        each = of_classes.loc[row["image"]]
+        assert row["dice"] == pytest.approx(each["dice"].mean())
+        assert each.loc["rim", "dice"] > 0.9
+        assert np.isnan(each.loc["stone", "dice"])
+        assert np.isnan(each.loc["core", "dice"]) == (row["image"] == "e")
+        assert row["false_alarm"] == (1 if row["image"] != "e" else 0.5)
+        assert row["tp"] == each["tp"].sum()
+        assert each.loc["stone", "false_alarm_area"] == row["false_alarm_area"] == pytest.approx(0.0156, rel=0.1)
+        kept = np.asarray(Image.open(tmp_path / "masks" / f"{row['image']}.png"))
+        assert set(np.unique(kept)) == ({0, 1, 2, 3} if row["image"] != "e" else {0, 1, 3})
+    assert set(scored.reliability["name"]) == {"rim", "core", "stone"}
+    assert scored.reliability.groupby(["image", "name"])["pixels"].sum().eq(80 * 100).all()
+
+
+def test_pictures_of_a_grey_set_are_grey_and_its_masks_codes(tmp_path: Path) -> None:
+    write_pictures(tmp_path, Rings(), ["a"])
+
+    with Image.open(tmp_path / "a.jpg") as picture:
+        assert picture.mode == "L"
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), Rings().mask("a"))
