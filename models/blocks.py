@@ -124,23 +124,27 @@ class BoundaryAwareAttention(nn.Module):
 
 
 class UpsampleTwice(nn.Module):
-    """Bilinear interpolation of one map to twice its height and width, as a convolution and a pixel shuffle.
+    """Bilinear interpolation of a few maps to twice their height and width, as a convolution and a pixel shuffle.
 
     Equal to `F.interpolate(scale_factor=2, mode="bilinear", align_corners=False)`, whose kernels for one channel are
     slow in OpenVINO.
+
+    Args:
+        channels: C, in and out.
     """
 
     kernels: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 1) -> None:
         super().__init__()
         phases = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])  # of the even and of the odd pixels
         kernels = torch.einsum("ay,bx->abyx", phases, phases).reshape(4, 1, 3, 3)
-        self.register_buffer("kernels", kernels, persistent=False)
+        self.channels = channels
+        self.register_buffer("kernels", kernels.repeat(channels, 1, 1, 1), persistent=False)
 
-    def forward(self, x_b1hw: Tensor) -> Tensor:
-        x_b1hw = replicate_edges(x_b1hw)
-        return F.pixel_shuffle(F.conv2d(x_b1hw, self.kernels.to(x_b1hw.dtype)), 2)
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        x_bchw = replicate_edges(x_bchw)
+        return F.pixel_shuffle(F.conv2d(x_bchw, self.kernels.to(x_bchw.dtype), groups=self.channels), 2)
 
 
 def check_size(image_bchw: Tensor, stride: int) -> None:

@@ -18,10 +18,21 @@ import timm
 from torch import nn
 
 from ..bench.errors import MedbenchError, UnknownNameError, first_line
+from ..bench.metrics import Target
 from ..bench.quiet import quietly
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import Ensemble
-from .names import ENSEMBLE, FAMILIES, MEMBERS, MODELS, check_name, check_options
+from .names import (
+    ENSEMBLE,
+    FAMILIES,
+    LEFT_TO_THE_SET,
+    MEMBERS,
+    MODELS,
+    SET_CHANNELS,
+    SET_MAPS,
+    check_name,
+    check_options,
+)
 from .outputs import Adapted, Reading
 from .source_code import code_digest
 
@@ -50,42 +61,51 @@ def build_model(
     deep_supervision: Sequence[float] = (),
     encoder_weights: str = "none",
     data: Path | None = None,
+    maps: int = 1,
+    channels: int = 3,
+    overlap: bool = False,
 ) -> Built:
     """The model of that name, its encoder pretrained or not.
 
     Args:
         name: one of `names.MODELS`, `smp:Architecture/encoder`, or `package.module:Class` (or a function).
         options: keyword arguments of the model; an unknown one is an error.
-        output: fields of `outputs.Reading`, for a network that gives something else than logits (B, 1, H, W).
+        output: fields of `outputs.Reading`, for a network that gives something else than logits (B, maps, H, W).
         deep_supervision: weights of the losses of its other maps.
         encoder_weights: "none", "imagenet", or the path of a safetensors file with timm's names.
         data: the data folder, where `weights/` may lie.
+        maps: channels of the logits, as `Target.n_maps` has them.
+        channels: of the images.
+        overlap: whether several maps are labels that a pixel may have at once, else classes of which it has one.
 
     Raises:
         MedbenchError: the name, an option or the weights are not to be had; the message says what would be.
     """
     options = dict(options or {})
     check_name(name, options, encoder_weights)
-    built = _build(name, options, encoder_weights, data)
+    built = _build(name, options, encoder_weights, data, maps, channels)
     if not output:
         return built
-    return replace(built, model=Adapted(built.model, Reading(**output, deep_supervision=deep_supervision)))
+    reading = Reading(**output, deep_supervision=deep_supervision)
+    return replace(built, model=Adapted(built.model, reading, maps=maps, overlap=overlap))
 
 
-def _build(name: str, options: dict[str, Any], encoder_weights: str, data: Path | None) -> Built:
+def _build(
+    name: str, options: dict[str, Any], encoder_weights: str, data: Path | None, maps: int, channels: int
+) -> Built:
     if name.startswith("smp:"):
-        return _build_smp(name, options, encoder_weights, data)
+        return _build_smp(name, options, encoder_weights, data, maps, channels)
     if ":" in name:
-        return _build_own(name, options)
+        return _build_own(name, options, maps, channels)
     entry = MODELS[name]
     merged = {**entry.options, **options}
     backbone = merged.get("backbone", "mobilenetv2_100")
     if not (isinstance(backbone, str) and timm.is_model(backbone)):
         raise MedbenchError(f"model {name!r}: timm knows no backbone {backbone!r}")
-    model = _call(name, partial(family_class(entry.family), **merged))
+    model = _call(name, partial(family_class(entry.family), **merged, maps=maps, channels=channels))
     if encoder_weights == "none":
         return Built(model)
-    load_timm_weights(model.encoder, backbone, encoder_weights, data)
+    load_timm_weights(model.encoder, backbone, encoder_weights, data, channels)
     return Built(model, state_digest(model.encoder))
 
 
@@ -98,14 +118,16 @@ def family_class(family: str) -> type[nn.Module]:
 def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any], str]:
     """Name, complete options and description, so that two names of one configuration are one configuration.
 
-    A variant becomes its family with every option written out; other models keep what was given.
+    A variant becomes its family with every option written out; other models keep what was given. What the data set
+    decides is no option.
     """
     if name not in MODELS:
         return name, dict(options), name
     entry = MODELS[name]
+    parameters = inspect.signature(family_class(entry.family)).parameters
     defaults = {
-        key: list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
-        for key, parameter in inspect.signature(family_class(entry.family)).parameters.items()
+        key: list(default) if isinstance(default := parameters[key].default, tuple) else default
+        for key in FAMILIES[entry.family].options
     }
     return entry.family, {**defaults, **entry.options, **options}, entry.description
 
@@ -132,22 +154,44 @@ def _call(name: str, build: Callable[[], nn.Module]) -> Any:
         raise MedbenchError(f"model {name!r} cannot be built with these options: {first_line(error)}") from error
 
 
-def _build_smp(name: str, options: dict[str, Any], encoder_weights: str, data: Path | None) -> Built:
+def _build_smp(
+    name: str, options: dict[str, Any], encoder_weights: str, data: Path | None, maps: int, channels: int
+) -> Built:
     architecture, _, encoder = name.removeprefix("smp:").partition("/")
     known = {kind.__name__: kind for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}
     if architecture not in known:
         raise UnknownNameError("smp architecture", architecture, known)
     _check_signature(name, known[architecture], options)
     for option in sorted(SET_BY_MEDBENCH & {*options}):
-        raise MedbenchError(f"option {option!r} of model {name!r}: medbench sets it itself; leave it out")
-    model = _call(name, partial(known[architecture], encoder_name=encoder, encoder_weights=None, classes=1, **options))
+        why = LEFT_TO_THE_SET if option in (*SET_MAPS, *SET_CHANNELS) else "medbench sets it itself; leave it out"
+        raise MedbenchError(f"option {option!r} of model {name!r}: {why}")
+    of_the_set = {"in_channels": channels, "classes": maps}
+    model = _call(
+        name, partial(known[architecture], encoder_name=encoder, encoder_weights=None, **of_the_set, **options)
+    )
     if encoder_weights == "none":
         return Built(model)
-    load_timm_weights(model.encoder.model, encoder.removeprefix("tu-"), encoder_weights, data)
+    load_timm_weights(model.encoder.model, encoder.removeprefix("tu-"), encoder_weights, data, channels)
     return Built(model, state_digest(model.encoder))
 
 
-def _build_own(name: str, options: dict[str, Any]) -> Built:
+def _build_own(name: str, options: dict[str, Any], maps: int, channels: int) -> Built:
+    build = builder(name)
+    _check_signature(name, build, options)
+    unlike = {key: value for key, value, usual in (("maps", maps, 1), ("channels", channels, 3)) if value != usual}
+    asked = {key: value for key, value in unlike.items() if key in inspect.signature(build).parameters}
+    model = _call(name, partial(build, **{**asked, **options}))
+    if not isinstance(model, nn.Module):
+        raise MedbenchError(f"model {name!r} gives {type(model).__name__}; needs torch.nn.Module")
+    return Built(model, code_digest=code_digest(name.partition(":")[0], build))
+
+
+def builder(name: str) -> Callable[..., Any]:
+    """The class or the function that `package.module:Class` names.
+
+    Raises:
+        MedbenchError: it cannot be imported, or is neither.
+    """
     module, _, attribute = name.partition(":")
     try:
         build = getattr(importlib.import_module(module), attribute)
@@ -162,24 +206,30 @@ def _build_own(name: str, options: dict[str, Any]) -> Built:
         raise MedbenchError(f"model {name!r} is built already, once for all seeds: name its class, or a function")
     if not (issubclass(build, nn.Module) if isinstance(build, type) else callable(build)):
         raise MedbenchError(f"model {name!r} is not a class of torch.nn.Module, nor a function that gives one")
-    _check_signature(name, build, options)
-    model = _call(name, partial(build, **options))
-    if not isinstance(model, nn.Module):
-        raise MedbenchError(f"model {name!r} gives {type(model).__name__}; needs torch.nn.Module")
-    return Built(model, code_digest=code_digest(module, build))
+    return build
 
 
 def untrained_model(
-    name: str, options: Mapping[str, Any] | None = None, output: Mapping[str, Any] | None = None
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    output: Mapping[str, Any] | None = None,
+    *,
+    maps: int = 1,
+    channels: int = 3,
 ) -> nn.Module:
     """The model of that name with random weights, `ensemble` included, whose members are those of `MEMBERS`, and which
     takes no options."""
     if name == ENSEMBLE:
         check_options(name, options or {}, ())
-        return Ensemble([build_model(member).model for member in MEMBERS], [1.0] * len(MEMBERS))
-    return build_model(name, options, output=output).model
+        members = [build_model(member, maps=maps, channels=channels).model for member in MEMBERS]
+        return Ensemble(members, [1.0] * len(MEMBERS))
+    return build_model(name, options, output=output, maps=maps, channels=channels).model
 
 
 def network_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a trial's configuration decides which network it is, as `build_model` names it."""
-    return {key: config[key] for key in ("options", "output", "deep_supervision") if key in config}
+    said = {key: config[key] for key in ("options", "output", "deep_supervision", "channels") if key in config}
+    target = Target.of(config.get("target"))
+    if not target.is_single:
+        said |= {"maps": target.n_maps, "overlap": target.overlap}
+    return said

@@ -29,8 +29,8 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_macs(build: Callable[[], nn.Module], size: int = 256) -> int | None:
-    """Multiply-accumulates of one (1, 3, size, size) image: matrix products and convolutions, as torch counts them.
+def count_macs(build: Callable[[], nn.Module], size: int = 256, channels: int = 3) -> int | None:
+    """Multiply-accumulates of one (1, channels, size, size) image: matrix products and convolutions, as torch counts.
 
     Half of the floating-point operations of torch's flop counter, which sees what runs, attention included, and
     leaves out element-wise work, norms and interpolation. None where the model does not run on such an image.
@@ -41,7 +41,7 @@ def count_macs(build: Callable[[], nn.Module], size: int = 256) -> int | None:
             model(image)
         return counter.get_total_flops() // 2
 
-    return _counted(count, build, size)
+    return _counted(count, build, size, channels)
 
 
 def count_weight_bytes(model: nn.Module) -> int:
@@ -49,8 +49,8 @@ def count_weight_bytes(model: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
-def count_activation_bytes(build: Callable[[], nn.Module], size: int = 256) -> int | None:
-    """The most memory that activations hold at one time while one (1, 3, size, size) float32 image runs through.
+def count_activation_bytes(build: Callable[[], nn.Module], size: int = 256, channels: int = 3) -> int | None:
+    """The most memory that activations hold at one time while one (1, channels, size, size) float32 image runs through.
 
     Counted over torch's own operations, the image included, the weights and scratch memory inside an operation not; an
     activation counts until nothing refers to it. None where the model does not run on such an image.
@@ -61,21 +61,23 @@ def count_activation_bytes(build: Callable[[], nn.Module], size: int = 256) -> i
             model(image)
         return live.peak
 
-    return _counted(count, build, size)
+    return _counted(count, build, size, channels)
 
 
-def cost(build: Callable[[], nn.Module], size: int = 256) -> Counts:
-    """All of it, for one image of size x size pixels."""
+def cost(build: Callable[[], nn.Module], size: int = 256, channels: int = 3) -> Counts:
+    """All of it, for one image of size x size pixels and so many channels."""
     model = build()
     return {
         "parameters": count_parameters(model),
-        "macs": count_macs(build, size),
+        "macs": count_macs(build, size, channels),
         "weight_bytes": count_weight_bytes(model),
-        "activation_bytes": count_activation_bytes(build, size),
+        "activation_bytes": count_activation_bytes(build, size, channels),
     }
 
 
-def _counted(count: Callable[[nn.Module, Tensor], int], build: Callable[[], nn.Module], size: int) -> int | None:
+def _counted(
+    count: Callable[[nn.Module, Tensor], int], build: Callable[[], nn.Module], size: int, channels: int
+) -> int | None:
     """What a pass on the meta device counts, without memory or time; on a CPU where the model asks what its numbers
     are, which are nowhere there. A CPU's own kernels of attention would hide its products from the counters."""
     for device in ("meta", "cpu"):
@@ -89,7 +91,7 @@ def _counted(count: Callable[[nn.Module, Tensor], int], build: Callable[[], nn.M
                 _usual_kernels(),
                 plain,
             ):
-                return count(build().to(device).eval(), torch.rand(1, 3, size, size))
+                return count(build().to(device).eval(), torch.rand(1, channels, size, size))
         except Exception:  # whatever a network makes of an image, or of a device
             continue
     return None

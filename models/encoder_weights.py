@@ -28,14 +28,16 @@ def state_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def load_timm_weights(encoder: nn.Module, name: str, source: str, data: Path | None) -> None:
+def load_timm_weights(encoder: nn.Module, name: str, source: str, data: Path | None, channels: int = 3) -> None:
     """Fills a timm feature extractor with pretrained weights, in place.
 
     Args:
-        encoder: `timm.create_model(name, features_only=True)`.
+        encoder: `timm.create_model(name, features_only=True, in_chans=channels)`.
         name: timm's name of the architecture.
         source: "imagenet" (`<data>/weights/<name>.safetensors`, else timm's hub) or the path of a safetensors file.
         data: the data folder, if there is one.
+        channels: of the images; where they are not three, timm makes the first convolution's weights fit: of one the
+            sum over red, green and blue, of more these in turn, scaled so that the sum stays.
 
     Raises:
         MedbenchError: no weights are to be had, or the file does not cover the encoder.
@@ -44,10 +46,10 @@ def load_timm_weights(encoder: nn.Module, name: str, source: str, data: Path | N
         path = Path(source)
         if not path.is_file():
             raise MedbenchError(f"encoder_weights: there is no file {source}; {HOW.split(', ', 1)[1]}")
-        _load_file(encoder, name, path)
+        _load_file(encoder, name, path, channels)
         return
     local = data / "weights" / f"{name}.safetensors" if data else None
-    _load_file(encoder, name, local if local and local.is_file() else _from_hub(name, local))
+    _load_file(encoder, name, local if local and local.is_file() else _from_hub(name, local), channels)
 
 
 def _from_hub(name: str, local: Path | None) -> Path:
@@ -78,7 +80,7 @@ def _hub_answers() -> bool:
         return False
 
 
-def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
+def _load_file(encoder: nn.Module, name: str, path: Path, channels: int) -> None:
     """Loads through timm, which accepts a file that leaves parameters at their random start: two starts tell."""
     if path.suffix != ".safetensors":
         raise MedbenchError(f"{path}: encoder weights are read from safetensors files only (nothing is unpickled)")
@@ -89,7 +91,11 @@ def _load_file(encoder: nn.Module, name: str, path: Path) -> None:
             try:
                 loaded.append(
                     timm.create_model(
-                        name, features_only=True, pretrained=True, pretrained_cfg_overlay={"file": str(path)}
+                        name,
+                        features_only=True,
+                        in_chans=channels,
+                        pretrained=True,
+                        pretrained_cfg_overlay={"file": str(path)},
                     )
                 )
             except Exception as error:  # safetensors and torch each raise their own

@@ -3,7 +3,7 @@
 What the paper leaves open is a named default here and medbench's choice, made so that the whole has the published
 3.2 M parameters: see `MedLiteNet`.
 
-Shapes: B = batch, C = channels, H, W = height and width.
+Shapes: B = batch, K = maps, C = channels of the images, H, W = height and width.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ STRIDE = 32
 
 
 class MedLiteNet(nn.Module):
-    """Encoder, Local-Global Block, Boundary-Aware Attention, ASPP, SCSE, U-Net decoder, one map of logits.
+    """Encoder, Local-Global Block, Boundary-Aware Attention, ASPP, SCSE, U-Net decoder, maps of logits.
 
     Each mechanism can be switched off on its own, which is how the ablations are configured. Boundary-Aware
     Attention stands after the Local-Global Block and before the head: digests of the paper disagree on its place,
@@ -41,6 +41,8 @@ class MedLiteNet(nn.Module):
         aspp_width: channels of ASPP and of each of its branches (ours).
         aspp_rates: three dilations (ours; larger ones leave an 8x8 map).
         decoder_widths: channels of the decoder's blocks, the deepest first (ours).
+        maps: K, channels of the logits.
+        channels: C of the images.
     """
 
     def __init__(
@@ -59,14 +61,16 @@ class MedLiteNet(nn.Module):
         aspp_width: int = 128,
         aspp_rates: Sequence[int] = (2, 4, 6),
         decoder_widths: Sequence[int] = (96, 48, 24, 16),
+        maps: int = 1,
+        channels: int = 3,
     ) -> None:
         super().__init__()
-        self.encoder: Any = timm.create_model(backbone, features_only=True, pretrained=False)
-        channels, strides = self.encoder.feature_info.channels(), self.encoder.feature_info.reduction()
+        self.encoder: Any = timm.create_model(backbone, features_only=True, pretrained=False, in_chans=channels)
+        depths, strides = self.encoder.feature_info.channels(), self.encoder.feature_info.reduction()
         if strides[-1] != STRIDE:
             raise ValueError(f"backbone {backbone!r} does not end at stride {STRIDE}; choose one that does")
         self.local_global = LocalGlobalBlock(
-            channels[-1],
+            depths[-1],
             width,
             local_width=local_width,
             token_width=token_width,
@@ -78,18 +82,18 @@ class MedLiteNet(nn.Module):
             ASPP(width, aspp_width, aspp_rates, separable=True, dropout=0.1) if aspp else ConvBlock(width, aspp_width)
         )
         self.scse = SCSEModule(aspp_width) if scse else nn.Identity()
-        skips = channels[-2::-1]
+        skips = depths[-2::-1]
         widths = list(decoder_widths)[-len(skips) :]
         inputs = [aspp_width, *widths]
         self.decoder = nn.ModuleList(UnetDecoderBlock(inputs[i], skips[i], widths[i]) for i in range(len(skips)))
         self.edge = BoundaryAwareAttention(widths[-1]) if boundary_attention else nn.Identity()
-        self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.head = nn.Conv2d(widths[-1], maps, 3, padding=1)
         self.to_input_size = (
-            UpsampleTwice() if strides[0] == 2 else nn.Upsample(scale_factor=strides[0], mode="bilinear")
+            UpsampleTwice(maps) if strides[0] == 2 else nn.Upsample(scale_factor=strides[0], mode="bilinear")
         )
 
     def forward(self, image_bchw: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of images (B, 3, H, W); H and W multiples of 32, else ValueError."""
+        """Logits (B, K, H, W) of images (B, C, H, W); H and W multiples of 32, else ValueError."""
         check_size(image_bchw, STRIDE)
         *skips, x = self.encoder(image_bchw)
         x = self.scse(self.aspp(self.boundary(self.local_global(x))))

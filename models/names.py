@@ -94,7 +94,11 @@ IN_TIMM = {  # the encoders that smp builds itself, by timm's names of the same 
     "inceptionv4": "inception_v4",
     "inceptionresnetv2": "inception_resnet_v2",
 }
+SET_MAPS = ("maps", "num_classes", "classes", "n_classes", "num_class", "nclass", "out_channels", "out_chans", "out_ch")
+SET_CHANNELS = ("channels", "in_channels", "in_chans", "n_channels", "num_channels", "input_channels", "in_ch")
 OTHERS = " Or smp:Architecture/encoder, or package.module:Class."
+
+LEFT_TO_THE_SET = "the data set decides, by its classes and the channels of its images; leave it out"
 
 
 def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weights: str = "none") -> None:
@@ -134,6 +138,9 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
     elif name not in MODELS:
         raise UnknownNameError("model", name, MODELS, OTHERS)
     else:
+        for option in options or {}:
+            if option in (*SET_MAPS, *SET_CHANNELS):
+                raise MedbenchError(f"option {option!r} of model {name!r}: {LEFT_TO_THE_SET}")
         check_options(name, options or {}, FAMILIES[MODELS[name].family].options)
         if encoder_weights != "none" and name in peers.PEERS:
             raise MedbenchError(f"model {name!r} has no pretrained encoder: say encoder_weights: none for this variant")

@@ -1,6 +1,7 @@
 """What a model gives, and how the outputs of a network of anybody's are read.
 
-Shapes: B = batch, H, W = height and width of the image. A model gives logits (B, 1, H, W), in training also `Outputs`.
+Shapes: B = batch, K = maps, C = channels, H, W = height and width of the image. A model gives logits (B, K, H, W), in
+training also `Outputs`.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from ..bench.errors import MedbenchError
 
-KINDS = {"logits": (1,), "probabilities": (1, 2), "softmax": (2,)}  # with the channels that each may have
+KINDS = {"logits": (1,), "probabilities": (1, 2), "softmax": (2,)}  # with the channels that one map may be read from
 EPSILON = 1e-6  # probabilities closer to 0 or 1 have no finite logit in single precision
 
 
@@ -22,8 +23,9 @@ class Outputs(NamedTuple):
     """What a model may give in training: more maps than the one that counts.
 
     Attributes:
-        logits: the main map, (B, 1, H, W).
-        auxiliary: logits of the same target by name, (B, 1, H, W) each.
+        logits: the main map, (B, K, H, W).
+        auxiliary: logits of the same target by name, (B, K, H, W) each, or (B, 1, H, W): of several classes or labels
+            then where any of them is.
         weights: of each auxiliary map's loss, by the same names; the main map's is 1.
     """
 
@@ -39,8 +41,9 @@ class Reading:
     Attributes:
         index: of the map that counts, where there are several, counted through tuples within tuples.
         key: its name, where they are named.
-        kind: "logits" (one channel); "probabilities" (one channel in [0, 1], or two that sum to 1, the lesion last);
-            "softmax" (two channels before the softmax, background and lesion). None: nobody said, so logits.
+        kind: "logits" (K channels); "probabilities" (K channels in [0, 1], of classes summing to 1; of one structure
+            two such channels too, the structure last); "softmax" (two channels before the softmax, background and
+            structure). None: nobody said, so logits.
         kind_in_eval: the same where it is another in evaluation.
         upsample: whether smaller maps are interpolated (bilinear) to the size of the image.
         deep_supervision: weights of the losses of all other maps in training, in the order in which they come.
@@ -71,7 +74,7 @@ class Reading:
         if self.index is not None and -len(names) <= self.index < len(names):
             return names[self.index]
         if self.key is None and self.index is None:
-            raise MedbenchError(f"gives {told(maps)}; needs logits (B, 1, H, W): say {choice(maps)}")
+            raise MedbenchError(f"gives {told(maps)}; needs one map of logits: say {choice(maps)}")
         said = self.index if self.key is None else self.key
         raise MedbenchError(f"has no map {said}; gives {told(maps)}: say {choice(maps)}")
 
@@ -80,14 +83,26 @@ class Adapted(nn.Module):
     """A network whose outputs are read as a study says.
 
     Args:
-        network: images (B, 3, H, W) to maps, in whatever tuples and mappings.
+        network: images (B, C, H, W) to maps, in whatever tuples and mappings.
         reading: what they are.
+        maps: K, channels of the logits.
+        overlap: whether several maps are labels that a pixel may have at once, else classes of which it has one.
+
+    Raises:
+        MedbenchError: the reading is of one structure, and there are several.
     """
 
-    def __init__(self, network: nn.Module, reading: Reading) -> None:
+    def __init__(self, network: nn.Module, reading: Reading, *, maps: int = 1, overlap: bool = False) -> None:
         super().__init__()
+        if maps > 1 and "softmax" in (reading.kind, reading.kind_in_eval):
+            raise MedbenchError(
+                "output.kind softmax turns two channels into one map, of one structure, and the set has several: what "
+                "comes before a softmax over all of them is logits, so leave it out"
+            )
         self.network = network
         self.reading = reading
+        self.maps = maps
+        self.overlap = overlap
 
     @property
     def encoder(self) -> nn.Module:
@@ -95,7 +110,7 @@ class Adapted(nn.Module):
         return self.network.get_submodule("encoder")
 
     def forward(self, image_bchw: Tensor) -> Tensor | Outputs:
-        """Logits (B, 1, H, W); in training with deep supervision `Outputs`.
+        """Logits (B, K, H, W); in training with deep supervision `Outputs`.
 
         Raises:
             MedbenchError: an output is not what the reading says.
@@ -103,7 +118,8 @@ class Adapted(nn.Module):
         reading, maps = self.reading, dict(maps_of(self.network(image_bchw)))
         main = reading.main(maps)
         kind, size = reading.kind_of(self.training) or "logits", image_bchw.shape[-2:]
-        logits = _as_logits(maps.pop(main), kind, size, upsample=reading.upsample)
+        allowed = allowed_channels(kind, self.maps)
+        logits = self._logits(maps.pop(main), kind, size, allowed, upsample=reading.upsample)
         if not (self.training and reading.deep_supervision):
             return logits
         weights = reading.deep_supervision
@@ -111,8 +127,46 @@ class Adapted(nn.Module):
             raise MedbenchError(
                 f"gives {len(maps)} other maps in training; deep_supervision has {len(weights)} weights"
             )
-        auxiliary = {name: _as_logits(each, kind, size, upsample=True) for name, each in maps.items()}
+        allowed = (*allowed, 1) if self.maps > 1 else allowed
+        auxiliary = {name: self._logits(each, kind, size, allowed, upsample=True) for name, each in maps.items()}
         return Outputs(logits, auxiliary, dict(zip(maps, weights, strict=True)))
+
+    def _logits(
+        self, given: Tensor, kind: str, size: torch.Size, allowed: Collection[int], *, upsample: bool
+    ) -> Tensor:
+        """A map of a kind and of so many channels as logits, of the image's size."""
+        if given.ndim == 3:
+            given = given.unsqueeze(1)
+        if given.ndim != 4 or given.shape[1] not in allowed:
+            raise MedbenchError(f"gives a map {tuple(given.shape)}, which is none of {kind}")
+        if kind == "softmax":
+            logits = given[:, 1:] - given[:, :1]
+        elif kind == "probabilities":
+            logits = logits_of((given[:, -1:] if self.maps == 1 else given).float(), overlap=self.overlap)
+        else:
+            logits = given
+        if logits.shape[-2:] != size:
+            if not upsample:
+                raise MedbenchError(f"gives a map {tuple(given.shape)} of images of {size[0]}x{size[1]} pixels")
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits
+
+
+def allowed_channels(kind: str | None, maps: int) -> tuple[int, ...]:
+    """The channels that a map of this kind may have where logits need so many."""
+    return KINDS[kind or "logits"] if maps == 1 else (maps,)
+
+
+def probabilities_of(logits: Tensor, *, overlap: bool) -> Tensor:
+    """Of logits (B, K, ...) the probabilities: of several maps after a softmax, unless they may overlap."""
+    return logits.sigmoid() if overlap or logits.shape[1] == 1 else logits.softmax(dim=1)
+
+
+def logits_of(probabilities: Tensor, *, overlap: bool) -> Tensor:
+    """The reverse; probabilities are kept `EPSILON` away from 0 and 1."""
+    if overlap or probabilities.shape[1] == 1:
+        return torch.logit(probabilities, eps=EPSILON)
+    return probabilities.clamp(min=EPSILON).log()
 
 
 def maps_of(given: Any) -> Iterator[tuple[str, Tensor]]:
@@ -129,24 +183,6 @@ def maps_of(given: Any) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(given, Sequence) and not isinstance(given, str):
         leaves = [each for part in given for _, each in maps_of(part)]
         yield from ((str(index), each) for index, each in enumerate(leaves))
-
-
-def _as_logits(given: Tensor, kind: str, size: torch.Size, *, upsample: bool) -> Tensor:
-    if given.ndim == 3:
-        given = given.unsqueeze(1)
-    if given.ndim != 4 or given.shape[1] not in KINDS[kind]:
-        raise MedbenchError(f"gives a map {tuple(given.shape)}, which is none of {kind}")
-    if kind == "softmax":
-        logits = given[:, 1:] - given[:, :1]
-    elif kind == "probabilities":
-        logits = torch.logit(given[:, -1:].float(), eps=EPSILON)
-    else:
-        logits = given
-    if logits.shape[-2:] != size:
-        if not upsample:
-            raise MedbenchError(f"gives a map {tuple(given.shape)} of images of {size[0]}x{size[1]} pixels")
-        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-    return logits
 
 
 def told(maps: Mapping[str, Tensor]) -> str:

@@ -4,7 +4,7 @@ Kernel sizes, depths and widths are those of the authors' code (github.com/Fengh
 bilinear interpolation upsamples and that a convolution of 3x3 pixels follows it and every stage of the encoder. No
 convolution before a batch norm has a bias here, for the norm subtracts it again; where GELU stands between, it has one.
 
-Shapes: B = batch, C = channels, H, W = height and width of the map.
+Shapes: B = batch, K = maps of logits, C = channels, H, W = height and width of the map.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,8 @@ class CMUNeXt(nn.Module):
         widths: channels after each stage, the finest first.
         depths: CMUNeXt blocks of each stage.
         kernel_sizes: of the depth-wise convolutions of each stage, odd.
+        maps: K, channels of the logits.
+        channels: C of the images.
     """
 
     def __init__(
@@ -33,9 +35,11 @@ class CMUNeXt(nn.Module):
         widths: Sequence[int] = (16, 32, 128, 160, 256),
         depths: Sequence[int] = (1, 1, 1, 3, 1),
         kernel_sizes: Sequence[int] = (3, 3, 7, 7, 7),
+        maps: int = 1,
+        channels: int = 3,
     ) -> None:
         super().__init__()
-        self.stem = ConvBlock(3, widths[0], 3)
+        self.stem = ConvBlock(channels, widths[0], 3)
         stages = zip((widths[0], *widths[:-1]), widths, depths, kernel_sizes, strict=True)
         self.down = nn.ModuleList(
             nn.Sequential(*(LargeKernelBlock(fine, kernel_size) for _ in range(depth)), ConvBlock(fine, deep, 3))
@@ -47,10 +51,10 @@ class CMUNeXt(nn.Module):
             nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), ConvBlock(deep, fine, 3)) for deep, fine in back
         )
         self.up = nn.ModuleList(_skip_fusion(fine) for _, fine in back)
-        self.head = nn.Conv2d(widths[0], 1, 1)
+        self.head = nn.Conv2d(widths[0], maps, 1)
 
     def forward(self, image_bchw: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of images (B, 3, H, W); H and W multiples of 16 with five stages."""
+        """Logits (B, K, H, W) of images (B, C, H, W); H and W multiples of 16 with five stages."""
         finest, *deeper = self.down
         x = finest(self.stem(image_bchw))
         skips: list[Tensor] = []

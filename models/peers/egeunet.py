@@ -5,7 +5,7 @@ The public code (JCruan519/EGE-UNet) settled what the paper leaves open: which a
 what the bridge below gave and not the decoder's sum, group norms of 4 groups, interpolation with corners on corners,
 and how weights are drawn.
 
-Shapes: B = batch, C, D = channels, H, W = height and width.
+Shapes: B = batch, K = maps of logits, C, D = channels, H, W = height and width.
 """
 
 from collections.abc import Sequence
@@ -27,18 +27,26 @@ class EGEUNet(SixStages):
     """Six stages whose inner ones are group multi-axis Hadamard product attention.
 
     A mask is drawn at each stage of the decoder and guides the bridge, with deep supervision or without; trained or
-    not, what is asked for in evaluation is the main map.
+    not, what is asked for in evaluation is the main map. Such a mask has one channel, whatever the logits have: of
+    several classes or labels it learns where any of them is.
 
     Args:
         widths: channels of the stages.
         deep_supervision: weights of the losses of the masks at strides 32, 16, 8, 4, 2 beside the main map's, which is
             1; empty for the main map alone.
+        maps: K, channels of the logits.
+        channels: C of the images.
     """
 
     def __init__(
-        self, *, widths: Sequence[int] = WIDTHS, deep_supervision: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5)
+        self,
+        *,
+        widths: Sequence[int] = WIDTHS,
+        deep_supervision: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5),
+        maps: int = 1,
+        channels: int = 3,
     ) -> None:
-        super().__init__(widths, down=HadamardAttention, up=HadamardAttention)
+        super().__init__(widths, down=HadamardAttention, up=HadamardAttention, maps=maps, channels=channels)
         *skips, deepest = widths
         if isinstance(deep_supervision, bool | None):
             raise ValueError(f"deep_supervision is a list of weights, [] for none, not {deep_supervision}")
@@ -54,7 +62,7 @@ class EGEUNet(SixStages):
         self.apply(initialise)
 
     def forward(self, image_bchw: Tensor) -> Tensor | Outputs:
-        """Logits (B, 1, H, W) of images (B, 3, H, W), in training with deep supervision `Outputs`; H and W multiples of
+        """Logits (B, K, H, W) of images (B, C, H, W), in training with deep supervision `Outputs`; H and W multiples of
         32, else ValueError."""
         skips, x_bchw = self.encode(image_bchw)
         below, masks = x_bchw, list[Tensor]()

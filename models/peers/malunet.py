@@ -25,13 +25,17 @@ class MALUNet(BridgedStages):
 
     Args:
         widths: channels of the stages.
+        maps: channels of the logits.
+        channels: of the images.
     """
 
-    def __init__(self, *, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, *, widths: Sequence[int] = WIDTHS, maps: int = 1, channels: int = 3) -> None:
         super().__init__(
             widths,
             down=lambda a, b: nn.Sequential(ExternalAttention(a), DilatedGatedAttention(a, b)),
             up=lambda a, b: nn.Sequential(DilatedGatedAttention(a, b), ExternalAttention(b)),
+            maps=maps,
+            channels=channels,
         )
         self.apply(initialise)
         for each in self.modules():

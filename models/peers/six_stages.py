@@ -1,6 +1,6 @@
 """The U of six stages that MALUNet, EGE-UNet and UltraLight VM-UNet share, and the bridge that two of them share.
 
-Shapes: B = batch, C, D = channels, H, W = height and width.
+Shapes: B = batch, K = maps of logits, C, D = channels, H, W = height and width.
 """
 
 import math
@@ -27,21 +27,23 @@ class SixStages(nn.Module):
         widths: channels of the six stages, each a multiple of 4.
         down: builds the block of an inner stage of the encoder.
         up: builds that of the decoder.
+        maps: K, channels of the logits.
+        channels: C of the images.
     """
 
-    def __init__(self, widths: Sequence[int], down: Block, up: Block) -> None:
+    def __init__(self, widths: Sequence[int], down: Block, up: Block, *, maps: int, channels: int) -> None:
         super().__init__()
         if len(widths) != STAGES or any(width % GROUPS for width in widths):
             raise ValueError(f"widths {list(widths)} are not {STAGES} multiples of {GROUPS}")
-        there, back = list(pairwise([3, *widths])), list(pairwise(reversed(widths)))
+        there, back = list(pairwise([channels, *widths])), list(pairwise(reversed(widths)))
         self.down = nn.ModuleList([*(_convolution(*each) for each in there[:3]), *(down(*each) for each in there[3:])])
         self.down_norms = nn.ModuleList(nn.GroupNorm(GROUPS, width) for width in widths[:-1])
         self.up = nn.ModuleList([*(up(*each) for each in back[:3]), *(_convolution(*each) for each in back[3:])])
         self.up_norms = nn.ModuleList(nn.GroupNorm(GROUPS, width) for _, width in back)
-        self.head = nn.Conv2d(widths[0], 1, 1)
+        self.head = nn.Conv2d(widths[0], maps, 1)
 
     def encode(self, image_bchw: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The maps at strides 2 to 32, and the deepest one, at stride 32 too, of images (B, 3, H, W).
+        """The maps at strides 2 to 32, and the deepest one, at stride 32 too, of images (B, C, H, W).
 
         Raises:
             ValueError: H or W is no multiple of 32.
@@ -59,19 +61,19 @@ class SixStages(nn.Module):
         return F.gelu(enlarge(x_bchw) if level else x_bchw)
 
     def logits(self, x_bchw: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of the last map, which is half as high and wide."""
+        """Logits (B, K, H, W) of the last map, which is half as high and wide."""
         return enlarge(self.head(x_bchw))
 
 
 class BridgedStages(SixStages):
     """The same where all skip connections pass one attention bridge."""
 
-    def __init__(self, widths: Sequence[int], down: Block, up: Block) -> None:
-        super().__init__(widths, down, up)
+    def __init__(self, widths: Sequence[int], down: Block, up: Block, *, maps: int, channels: int) -> None:
+        super().__init__(widths, down, up, maps=maps, channels=channels)
         self.bridge = AttentionBridge(widths[:-1])
 
     def forward(self, image_bchw: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of images (B, 3, H, W); H and W multiples of 32, else ValueError."""
+        """Logits (B, K, H, W) of images (B, C, H, W); H and W multiples of 32, else ValueError."""
         skips, x_bchw = self.encode(image_bchw)
         for level, skip in enumerate(reversed(self.bridge(skips))):
             x_bchw = self.decode(level, x_bchw) + skip

@@ -4,7 +4,7 @@ The authors' code (github.com/duong-db/U-Lite) settles what the paper leaves ope
 which map is the skip connection (the one before the point-wise convolution), nearest-neighbour upsampling, and where
 norm and GELU stand. No convolution that a batch norm follows at once has a bias here: the norm subtracts it again.
 
-Shapes: B = batch, C = channels, H, W = height and width of the map.
+Shapes: B = batch, K = maps of logits, C = channels, H, W = height and width of the map.
 """
 
 from collections.abc import Sequence
@@ -23,18 +23,27 @@ class ULite(nn.Module):
     Args:
         widths: channels after the entrance and after each level, which halves height and width.
         kernel_size: pixels of an axial convolution along its axis, odd.
+        maps: K, channels of the logits.
+        channels: C of the images.
     """
 
-    def __init__(self, *, widths: Sequence[int] = (16, 32, 64, 128, 256, 512), kernel_size: int = 7) -> None:
+    def __init__(
+        self,
+        *,
+        widths: Sequence[int] = (16, 32, 64, 128, 256, 512),
+        kernel_size: int = 7,
+        maps: int = 1,
+        channels: int = 3,
+    ) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, widths[0], 7, padding=3)
+        self.stem = nn.Conv2d(channels, widths[0], 7, padding=3)
         self.down = nn.ModuleList(DownLevel(fine, deep, kernel_size) for fine, deep in pairwise(widths))
         self.bottleneck = DilatedBottleneck(widths[-1])
         self.up = nn.ModuleList(UpLevel(deep, fine, kernel_size) for fine, deep in reversed([*pairwise(widths)]))
-        self.head = nn.Conv2d(widths[0], 1, 1)
+        self.head = nn.Conv2d(widths[0], maps, 1)
 
     def forward(self, image_bchw: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of images (B, 3, H, W); H and W multiples of 32 with the five levels of the paper."""
+        """Logits (B, K, H, W) of images (B, C, H, W); H and W multiples of 32 with the five levels of the paper."""
         x, skips = self.stem(image_bchw), []
         for level in self.down:
             x, skip = level(x)

@@ -31,11 +31,13 @@ class UltraLightVMUNet(BridgedStages):
     Args:
         widths: channels of the stages.
         parts: that the channels are split into, each seen by Mamba on its own; the paper's ablation has 1, 2 and 4.
+        maps: channels of the logits.
+        channels: of the images.
     """
 
-    def __init__(self, *, widths: Sequence[int] = WIDTHS, parts: int = 4) -> None:
+    def __init__(self, *, widths: Sequence[int] = WIDTHS, parts: int = 4, maps: int = 1, channels: int = 3) -> None:
         block = partial(ParallelMamba, parts=parts)
-        super().__init__(widths, down=block, up=block)
+        super().__init__(widths, down=block, up=block, maps=maps, channels=channels)
         self.apply(initialise)
 
 

@@ -5,7 +5,7 @@ map's size (zeros around it) and batch norm follows each. Dropout, which the pap
 Transposed convolutions upsample, as in the paper, and give the 7.77 M and 31.0 M parameters that papers list for widths
 from 32 and from 64; bilinear interpolation without a convolution would give 7.85 M and 31.4 M.
 
-Shapes: B = batch, C = channels, H, W = height and width.
+Shapes: B = batch, K = maps, C = channels of the images, H, W = height and width.
 """
 
 from collections.abc import Sequence
@@ -22,19 +22,21 @@ class UNet(nn.Module):
 
     Args:
         widths: channels of the levels, the finest first; the paper's are 64, 128, 256, 512, 1024.
+        maps: K, channels of the logits.
+        channels: C of the images.
     """
 
-    def __init__(self, *, widths: Sequence[int] = (32, 64, 128, 256, 512)) -> None:
+    def __init__(self, *, widths: Sequence[int] = (32, 64, 128, 256, 512), maps: int = 1, channels: int = 3) -> None:
         super().__init__()
-        self.down = nn.ModuleList(_two_convolutions(*pair) for pair in pairwise((3, *widths)))
+        self.down = nn.ModuleList(_two_convolutions(*pair) for pair in pairwise((channels, *widths)))
         self.pool = nn.MaxPool2d(2)
         steps = [(deep, fine) for fine, deep in pairwise(widths)][::-1]
         self.upsample = nn.ModuleList(nn.ConvTranspose2d(deep, fine, 2, stride=2) for deep, fine in steps)
         self.up = nn.ModuleList(_two_convolutions(2 * fine, fine) for _, fine in steps)
-        self.head = nn.Conv2d(widths[0], 1, 1)
+        self.head = nn.Conv2d(widths[0], maps, 1)
 
     def forward(self, image_bchw: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of images (B, 3, H, W); H and W multiples of 16 with the five levels of the paper."""
+        """Logits (B, K, H, W) of images (B, C, H, W); H and W multiples of 16 with the five levels of the paper."""
         finest, *deeper = self.down
         x = finest(image_bchw)
         skips: list[Tensor] = []

@@ -8,7 +8,7 @@ width), and a block is x + MLP(norm(x)), normed once more. It also settles that 
 in the decoder, that the last 3x3 convolution has no norm, and how weights start. No convolution before a batch norm has
 a bias here: the norm subtracts it again.
 
-Shapes: B = batch, C = channels, H, W = height and width of the map.
+Shapes: B = batch, K = maps of logits, C = channels, H, W = height and width of the map.
 """
 
 import math
@@ -34,11 +34,13 @@ class UNeXt(nn.Module):
 
     Args:
         widths: channels after each stage, which halves height and width, the finest first.
+        maps: K, channels of the logits.
+        channels: C of the images.
     """
 
-    def __init__(self, *, widths: Sequence[int] = (16, 32, 128, 160, 256)) -> None:
+    def __init__(self, *, widths: Sequence[int] = (16, 32, 128, 160, 256), maps: int = 1, channels: int = 3) -> None:
         super().__init__()
-        steps = [*pairwise((3, *widths))]
+        steps = [*pairwise((channels, *widths))]
         self.down = nn.ModuleList(
             [nn.Sequential(ConvBlock(*step, 3), nn.MaxPool2d(2)) for step in steps[:CONVOLUTIONAL]]
             + [nn.Sequential(_to_tokens(*step), ShiftedBlock(step[1])) for step in steps[CONVOLUTIONAL:]]
@@ -61,11 +63,11 @@ class UNeXt(nn.Module):
             nn.Conv2d(widths[0], widths[0], 3, padding=1),
             nn.Upsample(scale_factor=2, mode="bilinear"),
             nn.ReLU(inplace=True),
-            nn.Conv2d(widths[0], 1, 1),
+            nn.Conv2d(widths[0], maps, 1),
         )
 
     def forward(self, image_bchw: Tensor) -> Tensor:
-        """Logits (B, 1, H, W) of images (B, 3, H, W); H and W multiples of 32."""
+        """Logits (B, K, H, W) of images (B, C, H, W); H and W multiples of 32."""
         x, skips = image_bchw, []
         for stage in self.down:
             x = stage(x)

@@ -21,6 +21,8 @@ from medbench.models.ensemble import Ensemble
 from medbench.models.medlitenet import MedLiteNet
 from medbench.models.names import ENSEMBLE, FAMILIES, MEMBERS, MODELS, VARIANTS, describe_models
 
+SET_BY_DATA = ("maps", "channels")
+
 
 class Tiny(nn.Module):
     """A model of a user's own, named as `package.module:Class`."""
@@ -400,7 +402,7 @@ def test_the_list_of_models_says_what_is_counted(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_options_of_a_model_are_known_by_name(family: str) -> None:
-    assert tuple(inspect.signature(family_class(family)).parameters) == FAMILIES[family].options
+    assert tuple(inspect.signature(family_class(family)).parameters) == (*FAMILIES[family].options, *SET_BY_DATA)
 
 
 def test_a_network_of_ones_own_is_found_in_the_folder_where_one_is(

@@ -47,6 +47,21 @@ def test_logits_have_the_size_of_the_image(model: nn.Module, height: int, width:
     assert alone.dtype == torch.float32
 
 
+@pytest.mark.parametrize(("n_maps", "channels"), [(3, 1), (1, 4), (3, 4)])
+def test_classes_and_channels_are_those_of_the_set(name: str, n_maps: int, channels: int) -> None:
+    model = build_model(name, maps=n_maps, channels=channels).model
+    given = model.train()(torch.randn(2, channels, 32, 32))
+    logits = given.logits if isinstance(given, Outputs) else given
+    logits.square().mean().backward()
+
+    assert logits.shape == (2, n_maps, 32, 32)
+    assert {each.shape[1] for each in maps(given)[1:]} <= {1}  # masks of stages
+    assert model.eval()(torch.randn(1, channels, 32, 32)).shape == (1, n_maps, 32, 32)
+    first = next(model.parameters())
+    assert first.grad is not None
+    assert bool((first.grad.abs().sum(dim=(0, 2, 3)) > 0).all())  # every channel of the images is seen
+
+
 @pytest.mark.parametrize("name", PEERS)
 def test_a_study_reads_its_outputs_as_logits(name: str) -> None:
     check_outputs(build_model(name).model, 32)
