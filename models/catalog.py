@@ -22,6 +22,7 @@ from ..bench.metrics import Target
 from ..bench.quiet import quietly
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import Ensemble
+from .heads import BOTTLENECKS, OF_SMP, WithHeads
 from .names import (
     ENSEMBLE,
     FAMILIES,
@@ -64,6 +65,7 @@ def build_model(
     maps: int = 1,
     channels: int = 3,
     overlap: bool = False,
+    tasks: Mapping[str, int] | None = None,
 ) -> Built:
     """The model of that name, its encoder pretrained or not.
 
@@ -77,6 +79,7 @@ def build_model(
         maps: channels of the logits, as `Target.n_maps` has them.
         channels: of the images.
         overlap: whether several maps are labels that a pixel may have at once, else classes of which it has one.
+        tasks: the number of classes of each image-level task by name; where there is one the model has `heads`.
 
     Raises:
         MedbenchError: the name, an option or the weights are not to be had; the message says what would be.
@@ -84,10 +87,22 @@ def build_model(
     options = dict(options or {})
     check_name(name, options, encoder_weights)
     built = _build(name, options, encoder_weights, data, maps, channels)
-    if not output:
-        return built
-    reading = Reading(**output, deep_supervision=deep_supervision)
-    return replace(built, model=Adapted(built.model, reading, maps=maps, overlap=overlap))
+    reading, model = Reading(**(output or {}), deep_supervision=deep_supervision), built.model
+    if output:
+        model = Adapted(model, reading, maps=maps, overlap=overlap)
+    if tasks:
+        try:
+            model = WithHeads(model, tasks, reading.bottleneck or _bottleneck_of(name), channels=channels)
+        except MedbenchError as error:
+            raise MedbenchError(f"model {name!r}: {error}") from error
+    return replace(built, model=model)
+
+
+def _bottleneck_of(name: str) -> str | None:
+    """Where heads see a model that is not of the user's own."""
+    if name.startswith("smp:"):
+        return OF_SMP
+    return BOTTLENECKS[MODELS[name].family] if name in MODELS else None
 
 
 def _build(
@@ -232,4 +247,6 @@ def network_of(config: Mapping[str, Any]) -> dict[str, Any]:
     target = Target.of(config.get("target"))
     if not target.is_single:
         said |= {"maps": target.n_maps, "overlap": target.overlap}
+    if config.get("tasks"):
+        said["tasks"] = {name: len(task["classes"]) for name, task in config["tasks"].items()}
     return said

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .outputs import logits_of, probabilities_of
+from .outputs import Outputs, logits_of, probabilities_of
 
 
 class Ensemble(nn.Module):
     """Weighted mean of the members' probabilities, given back as logits.
 
     Args:
-        members: models from images (B, C, H, W) to logits (B, K, H, W).
+        members: models from images (B, C, H, W) to logits (B, K, H, W), all with heads or none.
         weights: one positive number a member, say its validation Dice; scaled to sum to 1.
         overlap: whether several maps are labels that a pixel may have at once, else classes of which it has one.
     """
@@ -30,11 +30,21 @@ class Ensemble(nn.Module):
         self.weights = [weight / sum(weights) for weight in weights]
         self.overlap = overlap
 
-    def forward(self, image: Tensor) -> Tensor:
-        probability = torch.stack(
-            [
-                weight * probabilities_of(member(image).float(), overlap=self.overlap)
-                for weight, member in zip(self.weights, self.members, strict=True)
-            ]
-        ).sum(dim=0)
-        return logits_of(probability, overlap=self.overlap)
+    def forward(self, image: Tensor) -> Tensor | Outputs:
+        """Logits (B, K, H, W), with heads `Outputs`."""
+        parts = [
+            self._weighed(member(image), weight) for weight, member in zip(self.weights, self.members, strict=True)
+        ]
+        logits = logits_of(torch.stack([each for each, _ in parts]).sum(dim=0), overlap=self.overlap)
+        _, tasks = parts[0]
+        if not tasks:
+            return logits
+        labels = {name: torch.stack([each[name] for _, each in parts]).sum(dim=0) for name in tasks}
+        return Outputs(logits, {}, {}, {name: logits_of(each, overlap=False) for name, each in labels.items()})
+
+    def _weighed(self, given: Tensor | Outputs, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """A member's probabilities times its weight: of the map, and of each task."""
+        logits, labels = (given.logits, given.labels) if isinstance(given, Outputs) else (given, dict[str, Tensor]())
+        return weight * probabilities_of(logits.float(), overlap=self.overlap), {
+            name: weight * probabilities_of(each.float(), overlap=False) for name, each in labels.items()
+        }

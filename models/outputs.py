@@ -1,7 +1,7 @@
 """What a model gives, and how the outputs of a network of anybody's are read.
 
 Shapes: B = batch, K = maps, C = channels, H, W = height and width of the image. A model gives logits (B, K, H, W), in
-training also `Outputs`.
+training also `Outputs`, with heads always.
 """
 
 import dataclasses
@@ -20,18 +20,20 @@ EPSILON = 1e-6  # probabilities closer to 0 or 1 have no finite logit in single 
 
 
 class Outputs(NamedTuple):
-    """What a model may give in training: more maps than the one that counts.
+    """What a model may give beside the map that counts: more maps in training, and what it says of the whole image.
 
     Attributes:
         logits: the main map, (B, K, H, W).
         auxiliary: logits of the same target by name, (B, K, H, W) each, or (B, 1, H, W): of several classes or labels
             then where any of them is.
         weights: of each auxiliary map's loss, by the same names; the main map's is 1.
+        labels: logits (B, n) of the classes of each image-level task, by its name.
     """
 
     logits: Tensor
     auxiliary: dict[str, Tensor]
     weights: dict[str, float]
+    labels: dict[str, Tensor] = {}  # noqa: RUF012 (nobody writes into it)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Reading:
         kind_in_eval: the same where it is another in evaluation.
         upsample: whether smaller maps are interpolated (bilinear) to the size of the image.
         deep_supervision: weights of the losses of all other maps in training, in the order in which they come.
+        bottleneck: the part of the network that heads of image-level tasks see, as in "encoder.layer4".
     """
 
     index: int | None = None
@@ -55,6 +58,12 @@ class Reading:
     kind_in_eval: str | None = None
     upsample: bool = False
     deep_supervision: Sequence[float] = ()
+    bottleneck: str | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is said of the maps."""
+        return dataclasses.replace(self, bottleneck=None) == Reading()
 
     def kind_of(self, training: bool) -> str | None:
         """What the network gives in this mode, None where nobody said."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..bench.errors import MedbenchError, first_line
 from ..bench.quiet import quietly
+from .heads import WithHeads, segmentation_only
 from .names import SET_CHANNELS, SET_MAPS
 from .outputs import Adapted, Outputs, Reading, allowed_channels, choice, maps_of, told
 from .wanted import Wanted, options_of
@@ -29,7 +30,7 @@ def check_outputs(
     """Tries a model on two random images in training and in evaluation, and refuses what would be read wrongly.
 
     Args:
-        model: adapted or not; to be thrown away afterwards, since its weights may be changed.
+        model: adapted or not, with heads or without; to be thrown away afterwards, since its weights may be changed.
         size: pixels a side of the smallest images that it will be trained on.
         maps: K, channels of the logits that the data set needs.
         channels: of its images.
@@ -43,6 +44,7 @@ def check_outputs(
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(PROBED, channels, size, size, generator=generator)
+    whole, model = model, segmentation_only(model)
     reading = _reading_of(model)
     wanted = Wanted(maps, channels, overlap, options_of(name, _network_of(model)))
     with torch.random.fork_rng(devices=[]):
@@ -61,6 +63,9 @@ def check_outputs(
             _check_values(each, reading, training, in_unit, wanted)
         if isinstance(model, Adapted):
             _check_trained(model, image)
+        if isinstance(whole, WithHeads):
+            for training in (True, False):
+                whole.train(training)(image)  # whether heads see one map
 
 
 def _reading_of(model: nn.Module) -> Reading:
@@ -146,7 +151,7 @@ def _main_map(
     if not maps:
         raise MedbenchError(f"gives no tensor; needs logits {wanted.shape}")
     name = reading.main(maps)
-    if not is_bare and reading == Reading():
+    if not is_bare and reading.is_silent:
         raise MedbenchError(f"gives {told(maps)}; needs logits {wanted.shape}: say {choice(maps)}")
     others = len(maps) - 1
     if training and reading.deep_supervision and others != len(reading.deep_supervision):
@@ -155,7 +160,7 @@ def _main_map(
         )
     each, kind = maps[name], reading.kind_of(training)
     shape = f"{tuple(each.shape)} in {_mode(training)}, of images ({PROBED}, {wanted.channels}, {size}, {size})"
-    if each.ndim == 3 and reading != Reading():
+    if each.ndim == 3 and not reading.is_silent:
         each = each.unsqueeze(1)
     if each.ndim == 3 and each.shape[0] == PROBED and wanted.maps == 1:
         raise MedbenchError(f"gives {shape}; needs logits (B, 1, H, W): say output: {{kind: logits}} for one channel")

@@ -1,6 +1,6 @@
 """Models as files that run without medbench: ONNX, TorchScript, and ONNX in 8-bit integers.
 
-Shapes: B = batch, S = size.
+Shapes: B = batch, C = channels of the images, K = maps of logits, S = size.
 """
 
 import io
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...models.heads import segmentation_only
 from ..errors import MedbenchError, first_line
 from ..quiet import quietly
 from ..training.batches import DEVIATION, MEAN
@@ -43,22 +44,24 @@ def needs_extra(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @needs_extra
-def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None) -> bytes:
-    """An ONNX file: float32 `image` (B, 3, S, S), normalised as training did, to float32 `logits` (B, 1, S, S), any B.
+def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None, *, channels: int = 3) -> bytes:
+    """An ONNX file: float32 `image` (B, C, S, S), normalised as training did, to float32 `logits` (B, K, S, S), any B.
 
     Args:
-        model: on the CPU, in evaluation mode.
+        model: on the CPU, in evaluation mode; its heads, if it has any, are left out.
         size: S.
         notes: kept in the file's metadata, beside the input's mean and deviation.
+        channels: C.
 
     Raises:
         MedbenchError: torch cannot export the model, or the file computes something else than the model.
     """
-    _check_logits(model, size)
+    model = segmentation_only(model)
+    _check_logits(model, size, channels)
     with quietly(), _telling_of("ONNX"):
         program = torch.onnx.export(
             model,
-            (torch.rand(2, 3, size, size),),
+            (torch.rand(2, channels, size, size),),
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
@@ -73,18 +76,19 @@ def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None)
         proto.metadata_props.add(key=key, value=value)
     content = proto.SerializeToString()
     run = onnxruntime_session(content, threads=1)
-    _check_same(model, lambda image: torch.from_numpy(run(image.numpy())), size, "ONNX")
+    _check_same(model, lambda image: torch.from_numpy(run(image.numpy())), size, channels, "ONNX")
     return content
 
 
-def to_torchscript(model: nn.Module, size: int) -> bytes:
+def to_torchscript(model: nn.Module, size: int, *, channels: int = 3) -> bytes:
     """A TorchScript file of the same inputs and outputs, traced; MedbenchError where it computes something else."""
-    _check_logits(model, size)
+    model = segmentation_only(model)
+    _check_logits(model, size, channels)
     with quietly(), _telling_of("TorchScript"), torch.inference_mode():
-        traced: Any = torch.jit.trace(model, torch.rand(2, 3, size, size))  # pyright: ignore[reportUnknownMemberType]
+        traced: Any = torch.jit.trace(model, torch.rand(2, channels, size, size))  # pyright: ignore[reportUnknownMemberType]
         buffer = io.BytesIO()
         torch.jit.save(traced, buffer)
-    _check_same(model, traced, size, "TorchScript")
+    _check_same(model, traced, size, channels, "TorchScript")
     return buffer.getvalue()
 
 
@@ -100,7 +104,7 @@ def to_int8(onnx_model: bytes, calibration: Sequence[NDArray[np.float32]]) -> by
 
     Args:
         onnx_model: what `to_onnx` gave.
-        calibration: inputs (B, 3, S, S) of the kind that the model will meet, of training images say.
+        calibration: inputs (B, C, S, S) of the kind that the model will meet, of training images say.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -184,21 +188,21 @@ def openvino_session(
     return lambda image: request.infer({INPUT: image})[0]
 
 
-def _check_logits(model: nn.Module, size: int) -> None:
+def _check_logits(model: nn.Module, size: int, channels: int) -> None:
     """Whether there is one output to export."""
     try:
         with quietly(), torch.inference_mode():
-            given = model(torch.rand(1, 3, size, size))
+            given = model(torch.rand(1, channels, size, size))
     except Exception as error:  # of a size that it does not take, say
         raise MedbenchError(f"this model does not run on an image of {size} pixels: {first_line(error)}") from error
     if not isinstance(given, Tensor):
         raise MedbenchError(f"this model gives {type(given).__name__}, not one map; only logits can be exported")
 
 
-def _check_same(model: nn.Module, run: Callable[[Tensor], Tensor], size: int, what: str) -> None:
+def _check_same(model: nn.Module, run: Callable[[Tensor], Tensor], size: int, channels: int, what: str) -> None:
     generator = torch.Generator().manual_seed(0)
     for batch in BATCHES:
-        image = torch.randn(batch, 3, size, size, generator=generator)
+        image = torch.randn(batch, channels, size, size, generator=generator)
         with torch.inference_mode():
             wanted, found = model(image), run(image)
         error = float((wanted - found).abs().max()) / max(1.0, float(wanted.abs().max()))

@@ -53,7 +53,7 @@ class _Timed:
     def prepare(self, batch: int, dtype: str, device: torch.device) -> None:
         """Makes another instance."""
         size = self.subject.size
-        image = torch.rand(batch, 3, size, size, device=device, dtype=DTYPES[dtype])
+        image = torch.rand(batch, self.subject.channels, size, size, device=device, dtype=DTYPES[dtype])
         image = image.contiguous(memory_format=torch.channels_last)
         before = 0
         if device.type == "cuda":

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...models.fusing import fused
+from ...models.heads import segmentation_only
 from ..errors import MedbenchError, first_line
 from ..quiet import quietly
 from ..training.compiling import compiled_model
@@ -27,29 +28,40 @@ class Subject:
 
     Args:
         name: what it is called.
-        model: images (B, 3, H, W) to logits (B, 1, H, W), on the CPU in single precision.
+        model: images (B, C, H, W) to logits (B, K, H, W), on the CPU in single precision; its heads, if it has any, are
+            left out.
         size: pixels a side.
-        calibration: inputs (1, 3, size, size) that ranges of integers are taken from. Noise where there are none: what
+        calibration: inputs (1, C, size, size) that ranges of integers are taken from. Noise where there are none: what
             such a model computes is of no use, but it costs the same.
+        channels: C.
     """
 
     def __init__(
-        self, name: str, model: nn.Module, size: int, calibration: Sequence[NDArray[np.float32]] | None = None
+        self,
+        name: str,
+        model: nn.Module,
+        size: int,
+        calibration: Sequence[NDArray[np.float32]] | None = None,
+        *,
+        channels: int = 3,
     ) -> None:
         self.name = name
         self.size = size
-        self.plain = model.eval()
+        self.channels = channels
+        self.plain = segmentation_only(model).eval()
         try:
-            self.fused = fused(model, torch.rand(1, 3, size, size))
+            self.fused = fused(self.plain, torch.rand(1, channels, size, size))
         except Exception as error:  # of a size that it does not take, say
             raise MedbenchError(f"{name} does not run on an image of {size} pixels: {first_line(error)}") from error
         self.compiled: dict[tuple[torch.Size, str], Run] = {}
-        self.calibration = calibration or list(np.random.default_rng(0).random((4, 1, 3, size, size), dtype=np.float32))
+        self.calibration = calibration or list(
+            np.random.default_rng(0).random((4, 1, channels, size, size), dtype=np.float32)
+        )
 
     @cached_property
     def onnx(self) -> bytes:
         """The model as ONNX."""
-        return to_onnx(self.plain, self.size)
+        return to_onnx(self.plain, self.size, channels=self.channels)
 
     @cached_property
     def int8(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Classes, labels and channels of a data set reach every model; of a network that does not fit it is told what to do."""
+"""Classes, labels and channels of a data set reach every model; a network that does not fit is told what to write."""
 
 import json
 from collections.abc import Callable
