@@ -5,8 +5,9 @@ from typing import Any
 
 from ..bench.errors import MedbenchError
 from .base import FileSet, ImageSet
-from .layouts import find_file, id_of, read_rows
+from .layouts import find_file
 from .lesions import lesion_area, lesion_contrast
+from .tables import id_of, read_rows
 
 FLAGS = {  # columns of isic_bias.csv (Bissoto, Valle and Avila, CVPR Workshops 2020)
     "hair": "hair",

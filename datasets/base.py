@@ -7,14 +7,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bench.errors import MedbenchError
 from ..bench.metrics import LESION, Target
-from .reading import read_image, read_mask
+from .masks import Levels
+from .reading import read_image, read_levels, read_mask
+from .tables import id_of, read_rows
 
 Part = Literal["train", "validation", "test"]
 PUBLISHED: dict[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
@@ -60,6 +62,10 @@ class ImageSet(ABC):
         target: What the codes of masks mean.
         channels: Of each image; 3 are RGB.
         modality: How images were made ("dermoscopy", "mri"), where it is known.
+        spacing: Millimetres from pixel to pixel, down and to the right, where all images have the same.
+        reading: What beside the bytes of files decides what is read of them; empty for sets without a description.
+        is_described: Whether somebody said what its masks hold.
+        label: The column of its table that says something of an image as a whole, where one does.
     """
 
     name: str
@@ -71,10 +77,19 @@ class ImageSet(ABC):
     target: Target = LESION
     channels: int = 3
     modality: str | None = None
+    spacing: tuple[float, float] | None = None
+    reading: str = ""
+    is_described: bool = False
+    label: str | None = None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether images have more than 8 bits, or are floats: they are seen through a `WindowedSet`."""
+        return False
 
     @abstractmethod
-    def image(self, id: str) -> NDArray[np.uint8]:
-        """The image, (H, W, channels)."""
+    def image(self, id: str) -> NDArray[Any]:
+        """The image, (H, W, channels) uint8; as stored where the set `is_wide`."""
 
     @abstractmethod
     def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
@@ -85,8 +100,21 @@ class ImageSet(ABC):
         """SHA-256 of the content of image and mask, in hexadecimal digits."""
 
     def files(self, id: str) -> tuple[Path, ...]:
-        """Image file and mask file, or nothing for a set that computes its images."""
+        """Image file and mask files, or nothing for a set that computes its images."""
         return ()
+
+    def levels(self, id: str) -> dict[str, Levels]:
+        """What a mask holds where that is to be read by the rules of black and white, by label, "" for the only one;
+        nothing where levels are classes."""
+        return {"": Levels(self.mask(id).astype("u1"), 1)}
+
+    def labels_of(self, column: str) -> dict[str, str]:
+        """What the set's table says of each image in a column; images of which it says nothing are left out.
+
+        Raises:
+            MedbenchError: there is no table, or it has no such column.
+        """
+        raise MedbenchError(f"{self.name}: has no table of its images, and so no column {column!r}")
 
     def leave_out(self, ids: Collection[str]) -> None:
         """Forgets these images."""
@@ -127,20 +155,35 @@ class FileSet(ImageSet):
             for part, n in self.without_truth.items()
         )
         self.unmatched = (*unmatched, *alone, *parts)
+        self.table: Path | None = None
+        self.column = "image"  # of the table: which image a row tells of
 
-    def image(self, id: str) -> NDArray[np.uint8]:
+    def image(self, id: str) -> NDArray[Any]:
         return read_image(self.files(id)[0])
 
-    def mask(self, id: str) -> NDArray[np.bool_]:
+    def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
         return read_mask(self.files(id)[1])
+
+    def levels(self, id: str) -> dict[str, Levels]:
+        return {"": read_levels(self.files(id)[1])}
+
+    def labels_of(self, column: str) -> dict[str, str]:
+        if self.table is None:
+            raise MedbenchError(
+                f"{self.name}: no table says anything of its images; put labels.csv with the columns {self.column} and "
+                f"{column} into {self.root}"
+            )
+        told = {id_of(row[self.column]): row[column].strip() for row in read_rows(self.table, (self.column, column))}
+        return {id: told[id] for id in self.ids if told.get(id)}
 
     def digest(self, id: str) -> str:
         try:
-            return hashlib.sha256(b"".join(path.read_bytes() for path in self.files(id))).hexdigest()
+            content = b"".join(path.read_bytes() for path in self.files(id))
+            return hashlib.sha256(self.reading.encode() + content).hexdigest()
         except OSError as error:
             raise MedbenchError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
-    def files(self, id: str) -> tuple[Path, Path]:
+    def files(self, id: str) -> tuple[Path, ...]:
         return self._pairs[id]
 
     def relative(self, path: Path) -> str:

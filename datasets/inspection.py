@@ -10,13 +10,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..bench.errors import MedbenchError
+from ..bench.metrics import Target
 from ..bench.store.records import read_json, short_id, write_json
 from .base import FileSet, ImageSet, Problem
 from .masks import Coding, Levels, clashes, coding_of, grey_share
-from .reading import read_levels
 
-VERSION = 3  # of the rules below: raised when they change, so that what was remembered is looked at again
+VERSION = 4  # of the rules below: raised when they change, so that what was remembered is looked at again
 MAX_GREY_SHARE = 0.01
 REMEMBERED_EVERY = 300  # images looked at, so that an interruption costs no more
 LEAST_BRIGHT = 64  # of 255: an image without such a level is nearly black
@@ -31,7 +34,10 @@ class Inspection:
         digests: SHA-256 of image and mask, for every id whose files can be opened.
         pixels: SHA-256 of the image's pixels, for every id whose image can be decoded.
         sizes: (H, W) of the image, for every id whose image and mask can be decoded.
-        codings: How the mask's levels are read, for every id whose mask is a file that can be decoded.
+        codings: How the mask's levels are read, for every id whose mask is a file of black and white that can be
+            decoded; of a set of labels by LABEL/id.
+        masks: SHA-256 of the mask's codes, for every id of a described set whose mask can be read.
+        areas: How many pixels each class or label has, by id, for the same ids; of classes the background first.
         problems: What is wrong or odd, by id.
     """
 
@@ -39,6 +45,8 @@ class Inspection:
     pixels: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     codings: dict[str, Coding] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
+    areas: dict[str, dict[str, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -84,6 +92,7 @@ def inspect(
         write_json(path, found)
 
     inspection = Inspection()
+    codings: dict[str, dict[str, Coding]] = {}
     for id, entry in found.items():
         if entry["digest"]:
             inspection.digests[id] = entry["digest"]
@@ -91,11 +100,15 @@ def inspect(
             inspection.pixels[id] = entry["pixels"]
         if entry["size"]:
             inspection.sizes[id] = (entry["size"][0], entry["size"][1])
-        if entry["coding"]:
-            inspection.codings[id] = Coding(**entry["coding"])
+        for label, coding in entry["codings"].items():
+            codings.setdefault(label, {})[id] = Coding(**coding)
+        if entry["mask"]:
+            inspection.masks[id], inspection.areas[id] = entry["mask"], entry["areas"]
         inspection.problems.extend(Problem(**problem) for problem in entry["problems"])
-    for id, message in clashes(inspection.codings).items():
-        inspection.problems.append(Problem(id, _names(image_set, id)[1], message))
+    for place, (label, found_of) in enumerate(codings.items(), start=1):
+        inspection.codings.update({f"{label}/{id}" if label else id: coding for id, coding in found_of.items()})
+        for id, message in clashes(found_of).items():
+            inspection.problems.append(Problem(id, _names(image_set, id)[place], message))
     inspection.problems.extend(image_set.unmatched)
     inspection.problems.sort(key=lambda problem: (problem.id, problem.file))
     return inspection
@@ -111,14 +124,16 @@ def _recall(path: Path) -> dict[str, Any]:
 
 
 def file_state(image_set: ImageSet, id: str) -> list[list[Any]]:
-    """Name, size and time of change of the files of an image; empty when there are none, or one has gone."""
+    """Name, size and time of change of the files of an image, and how a described set reads them; empty when there are
+    no files, or one has gone."""
     if not isinstance(image_set, FileSet):
         return []
     try:
         stats = [(path, path.stat()) for path in image_set.files(id)]
     except OSError:
         return []
-    return [[image_set.relative(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+    told = [[image_set.relative(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+    return [*told, [image_set.reading, image_set.target.plain()]] if image_set.is_described else told
 
 
 def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
@@ -135,37 +150,56 @@ def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
 
     digest = attempt(lambda: image_set.digest(id))
     if digest is None:
-        nothing = dict.fromkeys(("digest", "pixels", "size", "coding"))
-        return {**nothing, "problems": [asdict(problem) for problem in problems]}
+        nothing = dict.fromkeys(("digest", "pixels", "size", "mask"))
+        return {**nothing, "codings": {}, "areas": {}, "problems": [asdict(problem) for problem in problems]}
     image = attempt(lambda: image_set.image(id))
-    levels: Levels | None = attempt(lambda: _levels(image_set, id))
-    coding = size = None
-    if image is not None and (brightest := image.max()) < LEAST_BRIGHT:
+    levels: dict[str, Levels] | None = attempt(lambda: image_set.levels(id))
+    codings: dict[str, Coding] = {}
+    if image is not None and not image_set.is_wide and (brightest := image.max()) < LEAST_BRIGHT:
         dark = f"the image is nearly black, no level above {brightest} of 255"
         problems.append(Problem(id, names[0], f"{dark}; where its file holds 10 or 12 bits, scale them up", "note"))
-    if image is not None and levels is not None:
-        size = list(image.shape[:2])
-        height, width = levels.values.shape
-        if (height, width) != image.shape[:2]:
-            turned = ", as if turned by 90 degrees" if (height, width) == image.shape[1::-1] else ""
-            sizes = f"the mask is {width}x{height}, the image {size[1]}x{size[0]}{turned}"
-            problems.append(Problem(id, names[1], sizes))
-    if levels is not None:
-        coding = coding_of(levels)
-        grey = grey_share(levels)
+    shapes = {name: each.values.shape for name, each in zip(names[1:], (levels or {}).values(), strict=False)}
+    mask, areas = None, dict[str, int]()
+    if image_set.is_described and levels is not None:
+        if not any(coding_of(each).refusal for each in levels.values()):
+            mask = attempt(lambda: image_set.mask(id))
+        if mask is not None:
+            areas = _areas(mask, image_set.target)
+            shapes.setdefault(names[1], mask.shape)
+    for name, shape in shapes.items() if image is not None else ():
+        if shape != image.shape[:2]:
+            turned = ", as if turned by 90 degrees" if shape == image.shape[1::-1] else ""
+            sizes = f"the mask is {shape[1]}x{shape[0]}, the image {image.shape[1]}x{image.shape[0]}{turned}"
+            problems.append(Problem(id, name, sizes))
+    for name, (label, each) in zip(names[1:], (levels or {}).items(), strict=False):
+        coding = codings[label] = coding_of(each)
+        grey = grey_share(each)
         if coding.refusal:
-            problems.append(Problem(id, names[1], coding.refusal))
+            problems.append(Problem(id, name, coding.refusal))
         elif grey > MAX_GREY_SHARE:
-            problems.append(Problem(id, names[1], f"{grey:.1%} of the mask is grey, cut at half of the range", "note"))
-        if coding.is_empty:
-            problems.append(Problem(id, names[1], "the mask is empty", "note"))
+            problems.append(Problem(id, name, f"{grey:.1%} of the mask is grey, cut at half of the range", "note"))
+        if coding.is_empty and not label:
+            problems.append(Problem(id, name, "the mask is empty", "note"))
+    if areas and "" not in codings and not any([*areas.values()][1:]):
+        problems.append(Problem(id, names[1], "the mask is empty", "note"))
     return {
         "digest": digest,
         "pixels": None if image is None else hashlib.sha256(image.tobytes()).hexdigest(),
-        "size": size,
-        "coding": None if coding is None else asdict(coding),
+        "size": [*image.shape[:2]] if image is not None and shapes else None,
+        "codings": {label: asdict(coding) for label, coding in codings.items()},
+        "mask": None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest(),
+        "areas": areas,
         "problems": [asdict(problem) for problem in problems],
     }
+
+
+def _areas(mask: NDArray[Any], target: Target) -> dict[str, int]:
+    """Pixels of each class, the background first, or of each label; those that do not count are left out."""
+    found = dict(zip(target.names, target.planes(mask).sum(axis=(1, 2)).tolist(), strict=True))
+    counted = target.counted(mask)
+    n_counted = mask.size if counted is None else int(np.count_nonzero(counted))
+    rest = n_counted - sum(found.values()) if not target.overlap else int(np.count_nonzero(mask == 0))
+    return {target.background: rest, **found}
 
 
 def _told(id: str, files: dict[str, Path], line: str) -> Problem:
@@ -174,11 +208,6 @@ def _told(id: str, files: dict[str, Path], line: str) -> Problem:
         if line.startswith(f"{path}: "):
             return Problem(id, name, line.removeprefix(f"{path}: "))
     return Problem(id, "", line)
-
-
-def _levels(image_set: ImageSet, id: str) -> Levels:
-    """What the mask's file holds, or the mask itself where it is computed."""
-    return read_levels(image_set.files(id)[1]) if image_set.files(id) else Levels(image_set.mask(id).astype("u1"), 1)
 
 
 def _names(image_set: ImageSet, id: str) -> list[str]:

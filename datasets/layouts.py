@@ -4,18 +4,17 @@ A reader walks the whole folder and knows files by the names of the folders abov
 unpacking does not matter. Files that belong to a layout but fit nowhere are recorded, never dropped.
 """
 
-import csv
-import io
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from ..bench.errors import MedbenchError
 from .base import FileSet, Item, Part, Problem
-from .reading import IMAGE_ENDINGS
+from .reading import IMAGE_ENDINGS, ending_of
+from .tables import groups_of
 
 MAX_DEPTH = 6  # PH2's files lie four folders down; two more for careless unpacking
 MASK_ENDING = re.compile(r"_(segmentation|mask|lesion)$", re.IGNORECASE)
@@ -38,8 +37,11 @@ def read_folder(root: Path) -> FileSet:
             images.append(path)
         elif "masks" in folders:
             masks.append(path)
-    groups = groups_of(find_file(root, r"metadata\.csv"), "image", ("group",))
-    return pair(root.resolve().name, root, ((path, None) for path in images), masks, groups, is_closed=True)
+    table = find_file(root, r"metadata\.csv")
+    groups = groups_of(table, "image", ("group",))
+    found = pair(root.resolve().name, root, ((path, None) for path in images), masks, groups, is_closed=True)
+    found.table = table or find_file(root, r"labels\.csv")
+    return found
 
 
 def find_masks(root: Path) -> dict[str, Path]:
@@ -118,6 +120,26 @@ def pair(
 
     With `is_closed` the metadata may name no image that does not exist; with `has_groups` it should know every image.
     """
+    table = "metadata.csv" if is_closed else None
+    return FileSet(name, root, *match(root, images, masks, groups, table=table, has_groups=has_groups))
+
+
+def match(
+    root: Path,
+    images: Iterable[tuple[Path, Part | None]],
+    masks: Iterable[Path],
+    groups: dict[str, str],
+    *,
+    table: str | None = None,
+    has_groups: bool = False,
+    more: Collection[str] = (),
+) -> tuple[list[Item], list[Problem]]:
+    """What `pair` makes a set of: its items, and what was left over.
+
+    `table` is the file that may name no image that does not exist; `more` are further endings that are read.
+    """
+    endings = IMAGE_ENDINGS.union(more)
+    kinds = "jpg, png, bmp, tif, npy or nii" if more else "jpg, png, bmp or tif"
     problems: list[Problem] = []
     found: dict[str, tuple[Path, Part | None]] = {}
     mask_of: dict[str, Path] = {}
@@ -127,8 +149,8 @@ def pair(
 
     for path, part in images:
         id = _stem(path)
-        if path.suffix.lower() not in IMAGE_ENDINGS:
-            record(id, path, f"{_ending(path)} is not read; save it as jpg, png, bmp or tif")
+        if ending_of(path).lower() not in endings:
+            record(id, path, f"{ending_of(path) or 'no ending'} is not read; save it as {kinds}")
         elif id in found:
             if path.read_bytes() != found[id][0].read_bytes():  # an archive unpacked twice needs no decision
                 record(id, path, f"a second image with the id {id}; rename or remove one")
@@ -137,8 +159,8 @@ def pair(
     for path in masks:
         stem = _stem(path)
         id = stem if stem in found else MASK_ENDING.sub("", stem)
-        if path.suffix.lower() not in IMAGE_ENDINGS:
-            record(id, path, f"{_ending(path)} is not read; save it as png")
+        if ending_of(path).lower() not in endings:
+            record(id, path, f"{ending_of(path) or 'no ending'} is not read; save it as png")
         elif id not in found:
             record(id, path, "no image")
         elif id in mask_of:
@@ -146,74 +168,19 @@ def pair(
                 record(id, path, f"a second mask for the image {id}; rename or remove one")
         else:
             mask_of[id] = path
-    if is_closed:
+    if table:
         problems += [
-            Problem(id, "metadata.csv", f"names the image {id}, which does not exist", "note")
+            Problem(id, table, f"names the image {id}, which does not exist", "note")
             for id in sorted(groups.keys() - found.keys())
         ]
     if has_groups and (unknown := sorted(found.keys() - groups.keys())):
         message = f"{len(unknown)} images, this one first, are in no metadata: a split may divide a lesion"
         record(unknown[0], found[unknown[0]][0], message, "note")
     items = [Item(id, path, mask_of.get(id), groups.get(id, id), part) for id, (path, part) in found.items()]
-    return FileSet(name, root, items, problems)
+    return items, problems
 
 
 def _stem(path: Path) -> str:
     """A file's name without its ending, in composed Unicode: macOS archives hold é as two characters."""
     stem = Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem  # as in .nii.gz
     return unicodedata.normalize("NFC", stem)
-
-
-def _ending(path: Path) -> str:
-    return "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix or "no ending"
-
-
-def groups_of(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, str]:
-    """For each image of a table the first id of its group: the images that share a value in any of the columns `keys`.
-
-    Sharing is passed on (A and B share a lesion, B and C a patient: one group). Empty cells share nothing.
-    """
-    if table is None:
-        return {}
-    rows = read_rows(table, (image, *keys))
-    leader: dict[str, str] = {}
-
-    def lead(node: str) -> str:
-        while leader.setdefault(node, node) != node:
-            leader[node] = node = leader[leader[node]]
-        return node
-
-    ids: list[str] = []
-    for row in rows:
-        if not (id := id_of(row[image])):
-            continue
-        ids.append(id)
-        for key in keys:
-            if value := (row[key] or "").strip():
-                leader[lead(f"{key}={value}")] = lead(f"image={id}")
-    first: dict[str, str] = {}
-    for id in sorted(ids):
-        first.setdefault(lead(f"image={id}"), id)
-    return {id: first[lead(f"image={id}")] for id in ids}
-
-
-def read_rows(table: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of a UTF-8 table, by comma, semicolon or tab; MedbenchError where it cannot be read or a column of
-    `columns` is missing."""
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MedbenchError(f"{table}: cannot be read as a UTF-8 table ({error})") from error
-    header = text.partition("\n")[0]
-    delimiter = next((mark for mark in "\t;" if mark in header), ",")
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    for column in columns:
-        if column not in (rows.fieldnames or ()):
-            raise MedbenchError(f"{table}: no column {column!r}; needed are {', '.join(columns)}")
-    return [{str(key): value or "" for key, value in row.items() if key is not None} for row in rows]
-
-
-def id_of(named: str) -> str:
-    """The id of an image that a table names with or without its ending."""
-    named = unicodedata.normalize("NFC", named.strip())
-    return named[: -len(Path(named).suffix)] if Path(named).suffix.lower() in IMAGE_ENDINGS else named

@@ -20,6 +20,7 @@ FEW = 8  # levels or colours; a lossless file with so few has no noise
 MOST_FLAT = 0.1  # of the grey pixels may lie in flat patches: a rim has hardly any, a label is one
 KERNEL = np.ones((3, 3), np.uint8)
 REMEDY = "save the lesion as 255 and the rest as 0"
+CLASSES_REMEDY = f"{REMEDY}, or name the classes: medbench data describe FOLDER --write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def coding_of(levels: Levels) -> Coding:
     if (is_dark and is_exact and len(used) > 2) or _has_labels(levels, used, counts, half, is_exact):
         shown = ", ".join(f"{level:g}" for level in used[:FEW]) + (", ..." if len(used) > FEW else "")
         why = f"seems to hold several labels (levels {shown}), and does not say which is the lesion"
-        return replace(found, refusal=f"{why}; {REMEDY}")
+        return replace(found, refusal=f"{why}; {CLASSES_REMEDY}")
     if found.is_coded and len(used) == 1:
         return replace(found, cut=low if low == 0 else -1)
     if (found.is_coded and low == 0) or not is_narrow:

@@ -18,6 +18,7 @@ from ..bench.errors import MedbenchError
 from .masks import Levels, coding_of
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+MORE_ENDINGS = frozenset({".npy", ".nii", ".nii.gz"})  # of sets with a description, see `described.formats`
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF")  # whatever a file is called; Pillow would try forty others
 
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
@@ -38,13 +39,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     brighter: 12 bits in a wide file stay dark, which `inspect` notes, for a scale by content would differ from image to
     image.
     """
-    data = _bytes(path)
+    data = read_bytes(path)
     # OpenCV decodes JPEG three times as fast as Pillow, turned by EXIF too, but accepts a file that ends early.
     if data.startswith(JPEG_START) and not _is_cut_jpeg(data):
         with suppress(cv2.error):  # what OpenCV cannot take, Pillow takes or names
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # pyright: ignore
-    image = _decode(path, data)
+    image = decode(path, data)
     if image.mode == "F":
         raise MedbenchError(f"{path}: an image of floating-point numbers is not read; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
@@ -71,8 +72,8 @@ def read_levels(path: Path) -> Levels:
     coloured file of one brightness (a red lesion on a green ground) does not say which side is the lesion and is
     refused.
     """
-    data = _bytes(path)
-    image = _decode(path, data)
+    data = read_bytes(path)
+    image = decode(path, data)
     is_lossy = data.startswith(JPEG_START) or "jpeg" in str(image.info.get("compression"))
     if image.mode == "1":
         return Levels(np.asarray(image).astype(np.uint8), 1)
@@ -95,6 +96,11 @@ def read_levels(path: Path) -> Levels:
     if image.mode == "P" and np.ptp(indices := np.asarray(image)):
         return Levels(indices, 255, source="palette")
     return Levels(brightest, 255, is_lossy)
+
+
+def ending_of(path: Path) -> str:
+    """A file's ending with its dot, both of two as in .nii.gz; empty where it has none."""
+    return "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
 
 
 def _wide(path: Path, image: Image.Image) -> NDArray[np.int32]:
@@ -120,14 +126,14 @@ def _is_flat(levels: NDArray[np.integer]) -> bool:
     return low == high or low > high * FLAT_SHARE
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise MedbenchError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _decode(path: Path, data: bytes) -> Image.Image:
+def decode(path: Path, data: bytes) -> Image.Image:
     """The whole image, turned upright; what ends early or is no image raises MedbenchError."""
     try:
         if _is_cut_jpeg(data):

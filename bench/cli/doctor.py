@@ -23,6 +23,7 @@ EXTRAS = {  # what a package that medbench does without is good for
     "slurm": ("--executor slurm", ("submitit",)),
     "tensorboard": ("--track tensorboard", ("tensorboard",)),
     "mlflow": ("--track mlflow", ("mlflow-skinny",)),
+    "nifti": ("masks and images of NIfTI slices", ("nibabel",)),
 }
 LEAST_FREE = 5e9  # bytes that a study's store and cache may well need
 

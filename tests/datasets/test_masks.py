@@ -93,7 +93,8 @@ def test_what_could_be_read_in_two_ways_is_refused_with_the_remedy(
     refusal = coding_of(levels(*values, is_lossy=is_lossy)).refusal
 
     assert message in refusal
-    assert refusal.endswith("; save the lesion as 255 and the rest as 0")
+    assert "; save the lesion as 255 and the rest as 0" in refusal
+    assert refusal.endswith("or name the classes: medbench data describe FOLDER --write") == ("labels" in refusal)
 
 
 @pytest.mark.parametrize(

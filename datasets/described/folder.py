@@ -1,0 +1,220 @@
+"""A folder of `images/` and `masks/` with a `dataset.yaml`, its own or one that comes with medbench."""
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bench.errors import MedbenchError
+from ...bench.metrics import IGNORED
+from ..base import FileSet, Item, Problem
+from ..layouts import find_file, match, walk
+from ..masks import Levels, coding_of
+from ..reading import MORE_ENDINGS
+from ..tables import groups_of
+from .description import FILE, Description, read_description
+from .formats import read_codes, read_structure, read_values
+
+TABLES = ("labels.csv", "metadata.csv")
+SHIPPED = Path(__file__).parent
+
+
+class DescribedSet(FileSet):
+    """A set whose description says what its masks hold.
+
+    Args:
+        description: of the set.
+        name, root, items, unmatched: as those of `FileSet`.
+        more: the files of masks of further labels, by id, in the order of the labels.
+    """
+
+    is_described = True
+
+    def __init__(
+        self,
+        description: Description,
+        name: str,
+        root: Path,
+        items: Iterable[Item],
+        unmatched: Iterable[Problem] = (),
+        more: Mapping[str, tuple[Path, ...]] | None = None,
+    ) -> None:
+        super().__init__(name, root, items, unmatched)
+        self.description = description
+        self.target = description.target
+        self.channels = description.channels
+        self.modality = description.modality
+        self.spacing = description.spacing
+        self.reading = description.reading
+        self.label = description.label
+        self._more = more or {}
+        self._codes = {level: code for code, level in enumerate(description.levels)}
+        if description.ignore is not None:
+            self._codes[description.ignore] = IGNORED
+
+    @cached_property
+    def _like(self) -> tuple[str, bool]:
+        """The first image that can be read, and whether it is wide: so are all."""
+        for id in self.ids:
+            with suppress(MedbenchError):
+                return id, self._values(id).dtype != np.uint8
+        return "", False
+
+    @property
+    def is_wide(self) -> bool:
+        return self._like[1]
+
+    def image(self, id: str) -> NDArray[Any]:
+        values = self._values(id)
+        if (values.dtype != np.uint8) != self.is_wide:
+            first, told = self._like[0], "more than 8 bits" if self.is_wide else "8 bits"
+            raise MedbenchError(
+                f"{self.files(id)[0]}: is stored as {values.dtype}, the image {first} has {told}; save all alike"
+            )
+        return values
+
+    def _values(self, id: str) -> NDArray[Any]:
+        return read_values(self.files(id)[0], self.channels)
+
+    def files(self, id: str) -> tuple[Path, ...]:
+        return (*super().files(id), *self._more.get(id, ()))
+
+    def levels(self, id: str) -> dict[str, Levels]:
+        if self.description.has_levels:
+            return {}
+        files = self.files(id)[1:]
+        labels = self.description.labels or ("",)
+        return {label: read_structure(path) for label, path in zip(labels, files, strict=True)}
+
+    def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
+        if self.description.has_levels:
+            codes = self._codes_of(self.files(id)[1])
+            return codes > 0 if self.target.is_single and not self.target.ignores else codes
+        planes = [_black_and_white(path) for path in self.files(id)[1:]]
+        for path, plane in zip(self.files(id)[2:], planes[1:], strict=True):
+            if plane.shape != planes[0].shape:
+                sizes = " and ".join(f"{each.shape[1]}x{each.shape[0]}" for each in (plane, planes[0]))
+                raise MedbenchError(f"{path}: is not as large as the mask of {self.target.names[0]}: {sizes}")
+        return planes[0] if self.target.is_single else self.target.codes(np.stack(planes))
+
+    def _codes_of(self, path: Path) -> NDArray[np.uint8]:
+        levels = read_codes(path)
+        used, places = np.unique(levels, return_inverse=True)
+        if strange := [str(level) for level in used.tolist() if level not in self._codes]:
+            names = (self.target.background, *self.target.names)
+            known = [f"{level} {name}" for level, name in zip(self.description.levels, names, strict=True)]
+            known += [f"{self.description.ignore} ignored"] if self.target.ignores else []
+            told = ", ".join(strange[:8]) + (", ..." if len(strange) > 8 else "")
+            raise MedbenchError(
+                f"{path}: no class has the level{'s' if len(strange) > 1 else ''} {told}; dataset.yaml knows "
+                f"{', '.join(known)}: name what is missing, or mend the mask"
+            )
+        return np.array([self._codes[level] for level in used.tolist()], np.uint8)[places].reshape(levels.shape)
+
+
+def _black_and_white(path: Path) -> NDArray[np.bool_]:
+    levels = read_structure(path)
+    if (coding := coding_of(levels)).refusal:
+        raise MedbenchError(f"{path}: {coding.refusal}")
+    return levels.values > coding.cut
+
+
+def read_described(root: Path, *, shipped: str | None = None) -> DescribedSet:
+    """The set in a folder with a `dataset.yaml`, or that of a known set, `shipped`, where the folder has none.
+
+    Raises:
+        MedbenchError: the description or a table is wrong, or a label has no folder.
+    """
+    own = root / FILE
+    path = own if own.is_file() or shipped is None else SHIPPED / f"{shipped}.yaml"
+    description = read_description(path)
+    images: list[Path] = []
+    masks: dict[str, list[Path]] = {label: [] for label in description.labels or ("",)}
+    folder_of = {label.lower(): label for label in masks}
+    problems: list[Problem] = []
+    stray: dict[str, Path] = {}
+    for file, folders in walk(root):
+        if "images" in folders:
+            images.append(file)
+        elif "masks" in folders:
+            inner = folders[folders.index("masks") + 1 :]
+            label = "" if description.labels is None else folder_of.get(inner[0] if inner else "")
+            if label is None:
+                stray.setdefault(inner[0] if inner else "", file)
+            else:
+                masks[label].append(file)
+    for file in stray.values():
+        message = f"lies in the folder of no label ({', '.join(masks)}); name its label in dataset.yaml, or move it"
+        problems.append(Problem(file.stem, file.relative_to(root).as_posix(), message))
+    if missing := [label for label, found in masks.items() if label and not found]:
+        raise MedbenchError(f"{path}: labels: no masks of {missing[0]!r}; they go into {root / 'masks' / missing[0]}")
+
+    table = _table(root, path, description)
+    groups = groups_of(table, "image", (description.group,)) if description.group and table else {}
+    items, more = _matched(root, images, masks, groups, table, bool(description.group), problems)
+    name = shipped or root.resolve().name
+    found = DescribedSet(description, name, root, items, problems, more)
+    found.table = table
+    if description.label:
+        found.labels_of(description.label)  # an unknown column is told at once
+    return found
+
+
+def _table(root: Path, path: Path, description: Description) -> Path | None:
+    """The table that tells of the images, None where there is none and nobody asks."""
+    names = (description.table,) if description.table else TABLES
+    found = [file for name in names if (file := find_file(root, re.escape(name)))]
+    asked = next((key for key in ("table", "group", "label") if getattr(description, key)), None)
+    if asked and not found:
+        raise MedbenchError(f"{path}: {asked}: {root} has no {' or '.join(names)}; put it there, or leave {asked} out")
+    if asked and len(found) > 1:
+        raise MedbenchError(f"{path}: {asked}: {root} has {' and '.join(names)}; say which with table: {names[0]}")
+    return found[0] if found else None
+
+
+def _matched(
+    root: Path,
+    images: list[Path],
+    masks: Mapping[str, list[Path]],
+    groups: dict[str, str],
+    table: Path | None,
+    has_groups: bool,
+    problems: list[Problem],
+) -> tuple[list[Item], dict[str, tuple[Path, ...]]]:
+    """Items with the masks of the first label, and those of the others; adds to `problems` what is left over."""
+    items_of: dict[str, dict[str, Item]] = {}
+    named = table.name if table and has_groups else None
+    for label, paths in masks.items():
+        items, left = match(
+            root,
+            ((path, None) for path in images),
+            paths,
+            groups,
+            table=named,
+            has_groups=has_groups,
+            more=MORE_ENDINGS,
+        )
+        items_of[label] = {item.id: item for item in items}
+        problems += [problem for problem in left if problem not in problems]
+    first, *others = items_of.values()
+    whole: list[Item] = []
+    more: dict[str, tuple[Path, ...]] = {}
+    for id, item in first.items():
+        files = {label: items_of[label][id].mask for label in masks}
+        present = [path for path in files.values() if path is not None]
+        absent = [label for label, path in files.items() if path is None]
+        if present and absent:
+            here = present[0].relative_to(root).as_posix()
+            problems.append(
+                Problem(id, f"masks/{absent[0]}", f"has no mask of {id}, and there is {here}; add an empty one")
+            )
+            continue
+        whole.append(item)
+        if present and others:
+            more[id] = tuple(present[1:])
+    return whole, more

@@ -1,0 +1,61 @@
+"""Tables of images: who belongs to which group, and what else is said of an image."""
+
+import csv
+import io
+import unicodedata
+from pathlib import Path
+
+from ..bench.errors import MedbenchError
+from .reading import IMAGE_ENDINGS, MORE_ENDINGS, ending_of
+
+
+def groups_of(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str, str]:
+    """For each image of a table the first id of its group: the images that share a value in any of the columns `keys`.
+
+    Sharing is passed on (A and B share a lesion, B and C a patient: one group). Empty cells share nothing.
+    """
+    if table is None:
+        return {}
+    rows = read_rows(table, (image, *keys))
+    leader: dict[str, str] = {}
+
+    def lead(node: str) -> str:
+        while leader.setdefault(node, node) != node:
+            leader[node] = node = leader[leader[node]]
+        return node
+
+    ids: list[str] = []
+    for row in rows:
+        if not (id := id_of(row[image])):
+            continue
+        ids.append(id)
+        for key in keys:
+            if value := (row[key] or "").strip():
+                leader[lead(f"{key}={value}")] = lead(f"image={id}")
+    first: dict[str, str] = {}
+    for id in sorted(ids):
+        first.setdefault(lead(f"image={id}"), id)
+    return {id: first[lead(f"image={id}")] for id in ids}
+
+
+def read_rows(table: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a UTF-8 table, by comma, semicolon or tab; MedbenchError where it cannot be read or a column of
+    `columns` is missing."""
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MedbenchError(f"{table}: cannot be read as a UTF-8 table ({error})") from error
+    header = text.partition("\n")[0]
+    delimiter = next((mark for mark in "\t;" if mark in header), ",")
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    for column in columns:
+        if column not in (rows.fieldnames or ()):
+            raise MedbenchError(f"{table}: no column {column!r}; needed are {', '.join(columns)}")
+    return [{str(key): value or "" for key, value in row.items() if key is not None} for row in rows]
+
+
+def id_of(named: str) -> str:
+    """The id of an image that a table names with or without its ending."""
+    named = unicodedata.normalize("NFC", named.strip())
+    ending = ending_of(Path(named))
+    return named[: -len(ending)] if ending.lower() in IMAGE_ENDINGS | MORE_ENDINGS else named
