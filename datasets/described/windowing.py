@@ -1,0 +1,111 @@
+"""Images of more than 8 bits, or of floats, seen through a window: what lies between two values becomes 0 to 255."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bench.errors import MedbenchError
+from ...bench.store.records import short_id
+from ..base import ImageSet
+from ..masks import Levels
+
+VERSION = 1  # of the pictures: raised when a window makes others
+PERCENTILES = (0.5, 99.5)  # ours, as is usual: the few brightest pixels, metal or vessels, would darken all others
+N_BINS = 65536
+LEVELS = -32768, 65535  # of 16 bits, with a sign or without
+LEAST_BINS, MOST_ROUNDS = 256, 3  # between the ends of a window of floats: finer than the 8 bits that are left of it
+
+
+class WindowedSet(ImageSet):
+    """A set with its images as uint8, `low` and below being 0, `high` and above 255; all else is the set's own."""
+
+    def __init__(self, base: ImageSet, low: float, high: float) -> None:
+        if not low < high:
+            raise MedbenchError(f"{base.name}: a window needs a lower and a higher end, got {low:g} and {high:g}")
+        self.base = base
+        self.low, self.high = float(low), float(high)
+        self.name, self.ids, self.groups, self.official = base.name, base.ids, base.groups, base.official
+        self.unmatched, self.without_truth = base.unmatched, base.without_truth
+        self.target, self.channels, self.modality = base.target, base.channels, base.modality
+        self.spacing, self.is_described, self.label = base.spacing, base.is_described, base.label
+
+    def image(self, id: str) -> NDArray[np.uint8]:
+        share = (self.base.image(id).astype(np.float64) - self.low) / (self.high - self.low)
+        return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+
+    def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
+        return self.base.mask(id)
+
+    def digest(self, id: str) -> str:
+        return self.digest_over(self.base.digest(id))
+
+    def digest_over(self, stored: str) -> str:
+        """The digest of an image in the window, given that of the image as stored."""
+        return short_id([VERSION, stored, self.low, self.high])
+
+    def files(self, id: str) -> tuple[Path, ...]:
+        return self.base.files(id)
+
+    def levels(self, id: str) -> dict[str, Levels]:
+        return self.base.levels(id)
+
+    def labels_of(self, column: str) -> dict[str, str]:
+        return self.base.labels_of(column)
+
+
+def window_of(
+    image_set: ImageSet, ids: Iterable[str], progress: Callable[[int, int], None] = lambda *_: None
+) -> tuple[float, float]:
+    """The values below which 0.5 % and 99.5 % of the pixels of these images lie; of all of them, whatever their order.
+
+    Of whole numbers exactly: the least level that so many pixels do not exceed. Of floats to a 256th of the window or
+    better: counted in bins between the least and the greatest, then in bins of the window found, until that is so.
+    Where both values are one, the least and the greatest of all are taken. Memory holds an image and 98,304 counts.
+
+    Args:
+        image_set: one whose images are wide.
+        ids: those that a model learns from.
+        progress: called with the numbers of images looked at and to look at.
+
+    Raises:
+        MedbenchError: all pixels of all these images are equal.
+    """
+    ids = sorted(ids)
+    counts = np.zeros(LEVELS[1] - LEVELS[0] + 1, np.int64)
+    least, greatest, is_whole = float("inf"), float("-inf"), True
+    for done, id in enumerate(ids, start=1):
+        values = image_set.image(id)
+        least, greatest = min(least, float(values.min())), max(greatest, float(values.max()))
+        is_whole = is_whole and values.dtype.kind in "ui"
+        if is_whole:
+            counts += np.bincount(values.ravel().astype(np.int64) - LEVELS[0], minlength=len(counts))
+        progress(done, len(ids))
+    if not least < greatest:
+        raise MedbenchError(f"{image_set.name}: all pixels of these {len(ids)} images are {least:g}; nothing to see")
+    if is_whole:
+        low, high = (float(end + LEVELS[0]) for end in _ends(counts))
+    else:
+        low, high = _window_of_floats(image_set, ids, least, greatest)
+    return (low, high) if low < high else (least, greatest)
+
+
+def _window_of_floats(image_set: ImageSet, ids: list[str], low: float, high: float) -> tuple[float, float]:
+    for _ in range(MOST_ROUNDS):
+        counts, step = np.zeros(N_BINS, np.int64), (high - low) / N_BINS
+        for id in ids:
+            places = (image_set.image(id).astype(np.float64).ravel() - low) / step
+            counts += np.bincount(np.clip(places, 0, N_BINS - 1).astype(np.int64), minlength=N_BINS)
+        first, last = _ends(counts)
+        low, high = low + first * step, low + (last + 1) * step
+        if last - first >= LEAST_BINS:
+            return low, high
+    return (low, high) if last > first else (low, low)
+
+
+def _ends(counts: NDArray[np.int64]) -> tuple[int, int]:
+    """The first bins up to which 0.5 % and 99.5 % of all counts lie."""
+    upto = np.cumsum(counts)
+    first, last = (int(np.searchsorted(upto, percent / 100 * upto[-1])) for percent in PERCENTILES)
+    return first, last
