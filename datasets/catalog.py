@@ -14,6 +14,7 @@ from ..bench.errors import MedbenchError, UnknownNameError
 from .base import PUBLISHED, FileSet, ImageSet, Part
 from .described.description import FILE, read_description
 from .described.folder import SHIPPED, read_described
+from .described.packed import PackedSet
 from .layouts import find_file, pair, read_folder, walk
 from .synthetic import SyntheticSet
 from .tables import groups_of
@@ -238,6 +239,10 @@ def open_dataset(
         name, folder = None, Path(name.removeprefix("folder:"))
     if (name is None) == (folder is None):
         raise MedbenchError("dataset: give either a name or a folder")
+    if folder is not None and folder.suffix == ".npz" and not folder.is_dir():
+        if not folder.is_file():
+            raise MedbenchError(f"{folder}: there is no such file")
+        return PackedSet(folder)
     if folder is not None:
         return _read("folder", _own_folder, folder, "it needs images/ and masks/ with equal stems")
     assert name is not None  # or there is a folder

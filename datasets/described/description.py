@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ...bench.errors import MedbenchError, UnknownNameError
-from ...bench.metrics import LESION, Target
+from ...bench.metrics import IGNORED, LESION, Target
 from ...bench.metrics.targets import MOST_CLASSES, MOST_LABELS
 
 FILE = "dataset.yaml"
@@ -21,6 +23,7 @@ Modality = Literal[
 ]  # how images were made; augmentation is chosen by it
 MODALITIES: tuple[str, ...] = get_args(Modality)
 MAX_LEVEL = 65535
+FEW = 8  # levels that an error names
 
 
 def _classes(value: Any) -> Any:
@@ -114,8 +117,13 @@ class Description(BaseModel):
             return Target(self.labels, overlap=len(self.labels) > 1)
         if self.classes is None:
             return LESION
-        background, *names = self.classes.values() if isinstance(self.classes, dict) else self.classes
+        background, *names = self.names
         return Target(tuple(names), ignores=self.ignore is not None, background=background)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes, the background's first; empty without classes."""
+        return tuple(self.classes.values() if isinstance(self.classes, dict) else self.classes or ())
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -128,6 +136,22 @@ class Description(BaseModel):
     def has_levels(self) -> bool:
         """Whether masks hold levels of classes; else each file is black and white, and read as such."""
         return isinstance(self.classes, dict) or len(self.classes or ()) > 2 or self.ignore is not None
+
+    def codes(self, levels: NDArray[Any], where: str) -> NDArray[np.uint8]:
+        """The codes (H, W) of a mask's levels; MedbenchError, `where` first, where one belongs to no class."""
+        code_of = {level: code for code, level in enumerate(self.levels)}
+        known = [f"{level} {name}" for level, name in zip(self.levels, self.names, strict=True)]
+        if self.ignore is not None:
+            code_of[self.ignore] = IGNORED
+            known.append(f"{self.ignore} ignored")
+        used, places = np.unique(levels, return_inverse=True)
+        if strange := [str(level) for level in used.tolist() if level not in code_of]:
+            told = ", ".join(strange[:FEW]) + (", ..." if len(strange) > FEW else "")
+            raise MedbenchError(
+                f"{where}: no class has the level{'s' if len(strange) > 1 else ''} {told}; known are "
+                f"{', '.join(known)}: name what is missing in the description, or mend the mask"
+            )
+        return np.array([code_of[level] for level in used.tolist()], np.uint8)[places].reshape(levels.shape)
 
     @property
     def reading(self) -> str:

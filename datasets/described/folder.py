@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bench.errors import MedbenchError
-from ...bench.metrics import IGNORED
 from ..base import FileSet, Item, Problem
 from ..layouts import find_file, match, walk
 from ..masks import Levels, coding_of
@@ -53,9 +52,6 @@ class DescribedSet(FileSet):
         self.reading = description.reading
         self.label = description.label
         self._more = more or {}
-        self._codes = {level: code for code, level in enumerate(description.levels)}
-        if description.ignore is not None:
-            self._codes[description.ignore] = IGNORED
 
     @cached_property
     def _like(self) -> tuple[str, bool]:
@@ -93,7 +89,8 @@ class DescribedSet(FileSet):
 
     def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
         if self.description.has_levels:
-            codes = self._codes_of(self.files(id)[1])
+            path = self.files(id)[1]
+            codes = self.description.codes(read_codes(path), str(path))
             return codes > 0 if self.target.is_single and not self.target.ignores else codes
         planes = [_black_and_white(path) for path in self.files(id)[1:]]
         for path, plane in zip(self.files(id)[2:], planes[1:], strict=True):
@@ -101,20 +98,6 @@ class DescribedSet(FileSet):
                 sizes = " and ".join(f"{each.shape[1]}x{each.shape[0]}" for each in (plane, planes[0]))
                 raise MedbenchError(f"{path}: is not as large as the mask of {self.target.names[0]}: {sizes}")
         return planes[0] if self.target.is_single else self.target.codes(np.stack(planes))
-
-    def _codes_of(self, path: Path) -> NDArray[np.uint8]:
-        levels = read_codes(path)
-        used, places = np.unique(levels, return_inverse=True)
-        if strange := [str(level) for level in used.tolist() if level not in self._codes]:
-            names = (self.target.background, *self.target.names)
-            known = [f"{level} {name}" for level, name in zip(self.description.levels, names, strict=True)]
-            known += [f"{self.description.ignore} ignored"] if self.target.ignores else []
-            told = ", ".join(strange[:8]) + (", ..." if len(strange) > 8 else "")
-            raise MedbenchError(
-                f"{path}: no class has the level{'s' if len(strange) > 1 else ''} {told}; dataset.yaml knows "
-                f"{', '.join(known)}: name what is missing, or mend the mask"
-            )
-        return np.array([self._codes[level] for level in used.tolist()], np.uint8)[places].reshape(levels.shape)
 
 
 def _black_and_white(path: Path) -> NDArray[np.bool_]:
