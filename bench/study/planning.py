@@ -11,13 +11,14 @@ from ...ablations.schema.grid import Cell, expand
 from ...ablations.schema.loading import Loaded
 from ...ablations.schema.spec import Study
 from ...datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
+from ...datasets.base import ImageSet
 from ...datasets.catalog import completeness
 from ...datasets.splits import Split, make_split
 from ..errors import MedbenchError
 from ..store.folder import PROTOCOL, trial_id
 from ..store.provenance import package_version
 from ..store.records import same_trials, short_id
-from .checking import check_names, placed, placed_dataset, placed_model
+from .checking import check_fit, check_names, placed, placed_dataset, placed_model
 from .sets import Sets
 from .unseen_images import HeldOut, Material
 
@@ -77,6 +78,7 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
                 material = materials[name] = _open(study, name, sets)
             with placed_dataset(loaded, name, "split"):
                 material.splits.update(_splits(study, name, material, folds))
+            check_fit(loaded, name, material.opened.image_set)
     for name, variant in study.variants.items():
         if variant.ensemble:
             with placed(loaded, "variants", name, "ensemble"):
@@ -85,10 +87,11 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
     for name, variant in study.variants.items():
         if variant.model:
             smallest = _smallest_size(study, name)
+            seen = described(materials[name].opened.image_set)
             parts = [variant.model, variant.options, study.output_of(name), study.encoder_weights_of(name), smallest]
-            key = short_id(parts)
+            key = short_id([*parts, seen])
             with placed_model(loaded, name):
-                models[name] = resolved.get(key) or _resolve(study, name, smallest, sets)
+                models[name] = resolved.get(key) or _resolve(study, name, smallest, seen, sets)
             resolved[key] = models[name]
     troubles = {
         name: f"{loaded.place('variants', name, 'model')}: {study.variants[name].model} {model.trouble}"
@@ -102,7 +105,7 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
     for cell in sorted(cells, key=lambda cell: cell.variant not in models):
         material = materials[cell.variant]
         if cell.variant in models:
-            config = _trial_config(study, cell, models[cell.variant], material)
+            config = _trial_config(loaded, cell, models[cell.variant], material)
         else:
             config = _ensemble_config(study, cell, ids)
         ids[cell] = trial_id(config)
@@ -166,17 +169,20 @@ def _smallest_size(study: Study, variant: str) -> int:
     return min(size_at(epoch, training.epochs, size, training.progressive_sizes) for epoch in epochs)
 
 
-def _resolve(study: Study, variant: str, smallest: int, sets: Sets) -> _Model:
-    from ...models.catalog import build_model, resolve_model
+def _resolve(study: Study, variant: str, smallest: int, seen: Mapping[str, Any], sets: Sets) -> _Model:
+    """`seen` is what `described` says of the images that the model is to be trained on."""
+    from ...models.catalog import build_model, network_of, resolve_model
     from ...models.counting import count_macs, count_parameters
 
     spec = study.variants[variant]
     assert spec.model is not None
     weights = study.encoder_weights_of(variant)
     output = study.output_of(variant)
-    built = build_model(spec.model, spec.options, **output, encoder_weights=weights, data=sets.data)
+    network = network_of({"options": spec.options, **output, **seen})
+    built = build_model(spec.model, **network, encoder_weights=weights, data=sets.data)
     name, options, description = resolve_model(spec.model, spec.options)
-    macs = count_macs(lambda: build_model(name, options).model)
+    network = network_of({"options": options, **seen})
+    macs = count_macs(lambda: build_model(name, **network).model, channels=seen.get("channels", 3))
     return _Model(
         name=name,
         options=options,
@@ -187,19 +193,20 @@ def _resolve(study: Study, variant: str, smallest: int, sets: Sets) -> _Model:
         parameters=count_parameters(built.model),
         macs=macs,
         description=description,
-        trouble=_trouble(built.model, smallest, study.dataset_of(variant).size),
+        trouble=_trouble(spec.model, built.model, smallest, study.dataset_of(variant).size, network),
     )
 
 
-def _trouble(model: "nn.Module", smallest: int, size: int) -> str | None:
+def _trouble(name: str, model: "nn.Module", smallest: int, size: int, network: Mapping[str, Any]) -> str | None:
     """Why a network cannot be trained as it is, None where it can."""
     from ...models.probing import NoPassError, check_outputs
 
+    wanted = {key: network[key] for key in ("maps", "channels", "overlap") if key in network}
     try:
-        check_outputs(model, smallest)
+        check_outputs(model, smallest, name=name, **wanted)
     except NoPassError as error:
         with suppress(MedbenchError):
-            check_outputs(model, size)
+            check_outputs(model, size, name=name, **wanted)
             return f"{error}; it runs at {size}: training.progressive_sizes {{0.0: 1.0}} starts there"
         return str(error)
     except MedbenchError as error:
@@ -207,9 +214,21 @@ def _trouble(model: "nn.Module", smallest: int, size: int) -> str | None:
     return None
 
 
-def _trial_config(study: Study, cell: Cell, model: _Model, material: Material) -> dict[str, Any]:
+def described(image_set: ImageSet) -> dict[str, Any]:
+    """What a model must know of a set's images and masks: `channels` and `target`, as far as they are no RGB images
+    with one structure each."""
+    found: dict[str, Any] = {}
+    if image_set.channels != 3:
+        found["channels"] = image_set.channels
+    if not image_set.target.is_single or image_set.target.ignores:
+        found["target"] = image_set.target.plain()
+    return found
+
+
+def _trial_config(loaded: Loaded, cell: Cell, model: _Model, material: Material) -> dict[str, Any]:
+    study, image_set = loaded.study, material.opened.image_set
     spec, split = study.dataset_of(cell.variant), material.splits[cell.fold]
-    training = study.training_of(cell.variant).model_dump(exclude_none=True)
+    training = loaded.training_of(cell.variant, image_set.modality).model_dump(exclude_none=True)
     config = {
         "protocol": PROTOCOL,
         "model": model.name,
@@ -228,7 +247,7 @@ def _trial_config(study: Study, cell: Cell, model: _Model, material: Material) -
             "encoder_weights": model.encoder_weights,
         },
     }
-    config |= model.output
+    config |= model.output | described(image_set)
     if "artifacts" in training["augment"]:
         config["artifacts_version"] = ARTIFACTS_VERSION
     return config
@@ -281,6 +300,7 @@ def _record(
             }
         else:
             model = models[name]
+            training = loaded.training_of(name, materials[name].opened.image_set.modality)
             variants[name] = {
                 "description": model.title if name == spec.model and not spec.options else None,
                 "parameters": model.parameters,
@@ -292,11 +312,13 @@ def _record(
                     **model.output,
                     "encoder_weights": model.encoder_weights,
                     "dataset": materials[name].opened.image_set.name,
-                    "training": study.training_of(name).model_dump(exclude_none=True),
+                    "training": training.model_dump(exclude_none=True),
                     "size": study.dataset_of(name).size,
+                    **described(materials[name].opened.image_set),
                 },
                 "trials": trials,
             }
+    seen = described(own.opened.image_set)
     return {
         "study": loaded.name,
         "profile": loaded.profile,
@@ -313,6 +335,7 @@ def _record(
         "protocol": PROTOCOL,
         "dataset": {key: value for key, value in study.dataset.model_dump().items() if value is not None},
         "n_images": _sizes(own),
+        **({"target": seen["target"]} if "target" in seen else {}),
         "left_out": own.opened.left_out,
         "completeness": {part: list(counts) for part, counts in complete.items()} or None,
         "evaluations": list(jobs[0].evaluations),

@@ -13,7 +13,7 @@ from ..store.provenance import device_name, machine_id
 from ..store.records import read_json, short_id, write_json
 from ..training.device import best_device, prepare
 from .planning import Job, Plan
-from .trials import Listen, Place, trained_model
+from .trials import Listen, Place, seen_by, trained_model
 
 PASSES = {1: 40, 16: 10}  # by images a pass; a GPU, whose passes are short, does PASSES_ON_GPU of either
 PASSES_ON_GPU = 200
@@ -47,7 +47,7 @@ def _model_of(job: Job, by_id: Mapping[str, Job]) -> str:
     if job.is_ensemble:
         return short_id([_model_of(by_id[id], by_id) for id in job.config["ensemble"]["members"].values()])
     parts = [job.config[key] for key in ("model", "options", "code_digest", "size")]
-    return short_id(parts + [job.config[key] for key in ("output",) if key in job.config])
+    return short_id(parts + [job.config[key] for key in ("output", "target", "channels", "tasks") if key in job.config])
 
 
 def time_study(job: Job, place: Place, listen: Listen) -> None:
@@ -62,10 +62,7 @@ def time_study(job: Job, place: Place, listen: Listen) -> None:
     with store.claimed("latency", wait=True):  # two timings at once would slow each other
         if path.is_file() and _has(read_json(path), models):
             return
-        subjects = [
-            Subject(name, trained_model(store, each["trial"]), store.config(each["trial"])["size"])
-            for name, each in models.items()
-        ]
+        subjects = [_subject(name, store, each["trial"]) for name, each in models.items()]
         on_gpu = device.type == "cuda"
         rows: list[dict[str, Any]] = []
         for batch, passes in PASSES.items():
@@ -80,6 +77,11 @@ def time_study(job: Job, place: Place, listen: Listen) -> None:
             )
         found = {"study": job.config["study"], "machine": device_name(device), "torch": torch.__version__}
         write_json(path, found | {"baseline": subjects[0].name, "models": models, "rows": rows})
+
+
+def _subject(name: str, store: Store, trial: str) -> Subject:
+    model, config = trained_model(store, trial), seen_by(store, trial)
+    return Subject(name, model, config["size"], channels=config.get("channels", 3))
 
 
 def _has(found: dict[str, Any], wanted: dict[str, dict[str, str]]) -> bool:

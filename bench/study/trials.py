@@ -15,7 +15,7 @@ from ...models.catalog import build_model, network_of
 from ...models.ensemble import Ensemble
 from ..errors import MedbenchError
 from ..evaluation.testing import evaluate, write_masks, write_pictures
-from ..metrics import COUNTS, constant
+from ..metrics import COUNTS, Target, constant
 from ..metrics.failures import FAILURES
 from ..store.folder import WEIGHTS, BusyError, Store, save_weights
 from ..store.provenance import environment, noting_nondeterminism, without_names
@@ -102,10 +102,19 @@ def trained_model(store: Store, trial: str) -> nn.Module:
         members = config["ensemble"]["members"]
         weights = config["ensemble"]["weights"]
         models = [trained_model(store, id) for id in members.values()]
-        return Ensemble(models, [weights[name] for name in members]).eval()
+        overlap = Target.of(seen_by(store, trial).get("target")).overlap
+        return Ensemble(models, [weights[name] for name in members], overlap=overlap).eval()
     model = build_model(config["model"], **network_of(config)).model
     model.load_state_dict(store.weights(trial))
     return model.eval()
+
+
+def seen_by(store: Store, trial: str) -> dict[str, Any]:
+    """The configuration that says what a finished trial's model sees and predicts: its own, an ensemble's first
+    member's."""
+    config = store.config(trial)
+    members = config.get("ensemble", {}).get("members", {})
+    return seen_by(store, next(iter(members.values()))) if members else config
 
 
 def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[..., None]) -> None:

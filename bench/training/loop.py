@@ -127,6 +127,8 @@ def train(
         loss, dice = validate(model, images, validation_ids, training)
         if not math.isfinite(train_loss + loss):
             raise MedbenchError(f"the loss is {train_loss + loss} in epoch {epoch + 1}; try a smaller learning_rate")
+        if math.isnan(dice) and training["checkpoint"] == "best-val":
+            raise MedbenchError("no validation image holds any class, so no epoch is the best; say checkpoint: last")
         history.append(
             {
                 "epoch": epoch + 1,
