@@ -78,6 +78,8 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
                 material = materials[name] = _open(study, name, sets)
             with placed_dataset(loaded, name, "split"):
                 material.splits.update(_splits(study, name, material, folds))
+                windows = {fold: sets.window(material.opened, each.train) for fold, each in material.splits.items()}
+                material.windows.update(windows)
             check_fit(loaded, name, material.opened.image_set)
     for name, variant in study.variants.items():
         if variant.ensemble:
@@ -105,7 +107,7 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
     for cell in sorted(cells, key=lambda cell: cell.variant not in models):
         material = materials[cell.variant]
         if cell.variant in models:
-            config = _trial_config(loaded, cell, models[cell.variant], material)
+            config = _trial_config(loaded, cell, models[cell.variant], material, sets)
         else:
             config = _ensemble_config(study, cell, ids)
         ids[cell] = trial_id(config)
@@ -120,7 +122,7 @@ def _open(study: Study, variant: str, sets: Sets) -> Material:
     source: dict[str, Any] = {"folder": spec.folder} if spec.folder else {"name": spec.name}
     if spec.name == "synthetic":
         source |= {"images": spec.images, "size": spec.size}
-    return Material(source, sets.open(source, leave_out_broken=spec.leave_out_broken), {})
+    return Material(source, sets.open(source, leave_out_broken=spec.leave_out_broken), {}, {})
 
 
 def _splits(study: Study, variant: str, material: Material, folds: Sequence[int | None]) -> dict[int | None, Split]:
@@ -225,10 +227,11 @@ def described(image_set: ImageSet) -> dict[str, Any]:
     return found
 
 
-def _trial_config(loaded: Loaded, cell: Cell, model: _Model, material: Material) -> dict[str, Any]:
+def _trial_config(loaded: Loaded, cell: Cell, model: _Model, material: Material, sets: Sets) -> dict[str, Any]:
     study, image_set = loaded.study, material.opened.image_set
     spec, split = study.dataset_of(cell.variant), material.splits[cell.fold]
     training = loaded.training_of(cell.variant, image_set.modality).model_dump(exclude_none=True)
+    window = material.windows[cell.fold]
     config = {
         "protocol": PROTOCOL,
         "model": model.name,
@@ -238,13 +241,14 @@ def _trial_config(loaded: Loaded, cell: Cell, model: _Model, material: Material)
         "size": spec.size,
         "seed": cell.seed,
         "training": training,
-        "images_digest": material.opened.digest_of([*split.train, *split.validation]),
+        "images_digest": sets.windowed(material.opened, window).digest_of([*split.train, *split.validation]),
         "train": list(split.train),
         "validation": list(split.validation),
         "source": {
             "set": dict(material.source),
             "leave_out_broken": spec.leave_out_broken,
             "encoder_weights": model.encoder_weights,
+            **({"window": window} if window else {}),
         },
     }
     config |= model.output | described(image_set)

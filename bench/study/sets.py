@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from ...datasets.audit import Looks, copies, look_at
 from ...datasets.base import ImageSet
 from ...datasets.cache import Arrays, load_arrays, place_of
 from ...datasets.catalog import open_dataset
+from ...datasets.described.windowing import VERSION as WINDOW_VERSION
+from ...datasets.described.windowing import WindowedSet, window_of
 from ...datasets.inspection import inspect
 from ..errors import MedbenchError
 from ..store.records import read_json, short_id, write_json
@@ -57,9 +59,12 @@ class Sets:
         return self._open[key]
 
     def of(self, config: Mapping[str, Any]) -> OpenSet:
-        """The set of a training or an evaluation: `source` says where it is, and what is painted over `images`."""
+        """The set of a training or an evaluation: `source` says where it is, which window its images are seen through,
+        and what is painted over `images`."""
         source = config["source"]
         opened = self.open(source["set"], leave_out_broken=source["leave_out_broken"])
+        if source.get("window"):
+            opened = self.windowed(opened, source["window"])
         return self.painted(opened, config["images"], source["artifact"]) if source.get("artifact") else opened
 
     def painted(self, opened: OpenSet, ids: Iterable[str], artifact: Mapping[str, Any]) -> OpenSet:
@@ -70,6 +75,28 @@ class Sets:
             image_set = PaintedSet(opened.image_set, ids, **artifact)
             digests = {each: image_set.digest_over(opened.digests[each]) for each in ids}
             self._open[key] = OpenSet(image_set, digests, {}, opened.left_out)
+        return self._open[key]
+
+    def window(self, opened: OpenSet, ids: Sequence[str]) -> list[float] | None:
+        """The window that images of more than 8 bits are seen through, by those that a model learns from; None where
+        they have 8 bits."""
+        if not opened.image_set.is_wide:
+            return None
+        path = self.cache / f"window-{short_id([WINDOW_VERSION, opened.digest_of(ids)])}.json"
+        if not path.is_file():
+            told = self._told(f"looking for the window of {opened.image_set.name}")
+            write_json(path, window_of(opened.image_set, ids, told))
+        return [float(end) for end in read_json(path)]
+
+    def windowed(self, opened: OpenSet, window: Sequence[float] | None) -> OpenSet:
+        """The set through a window; itself where there is none."""
+        if window is None:
+            return opened
+        key = short_id([id(opened), *window])
+        if key not in self._open:
+            image_set = WindowedSet(opened.image_set, *window)
+            digests = {each: image_set.digest_over(digest) for each, digest in opened.digests.items()}
+            self._open[key] = replace(opened, image_set=image_set, digests=digests)
         return self._open[key]
 
     def copies(self, opened: Sequence[OpenSet]) -> list[tuple[str, str]]:

@@ -16,11 +16,13 @@ from .sets import OpenSet, Sets
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a variant is trained on: a set by its plain description, opened, and its split in each fold."""
+    """What a variant is trained on: a set by its plain description, opened, its split in each fold, and of images of
+    more than 8 bits the window that the training part of each fold gives."""
 
     source: dict[str, Any]
     opened: OpenSet
     splits: dict[int | None, Split]
+    windows: dict[int | None, list[float] | None]
 
     def learnt(self, fold: int | None) -> set[str]:
         """The ids that a trial of this fold is trained or selected on."""
@@ -74,6 +76,8 @@ class HeldOut:
                 raise MedbenchError(f"{name}: every one of its images has a copy among those trained on")
             copies_left_out = len(wanted) - len(ids)
             ids = some(ids, self.study.dataset.test_images, self.study.dataset.split_seed)
+            window = material.windows[fold] if tested.image_set.is_wide else None
+            tested = self.sets.windowed(tested, window)
             if artifact:
                 tested = self.sets.painted(tested, ids, artifact)
             config = {
@@ -90,6 +94,8 @@ class HeldOut:
             }
             if artifact:
                 config["source"] |= {"artifact": artifact}
+            if window:
+                config["source"] |= {"window": window}
             if not tested.image_set.target.is_single or tested.image_set.target.ignores:
                 config["target"] = tested.image_set.target.plain()
             yield name, {"id": evaluation_id(config), **config}
@@ -146,6 +152,12 @@ class HeldOut:
 
 def _check_same_kind(name: str, own: ImageSet, tested: ImageSet, is_painted: bool) -> None:
     """Refuses test images that a model was not made for."""
+    if own.is_wide != tested.is_wide:
+        bits = {False: "8", True: "more than 8"}
+        raise MedbenchError(
+            f"{name}: its images have {bits[tested.is_wide]} bits, those of {own.name} {bits[own.is_wide]}: no window "
+            "fits both"
+        )
     if own.channels != tested.channels:
         raise MedbenchError(
             f"{name}: its images have {tested.channels} channels, those of {own.name} {own.channels}; "
