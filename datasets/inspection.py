@@ -37,7 +37,8 @@ class Inspection:
         codings: How the mask's levels are read, for every id whose mask is a file of black and white that can be
             decoded; of a set of labels by LABEL/id.
         masks: SHA-256 of the mask's codes, for every id of a described set whose mask can be read.
-        areas: How many pixels each class or label has, by id, for the same ids; of classes the background first.
+        areas: How many pixels each class or label has, by id, for the same ids; the background first.
+        counted: How many pixels of the mask count at all, for the same ids.
         problems: What is wrong or odd, by id.
     """
 
@@ -47,6 +48,7 @@ class Inspection:
     codings: dict[str, Coding] = field(default_factory=dict)
     masks: dict[str, str] = field(default_factory=dict)
     areas: dict[str, dict[str, int]] = field(default_factory=dict)
+    counted: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -104,6 +106,7 @@ def inspect(
             codings.setdefault(label, {})[id] = Coding(**coding)
         if entry["mask"]:
             inspection.masks[id], inspection.areas[id] = entry["mask"], entry["areas"]
+            inspection.counted[id] = entry["counted"]
         inspection.problems.extend(Problem(**problem) for problem in entry["problems"])
     for place, (label, found_of) in enumerate(codings.items(), start=1):
         inspection.codings.update({f"{label}/{id}" if label else id: coding for id, coding in found_of.items()})
@@ -151,7 +154,13 @@ def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
     digest = attempt(lambda: image_set.digest(id))
     if digest is None:
         nothing = dict.fromkeys(("digest", "pixels", "size", "mask"))
-        return {**nothing, "codings": {}, "areas": {}, "problems": [asdict(problem) for problem in problems]}
+        return {
+            **nothing,
+            "codings": {},
+            "areas": {},
+            "counted": 0,
+            "problems": [asdict(problem) for problem in problems],
+        }
     image = attempt(lambda: image_set.image(id))
     levels: dict[str, Levels] | None = attempt(lambda: image_set.levels(id))
     codings: dict[str, Coding] = {}
@@ -159,12 +168,12 @@ def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
         dark = f"the image is nearly black, no level above {brightest} of 255"
         problems.append(Problem(id, names[0], f"{dark}; where its file holds 10 or 12 bits, scale them up", "note"))
     shapes = {name: each.values.shape for name, each in zip(names[1:], (levels or {}).values(), strict=False)}
-    mask, areas = None, dict[str, int]()
+    mask, areas, n_counted = None, dict[str, int](), 0
     if image_set.is_described and levels is not None:
         if not any(coding_of(each).refusal for each in levels.values()):
             mask = attempt(lambda: image_set.mask(id))
         if mask is not None:
-            areas = _areas(mask, image_set.target)
+            areas, n_counted = _areas(mask, image_set.target)
             shapes.setdefault(names[1], mask.shape)
     for name, shape in shapes.items() if image is not None else ():
         if shape != image.shape[:2]:
@@ -189,17 +198,18 @@ def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
         "codings": {label: asdict(coding) for label, coding in codings.items()},
         "mask": None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest(),
         "areas": areas,
+        "counted": n_counted,
         "problems": [asdict(problem) for problem in problems],
     }
 
 
-def _areas(mask: NDArray[Any], target: Target) -> dict[str, int]:
-    """Pixels of each class, the background first, or of each label; those that do not count are left out."""
+def _areas(mask: NDArray[Any], target: Target) -> tuple[dict[str, int], int]:
+    """Pixels of the background and of each class or label, and of all; those that do not count are left out."""
     found = dict(zip(target.names, target.planes(mask).sum(axis=(1, 2)).tolist(), strict=True))
     counted = target.counted(mask)
     n_counted = mask.size if counted is None else int(np.count_nonzero(counted))
     rest = n_counted - sum(found.values()) if not target.overlap else int(np.count_nonzero(mask == 0))
-    return {target.background: rest, **found}
+    return {target.background: rest, **found}, n_counted
 
 
 def _told(id: str, files: dict[str, Path], line: str) -> Problem:

@@ -15,6 +15,7 @@ NamesArgument = Annotated[
     list[str],
     typer.Argument(metavar="NAME...", help="Data sets by name, or folder:PATH.", autocompletion=completing.datasets),
 ]
+MOST_WITHIN = 20  # pairs within one group that a table lists
 
 
 @app.command("list")
@@ -112,13 +113,16 @@ def data_verify(
     """Look at every image and mask of a set; exit 1 on errors.
 
     Errors: files without their counterpart or that cannot be read, sizes that differ, masks that could be read in two
-    ways. Notes: empty and grey masks, images that are nearly black, parts of a published set that are not here. How the
-    levels of masks are read is counted.
+    ways or hold a level of no class. Notes: empty and grey masks, images that are nearly black, parts of a published
+    set that are not here, classes that no mask has, images with equal pixels of which different things are said. How
+    the levels of masks are read is counted, and what each class takes of the pixels.
     """
     from collections import Counter
+    from dataclasses import asdict
 
     from ...datasets.base import Problem
     from ...datasets.catalog import completeness, open_dataset, told_completeness
+    from ...datasets.described.census import absent, census, twins
     from ...datasets.inspection import inspect
     from ..study.sets import cache_folder, data_folder
 
@@ -129,17 +133,24 @@ def data_verify(
     codings = Counter(coding.name for coding in inspection.codings.values() if not coding.refusal)
     if any(here < published for here, published in counts.values()):
         problems.append(Problem(name, "", f"is not complete: {told_completeness(counts)}", "note"))
+    classes = census(inspection)
+    problems += [*absent(classes, image_set), *twins(image_set, inspection)]
     n_errors = sum(problem.kind == "error" for problem in problems)
     if as_json:
         rows = [{"id": each.id, "file": each.file, "kind": each.kind, "message": each.message} for each in problems]
         facts = {"name": image_set.name, "images": len(image_set), "completeness": counts or None, "codings": codings}
+        facts |= {"classes": [asdict(each) for each in classes]} if classes else {}
         typer.echo(json.dumps({**facts, "problems": rows}, indent=1))
     else:
         for problem in problems:
             typer.echo(f"{problem.kind}: {problem}")
-        typer.echo(
-            f"masks by levels: {'; '.join(f'{how} ({n:,})' for how, n in codings.most_common()) or 'none is read'}"
-        )
+        if classes:
+            cells = [(each.name, f"{each.share:.2%}", f"{each.images:,}") for each in classes]
+            print_table(("class", "of the pixels", "images"), cells, right=(1, 2))
+        if codings or not classes:
+            typer.echo(
+                f"masks by levels: {'; '.join(f'{how} ({n:,})' for how, n in codings.most_common()) or 'none is read'}"
+            )
         typer.echo(f"{image_set.name}: {len(image_set)} pairs, {n_errors} errors, {len(problems) - n_errors} notes")
     if n_errors:
         raise typer.Exit(1)
@@ -157,10 +168,13 @@ def data_audit(
 ) -> None:
     """Find images that occur twice, within a set or across sets.
 
-    Even resized, cropped a little, mirrored or turned. Exit code 1 where there are any.
+    Even resized, cropped a little, mirrored or turned. Exit code 1 where there are any. Pairs within one group, such as
+    neighbouring slices of a patient, are divided by no split: where dataset.yaml names a set's groups they are told
+    apart, and more than 20 are only counted.
     In a study, `exclude_copies: true` leaves such images out of the tests.
     """
     from ...datasets.audit import audit
+    from ...datasets.catalog import open_dataset
     from ...datasets.splits import make_split
     from ..study.sets import Sets, cache_folder, data_folder
 
@@ -170,6 +184,12 @@ def data_audit(
     with progress_bars() as tell:
         opener = Sets(data_folder(data), cache_folder(), tell)  # as a study opens them: equal pixels are in one group
         sets = [opener.open(source, leave_out_broken=True).image_set for source in sources]
+    group_of: dict[str, str] = {}
+    for name, each in zip(names, sets, strict=True):
+        if not each.is_described:
+            continue
+        declared = open_dataset(name, data=data_folder(data))  # opened above, equal pixels are in one group
+        group_of |= {f"{declared.name}/{id}": f"{declared.name}/{group}" for id, group in declared.groups.items()}
     part_of: dict[str, str] = {}
     for each in sets if split else ():
         found = make_split(each, str(split))
@@ -183,20 +203,26 @@ def data_audit(
             "b": pair.b,
             "kind": pair.kind,
             "similarity": pair.similarity,
+            **({"same_group": group_of.get(pair.a, pair.a) == group_of.get(pair.b, pair.b)} if group_of else {}),
             **({"parts": [part_of.get(pair.a), part_of.get(pair.b)]} if split else {}),
         }
         for pair in pairs
     ]
+    n_within = sum(row.get("same_group", False) for row in rows)
     if as_json:
         typer.echo(json.dumps({"pairs": rows}, indent=1))
     else:
         cells = [
             (row["a"], row["b"], row["kind"], f"{row['similarity']:.2f}", " and ".join(map(str, row.get("parts", ()))))
             for row in rows
+            if n_within <= MOST_WITHIN or not row.get("same_group")
         ]
         header = ("image", "and", "kind", "similarity", f"parts of {split}" if split else "")
         print_table(header, cells, right=(3,))
         typer.echo(f"{len(pairs)} pairs in {sum(map(len, sets))} images of {', '.join(each.name for each in sets)}")
+        if n_within:
+            told = ", which --json lists" if n_within > MOST_WITHIN else ""
+            typer.echo(f"{n_within} of them lie within one group{told}; {len(pairs) - n_within} across groups")
         if split:
             apart = sum(len(set(row["parts"])) > 1 for row in rows)
             typer.echo(f"{apart} of them lie in two parts of {split}")
@@ -208,13 +234,20 @@ def data_audit(
 @told_in_one_line
 def data_describe(
     names: NamesArgument,
+    write: Annotated[
+        bool, typer.Option("--write", help="Propose a dataset.yaml for a folder, and write it there.")
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put data sets side by side.
+    """Put data sets side by side, or describe a folder.
 
-    Sizes of images, areas and contrast of lesions, colours of lesion and skin.
+    Sizes of images, areas and contrast of lesions, colours of lesion and skin. With --write the classes, channels and
+    columns that a folder's files show, as a dataset.yaml for you to complete; one that is there already stays.
     """
+    if write:
+        _propose(names)
+        return
     from ...datasets.catalog import open_dataset
     from ...datasets.lesions import describe
     from ..study.sets import data_folder
@@ -233,6 +266,19 @@ def data_describe(
     typer.echo(
         "Median and, in brackets, the range of the middle 90 %. Colours are CIELAB; skin is a band around the lesion."
     )
+
+
+def _propose(names: list[str]) -> None:
+    from ...datasets.catalog import DATASETS
+    from ...datasets.described.proposing import propose
+
+    if len(names) > 1 or names[0] in DATASETS:
+        raise MedbenchError("--write: takes one folder of your own, with images/ and masks/")
+    root = Path(names[0].removeprefix("folder:"))
+    with progress_bar(f"looking at {root.name}") as show:
+        path = propose(root, show)
+    typer.echo(path.read_text(encoding="utf-8"), nl=False)
+    typer.echo(f"wrote {path}; give the classes their names, then: medbench data verify folder:{root}")
 
 
 def _spread(value: Any) -> str:

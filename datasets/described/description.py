@@ -167,9 +167,16 @@ class Description(BaseModel):
 def read_description(path: Path) -> Description:
     """The description in a file; MedbenchError with the file and the key of the first thing that is wrong."""
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MedbenchError(f"{path}: cannot be read ({error})") from error
+    return parse_description(text, path)
+
+
+def parse_description(text: str, path: Path) -> Description:
+    """The same of a text that is, or would be, in that file."""
+    try:
+        plain = yaml.safe_load(text)
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise MedbenchError(f"{path}:{line}: is not valid YAML ({getattr(error, 'problem', error)})") from error

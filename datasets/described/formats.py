@@ -150,14 +150,19 @@ def _fitted(path: Path, values: NDArray[Any], channels: int) -> NDArray[Any]:
     if channels == 3 and n in (1, 4):
         return np.repeat(found, 3, axis=2) if n == 1 else found[..., :3]
     if channels == 1 and n in (3, 4):
-        colours = found[..., :3].astype(np.float32)
-        top = 255 if found.dtype == np.uint8 else float(np.abs(colours).max()) or 1
-        if np.ptp(colours, axis=2).max() > MOST_COLOUR / 255 * top:
+        if has_colours(found):
             raise MedbenchError(f"{path}: is in colour; say channels: 3 in dataset.yaml, or save it as grey")
         return found[..., 1:2]
     if n != channels:
         raise MedbenchError(f"{path}: has {n} channels (shape {found.shape}); dataset.yaml says channels: {channels}")
     return found
+
+
+def has_colours(values: NDArray[Any]) -> bool:
+    """Whether the first three channels of an image (H, W, 3 or more) differ by more than compression makes them."""
+    colours = values[..., :3].astype(np.float32)
+    top = 255 if values.dtype == np.uint8 else float(np.abs(colours).max())
+    return bool(np.ptp(colours, axis=2).max() > MOST_COLOUR / 255 * top)
 
 
 def _is_deep(data: bytes) -> bool:

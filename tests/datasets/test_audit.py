@@ -145,6 +145,36 @@ def test_the_command_lists_pairs_and_exits_with_1(folder: Path) -> None:
     assert f"1 pairs in 3 images of {name}" in as_text.output
 
 
+def test_of_a_described_set_pairs_within_a_group_are_told_apart_and_many_only_counted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for id in "de":
+        Image.fromarray(textured(1)).save(folder / "images" / f"{id}.png")
+        Image.fromarray(SOURCE.mask(SOURCE.ids[1])).save(folder / "masks" / f"{id}.png")
+    (folder / "dataset.yaml").write_text("group: patient\n")
+    (folder / "labels.csv").write_text("image,patient\na,1\nb,1\nc,1\nd,2\ne,2\n")
+
+    pairs = json.loads(run(f"folder:{folder}", "--json").stdout)["pairs"]
+
+    assert [(each["b"][-1], each["same_group"]) for each in pairs] == [("c", True), ("d", False), ("e", False)]
+    few = run(f"folder:{folder}").output
+    assert "1 of them lie within one group; 2 across groups" in few
+    assert few.count("exact") == 3
+    monkeypatch.setattr("medbench.bench.cli.data.MOST_WITHIN", 0)
+    many = run(f"folder:{folder}").output
+    assert "1 of them lie within one group, which --json lists; 2 across groups" in many
+    assert many.count("exact") == 2
+
+
+def test_images_of_one_channel_or_many_bits_are_looked_at_as_well() -> None:
+    grey = {str(index): textured(index)[..., :1] for index in range(8)}
+    wide = {id: image.astype(np.uint16) * 40 + 3000 for id, image in grey.items()}
+    wide["copy"] = np.ascontiguousarray(wide["3"][::-1]) // 2
+
+    assert [(pair.a, pair.b, pair.kind) for pair in audit([Pictures("p", wide)])] == [("p/3", "p/copy", "near")]
+    assert audit([Pictures("p", grey)]) == []
+
+
 def test_looks_are_remembered_by_their_files_even_of_an_interrupted_look(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
