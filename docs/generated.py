@@ -16,6 +16,7 @@ from medbench.bench.store.records import MANIFEST, read_json, write_text
 from medbench.bench.training.losses import LOSSES
 from medbench.datasets.artifacts import ARTIFACTS
 from medbench.datasets.catalog import DATASETS
+from medbench.datasets.described.description import Description
 from medbench.models.names import MODELS, describe_models
 from medbench.reports.notes import counted
 from medbench.reports.publishing import record_of
@@ -79,6 +80,17 @@ def keys() -> str:
     tables = [_keys("The study", {**whole, "properties": study})]
     tables += [_keys(where, whole["$defs"][part]) for part, where in PARTS.items()]
     return "\n".join(tables)
+
+
+def description_keys() -> str:
+    """A table of the keys of dataset.yaml."""
+    told = Description.model_json_schema()
+    for key in told["properties"].values():
+        choices = [each for each in key.pop("anyOf", ()) if each.get("type") != "null"]
+        key |= choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {}
+        if key.get("default", 0) is None:
+            del key["default"]
+    return _keys("The set", told)
 
 
 def _keys(title: str, part: dict[str, Any]) -> str:
@@ -219,6 +231,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "reference/cli": commands,
     "reference/spec": keys,
+    "reference/dataset-yaml": description_keys,
     "reference/models": models,
     "results": results,
     "howto/cite-and-compare": data_sets,

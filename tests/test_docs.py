@@ -28,6 +28,7 @@ import medbench.reports
 from medbench.ablations.schema.loading import shipped_studies
 from medbench.bench.cli import app
 from medbench.bench.metrics import SCORING
+from medbench.datasets.described.description import parse_description
 
 from .image_files import save_pair
 
@@ -111,6 +112,7 @@ def test_commands_are_found_wherever_they_stand() -> None:
         ("docs/tutorial", "docs/howto/own-section", "docs/howto/own-metric", "docs/howto/cite-and-compare", "README"),
         ("docs/howto/own-model",),
         ("docs/howto/own-data",),
+        ("docs/howto/other-modalities",),
     ],
     ids=lambda pages: pages[0],
 )
@@ -130,6 +132,14 @@ def test_what_pages_tell_to_do_works(pages: tuple[str, ...], tmp_path: Path, mon
                     medbench, *words = shlex.split(line, comments=True)
                     done = CliRunner().invoke(app, words, env={"COLUMNS": "200", "OMP_NUM_THREADS": "1"})
                     assert (medbench, done.exit_code) == ("medbench", 0), f"{line}: {done.output}"
+
+
+def test_the_description_that_a_page_shows_is_one() -> None:
+    [block] = [block for language, block in FENCE.findall(PAGES["docs/howto/other-modalities"]) if language == "yaml"]
+
+    told = parse_description(block, Path("dataset.yaml"))
+
+    assert (told.target.names, told.channels, told.group) == (("cytoplasm", "nucleus"), 1, "patient")
 
 
 def test_the_tutorial_names_the_parts_of_a_report() -> None:
