@@ -88,13 +88,13 @@ def build_model(
     check_name(name, options, encoder_weights)
     built = _build(name, options, encoder_weights, data, maps, channels)
     reading, model = Reading(**(output or {}), deep_supervision=deep_supervision), built.model
-    if output:
-        model = Adapted(model, reading, maps=maps, overlap=overlap)
-    if tasks:
-        try:
+    try:
+        if output:
+            model = Adapted(model, reading, maps=maps, overlap=overlap)
+        if tasks:
             model = WithHeads(model, tasks, reading.bottleneck or _bottleneck_of(name), channels=channels)
-        except MedbenchError as error:
-            raise MedbenchError(f"model {name!r}: {error}") from error
+    except MedbenchError as error:
+        raise MedbenchError(f"model {name!r}: {error}") from error
     return replace(built, model=model)
 
 

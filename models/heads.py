@@ -127,6 +127,7 @@ def _seen(network: nn.Module, paths: Sequence[str], channels: int) -> dict[str, 
     modes = {each: each.training for each in network.modules()}
     device = next((each.device for each in network.parameters()), None)
     network.eval()
+    reason = ""
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             for size in TRIED:

@@ -94,11 +94,11 @@ IN_TIMM = {  # the encoders that smp builds itself, by timm's names of the same 
     "inceptionv4": "inception_v4",
     "inceptionresnetv2": "inception_resnet_v2",
 }
+# Options by which networks set their classes and their channels; of medbench's own the data set decides.
 SET_MAPS = ("maps", "num_classes", "classes", "n_classes", "num_class", "nclass", "out_channels", "out_chans", "out_ch")
 SET_CHANNELS = ("channels", "in_channels", "in_chans", "n_channels", "num_channels", "input_channels", "in_ch")
-OTHERS = " Or smp:Architecture/encoder, or package.module:Class."
-
 LEFT_TO_THE_SET = "the data set decides, by its classes and the channels of its images; leave it out"
+OTHERS = " Or smp:Architecture/encoder, or package.module:Class."
 
 
 def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weights: str = "none") -> None:
