@@ -8,6 +8,7 @@ from .crossed import Comparison, Components, Summary, compare, summarize
 from .families import benjamini_hochberg, holm, holm_over
 from .findings import Finding, against_baseline
 from .fixed import Effects, FixedModel, effects, fixed_model
+from .groups import Labels
 from .intervals import ALPHA, Bounds
 from .margins import equivalence, non_inferiority
 from .power import Needed, minimum_detectable, needed
@@ -25,6 +26,7 @@ __all__ = [
     "Finding",
     "FixedModel",
     "Gap",
+    "Labels",
     "Needed",
     "Ranks",
     "Ratio",

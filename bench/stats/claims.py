@@ -59,6 +59,7 @@ def claim(
     assert comparison.ci_low is not None
     assert comparison.ci_high is not None
     word = "better" if (comparison.difference > 0) == higher_is_better else "worse"
+    new = "new images" if comparison.n_groups is None else "new groups of images"
     has_two = min(comparison.n_seeds_a, comparison.n_seeds_b) == 2
     by_chance = " Two seeds may lie close by chance; a third would tell." if has_two else ""
     if _below_alpha(equivalence(comparison, margin)):
@@ -67,8 +68,7 @@ def claim(
         return Claim(
             kind="equivalent",
             verdict=f"equivalent within {margin:g}",
-            may=f"For new trainings and new images, {a} and {b} differ in mean {metric} by less than {margin:g} "
-            f"({inner}).",
+            may=f"For new trainings and {new}, {a} and {b} differ in mean {metric} by less than {margin:g} ({inner}).",
             not_shown=f"that they are the same: {which}, and single images may differ by more.{by_chance}",
         )
     if p < ALPHA:
@@ -76,7 +76,7 @@ def claim(
         return Claim(
             kind=word,
             verdict=word,
-            may=f"For new trainings and new images, {a} is {word} than {b} in mean {metric}.",
+            may=f"For new trainings and {new}, {a} is {word} than {b} in mean {metric}.",
             not_shown=f"that every training or every image agrees, nor that it is by more than {least:.3g}.{by_chance}",
         )
     smallest = detectable(comparison, n_compared)
@@ -123,9 +123,10 @@ def cost(components: Components, margin: float, n_compared: int = 1) -> str | No
     least = needed(components, margin, alpha=alpha)
     n_seeds = " and ".join(map(str, dict.fromkeys(components.n_seeds)))
     ways = [f"{least.seeds} seeds a variant instead of {n_seeds}"] if least.seeds else []
-    ways += [f"{least.images} images instead of {components.n_images}"] if least.images else []
+    kind, wanted = ("images", least.images) if components.n_groups is None else ("groups of images", least.groups)
+    ways += [f"{wanted} {kind} instead of {components.n}"] if wanted else []
     if not ways:
-        return f"Neither more seeds nor more images alone would let a study like this find a difference of {margin:g}."
+        return f"Neither more seeds nor more {kind} alone would let a study like this find a difference of {margin:g}."
     return f"To find a difference of {margin:g} in {100 * POWER:.0f} % of such studies takes {' or '.join(ways)}."
 
 

@@ -24,6 +24,9 @@ then replaced by something larger, so that such studies reject 2 to 3 % of true 
 
 Degrees of freedom (Satterthwaite 1946, Biometrics Bulletin 2(6)): a sum of terms v_k, with f_k degrees of freedom each,
 is treated like one with (sum v_k)^2 / sum(v_k^2 / f_k) of them; S - 1 for a variant's seeds, N - 1 for the images.
+
+Where images come in groups, M_img and M_res are taken group by group, and so are the degrees of freedom of the images
+(`groups`); the rest stays as it is.
 """
 
 from collections.abc import Sequence
@@ -33,17 +36,17 @@ from math import inf
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import MedbenchError
+from .groups import Groups, Labels, groups_of
 from .intervals import UNBOUNDED, Bounds, Term, Tested, largest_difference, of_mean, tested, total_error
-
-Table = NDArray[np.float64]
+from .tables import Table, checked_pair, checked_table, rounding_of, untested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
     """Variance components, each a variance in the squared unit of the scores, 0 or more.
 
-    `seeds` and `residuals` have an entry for each variant, `n_seeds` too.
+    `seeds` and `residuals` have an entry for each variant, `n_seeds` too. Where images come in groups, `images` and
+    `residuals` are what a single image would have to vary by for as uncertain a mean.
     """
 
     images: float  # of images' own part in the mean or difference
@@ -51,23 +54,35 @@ class Components:
     residuals: tuple[float, ...]  # of one training on one image
     n_seeds: tuple[int, ...]
     n_images: int
+    n_groups: int | None = None  # None where every image is one by itself
+    effective_groups: float | None = None  # how many of one size they count for
 
-    def error(self, n_seeds: Sequence[int], n_images: int) -> tuple[float, float]:
-        """Standard error and degrees of freedom of a study with that many seeds of each variant and images, each
-        2 or more."""
+    @property
+    def n(self) -> int:
+        """The images, or the groups that they come in."""
+        return self.n_images if self.n_groups is None else self.n_groups
+
+    def error(self, n_seeds: Sequence[int], n: int) -> tuple[float, float]:
+        """Standard error and degrees of freedom of a study with that many seeds of each variant, and `n` images, or
+        groups of the mean size where images come in groups; each 2 or more."""
+        n_images, last = float(n), Term(self.images / n, n, "images")
+        if self.n_groups is not None and self.effective_groups is not None:
+            n_images = n * self.n_images / self.n_groups
+            effective = max(n * self.effective_groups / self.n_groups, 2.0)
+            last = Term(self.images / n_images, n, "groups", effective)
         terms = [
-            Term((seed + residual / n_images) / n, n, "seeds")
-            for seed, residual, n in zip(self.seeds, self.residuals, n_seeds, strict=True)
+            Term((seed + residual / n_images) / count, count, "seeds")
+            for seed, residual, count in zip(self.seeds, self.residuals, n_seeds, strict=True)
         ]
-        return total_error([*terms, Term(self.images / n_images, n_images, "images")])
+        return total_error([*terms, last])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Variant a minus variant b, in the unit of the scores; positive when a scores higher.
 
-    Without a claim (`reason` says why) everything but the difference, what it can be at most and the numbers of seeds
-    and images is None.
+    Without a claim (`reason` says why) everything but the difference, what it can be at most and the numbers of seeds,
+    images and groups is None.
     """
 
     difference: float
@@ -86,6 +101,7 @@ class Comparison:
     largest: float  # difference that there can be, infinite where that is not known
     too_few: str | None  # without a claim, what there should be more of: "2 seeds"
     reason: str | None
+    n_groups: int | None = None  # that the images come in; None where every image is one by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +121,17 @@ class Summary:
     n_seeds: int
     n_images: int
     too_few: str | None  # where there is no interval, what there should be more of: "1 seed"
+    n_groups: int | None = None  # that the images come in; None where every image is one by itself
 
 
-def compare(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, bounds: Bounds | None = None) -> Comparison:
+def compare(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    level: float = 0.95,
+    bounds: Bounds | None = None,
+    groups: Labels | None = None,
+) -> Comparison:
     """The mean difference a - b with its test and its interval for new seeds and new images.
 
     There are neither where they would say nothing (see `intervals`). Tables without any variance have an interval
@@ -119,32 +143,43 @@ def compare(a: ArrayLike, b: ArrayLike, *, level: float = 0.95, bounds: Bounds |
         level: coverage of the interval, in (0, 1).
         bounds: the least and the largest that a score can be, as in (0, 1) for shares and (0, inf) for distances; None
             where that is not known.
+        groups: (N,) for each image what it has in common with others, a patient or a video say; None, or all of them
+            different, where every image is one by itself. The difference is the mean over images all the same.
 
     Raises:
         MedbenchError: a score is missing, infinite or out of bounds; its seed and image are named.
-        ValueError: shapes that are no tables of the same images, or a level outside (0, 1).
+        ValueError: shapes that are no tables of the same images, a level outside (0, 1), or not as many labels as
+            images.
 
     Source:
         The crossed layout of Obuchowski and Rockette (1995), Communications in Statistics B 24(2); see the module.
     """
     a, b = checked_pair(a, b, bounds)
+    known = groups_of(groups, a.shape[1])
     of_images = a.mean(axis=0) - b.mean(axis=0)
     difference, largest = float(of_images.mean()), largest_difference(bounds)
-    if (single := untested(a, b)) is not None:
-        return _compared(a, b, difference, largest, single)
-    terms, components = crossed(of_images, (a, b))
+    if (single := untested(a, b, groups=[known])) is not None:
+        return _compared(a, b, known, difference, largest, single)
+    terms, components = crossed(of_images, (a, b), known)
     found = tested(difference, terms, level=level, largest=largest, rounding=rounding_of(a, b))
-    return _compared(a, b, difference, largest, found, components)
+    return _compared(a, b, known, difference, largest, found, components)
 
 
-def same_table(table: ArrayLike) -> Comparison:
+def same_table(table: ArrayLike, *, groups: Labels | None = None) -> Comparison:
     """Of a variant whose table of scores is the baseline's own, a copy of it as like as not: nothing is tested."""
     table = checked_table(table, "table")
-    return _compared(table, table, 0.0, inf, Tested(reason="exactly the same scores"))
+    known = groups_of(groups, table.shape[1])
+    return _compared(table, table, known, 0.0, inf, Tested(reason="exactly the same scores"))
 
 
 def _compared(
-    a: Table, b: Table, difference: float, largest: float, found: Tested, components: Components | None = None
+    a: Table,
+    b: Table,
+    groups: Groups | None,
+    difference: float,
+    largest: float,
+    found: Tested,
+    components: Components | None = None,
 ) -> Comparison:
     seed_share = None
     if found.error is None:
@@ -169,10 +204,13 @@ def _compared(
         largest=largest,
         too_few=found.too_few,
         reason=found.reason,
+        n_groups=None if groups is None else len(groups),
     )
 
 
-def summarize(table: ArrayLike, *, level: float = 0.95, bounds: Bounds | None = None) -> Summary:
+def summarize(
+    table: ArrayLike, *, level: float = 0.95, bounds: Bounds | None = None, groups: Labels | None = None
+) -> Summary:
     """The mean of one variant's (S, N) scores with its interval at `level` for new seeds and new images.
 
     Arguments and errors are those of `compare`; with bounds, the interval lies within them (`intervals`).
@@ -183,14 +221,16 @@ def summarize(table: ArrayLike, *, level: float = 0.95, bounds: Bounds | None = 
     """
     table = checked_table(table, "table", bounds)
     n_seeds, n_images = table.shape
+    known = groups_of(groups, n_images)
     of_images, of_seeds = table.mean(axis=0), table.mean(axis=1)
     mean = float(table.mean())
     ci, error, df = (None, None), None, None
-    single = untested(table)
+    single = untested(table, groups=[known])
     if single is None:
-        terms, _ = crossed(of_images, (table,))
+        terms, _ = crossed(of_images, (table,), known)
         error, df = total_error(terms)
-        ci = of_mean(mean, terms, n_images, level=level, bounds=bounds or UNBOUNDED)
+        independent = n_images if known is None else known.effective
+        ci = of_mean(mean, terms, independent, level=level, bounds=bounds or UNBOUNDED)
     return Summary(
         mean=mean,
         error=error,
@@ -201,77 +241,51 @@ def summarize(table: ArrayLike, *, level: float = 0.95, bounds: Bounds | None = 
         df=df,
         n_seeds=n_seeds,
         n_images=n_images,
-        too_few=single.too_few if single else f"{n_images} images" if ci[0] is None else None,
+        too_few=single.too_few if single else _all_images(n_images, known) if ci[0] is None else None,
+        n_groups=None if known is None else len(known),
     )
 
 
-def checked_pair(a: ArrayLike, b: ArrayLike, bounds: Bounds | None = None) -> tuple[Table, Table]:
-    """Both as tables of finite scores of the same number of images; errors as in `compare`."""
-    a, b = checked_table(a, "a", bounds), checked_table(b, "b", bounds)
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(f"a has {a.shape[1]} images and b {b.shape[1]}; compare scores of the same images")
-    return a, b
+def _all_images(n_images: int, groups: Groups | None) -> str:
+    return f"{n_images} images" if groups is None else f"{len(groups)} groups"
 
 
-def rounding_of(*tables: Table) -> float:
-    """What a difference of means may be by rounding alone."""
-    return 1e-12 * max(float(np.abs(table).max()) for table in tables) + np.finfo(np.float64).tiny
-
-
-def checked_table(scores: ArrayLike, name: str, bounds: Bounds | None = None) -> Table:
-    """Scores as a table (seeds, images) of finite numbers within the bounds; errors as in `compare`."""
-    table = np.asarray(scores, dtype=np.float64)
-    if table.ndim != 2 or table.size == 0:
-        raise ValueError(f"{name} must have shape (seeds, images) and hold scores, got {table.shape}")
-    low, high = bounds or UNBOUNDED
-    wrong = ~np.isfinite(table) | (table < low) | (table > high)
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        value = table[row, column]
-        what = f"{value}, outside {low:g} to {high:g}" if np.isfinite(value) else f"{value}"
-        raise MedbenchError(
-            f"scores of {name}: row {row} (seed), column {column} (image) is {what}; "
-            "score that image again or leave it out of every variant"
-        )
-    return table
-
-
-def untested(*tables: Table) -> Tested | None:
-    """Why the tables cannot speak of new seeds and new images, or None when they may."""
-    if any(len(table) < 2 for table in tables):
-        return Tested(too_few="1 seed", reason="one seed: no claim about the method can be made")
-    if any(table.shape[1] < 2 for table in tables):
-        return Tested(too_few="1 image", reason="one image: no claim about new images can be made")
-    return None
-
-
-def crossed(of_images: NDArray[np.float64], tables: Sequence[Table]) -> tuple[list[Term], Components]:
+def crossed(
+    of_images: NDArray[np.float64], tables: Sequence[Table], groups: Groups | None = None
+) -> tuple[list[Term], Components]:
     """The parts of the error of the mean of `of_images` for new seeds and new images, and the variance components.
 
     Args:
         of_images: (N,) seed-averaged scores of one variant, or their difference between two.
         tables: the (S, N) tables that were averaged, one or two; S >= 2, N >= 2.
+        groups: that the images come in, two or more; None where every image is one by itself.
     """
     n_images = of_images.size
-    images = float(of_images.var(ddof=1))
+    images = image_square(of_images, groups)
     terms: list[Term] = []
     seeds: list[float] = []
     residuals: list[float] = []
     for table in tables:
         n_seeds = len(table)
         m_seed = float(table.mean(axis=1).var(ddof=1))
-        m_residual = residual_square(table)
+        m_residual = residual_square(table, groups)
         images -= m_residual / n_seeds
         terms.append(Term(m_seed / n_seeds, n_seeds, "seeds"))
         seeds.append(max(m_seed - m_residual / n_images, 0.0))
         residuals.append(m_residual)
     images = max(images, 0.0)
-    terms.append(Term(images / n_images, n_images, "images"))
+    terms.append(image_term(images, n_images, groups))
     n_seeds = tuple(map(len, tables))
     if is_nothing(terms, tables):
-        terms = of_residuals(tables)
+        terms = of_residuals(tables, [groups] * len(tables))
     return terms, Components(
-        images=images, seeds=tuple(seeds), residuals=tuple(residuals), n_seeds=n_seeds, n_images=n_images
+        images=images,
+        seeds=tuple(seeds),
+        residuals=tuple(residuals),
+        n_seeds=n_seeds,
+        n_images=n_images,
+        n_groups=None if groups is None else len(groups),
+        effective_groups=None if groups is None else groups.effective,
     )
 
 
@@ -281,13 +295,33 @@ def is_nothing(terms: Sequence[Term], tables: Sequence[Table]) -> bool:
     return sum(term.variance for term in terms) <= rounding_of(*tables) ** 2
 
 
-def of_residuals(tables: Sequence[Table]) -> list[Term]:
-    """What residuals alone make of the error of a mean, the least that it can be."""
-    return [Term(residual_square(table) / table.size, len(table), "seeds") for table in tables]
+def of_residuals(tables: Sequence[Table], groups: Sequence[Groups | None]) -> list[Term]:
+    """What residuals alone make of the error of a mean, the least that it can be; of each table the groups of its
+    images."""
+    return [
+        Term(residual_square(table, of_table) / table.size, len(table), "seeds")
+        for table, of_table in zip(tables, groups, strict=True)
+    ]
 
 
-def residual_square(table: Table) -> float:
-    """M_res of a table of two seeds and two images at least."""
+def image_term(variance: float, n_images: int, groups: Groups | None) -> Term:
+    """The images' part of the error of a mean, from their own part of M_img."""
+    if groups is None:
+        return Term(variance / n_images, n_images, "images")
+    return Term(variance / n_images, len(groups), "groups", groups.effective)
+
+
+def image_square(of_images: NDArray[np.float64], groups: Groups | None = None) -> float:
+    """M_img of (N,) scores, two images or groups at least."""
+    if groups is None:
+        return float(of_images.var(ddof=1))
+    return groups.mean_square(of_images[None] - of_images.mean())
+
+
+def residual_square(table: Table, groups: Groups | None = None) -> float:
+    """M_res of a table of two seeds and two images, or groups, at least."""
     n_seeds, n_images = table.shape
     rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+    if groups is not None:
+        return groups.mean_square(rest) / (n_seeds - 1)
     return float(np.square(rest).sum()) / ((n_seeds - 1) * (n_images - 1))

@@ -23,8 +23,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 def holm_over(comparisons: Sequence[Comparison]) -> list[float | None]:
     """`holm` over the tests of comparisons. One that says nothing though it has two seeds and two images counts as a
-    test that rejects nothing: whether it does is known from its scores alone, and must not make the others easier."""
-    refused = [c.p_value is None and min(c.n_seeds_a, c.n_seeds_b, c.n_images) >= 2 for c in comparisons]
+    test that rejects nothing: whether it does is known from its scores alone, and must not make the others easier. So
+    does one of two groups of images."""
+    refused = [
+        c.p_value is None and min(c.n_seeds_a, c.n_seeds_b, c.n_images if c.n_groups is None else c.n_groups) >= 2
+        for c in comparisons
+    ]
     adjusted = holm([1.0 if said_nothing else c.p_value for c, said_nothing in zip(comparisons, refused, strict=True)])
     return [None if said_nothing else p for p, said_nothing in zip(adjusted, refused, strict=True)]
 

@@ -10,6 +10,7 @@ from .claims import Claim, claim, cost, same_scores
 from .crossed import Comparison, compare, same_table
 from .families import holm_over
 from .fixed import Effects, effects
+from .groups import Labels
 from .intervals import ALPHA, Bounds
 from .margins import equivalence
 from .power import Needed, detectable, needed
@@ -30,8 +31,10 @@ class Finding:
     cost: str | None  # the same in words, where this study is too small for it
 
     def row(self) -> dict[str, Any]:
-        """As plain values under the names that tables and JSON use."""
+        """As plain values under the names that tables and JSON use; `groups_needed` and `n_groups` only where images
+        come in groups."""
         c = self.comparison
+        grouped = {"groups_needed": self.needed and self.needed.groups, "n_groups": c.n_groups}
         return {
             "difference": c.difference,
             "error": c.error,
@@ -58,6 +61,7 @@ class Finding:
             "not_shown": self.claim and self.claim.not_shown,
             "cost": self.cost,
             "reason": c.reason,
+            **({} if c.n_groups is None else grouped),
         }
 
 
@@ -71,6 +75,7 @@ def against_baseline(
     level: float = 0.95,
     bounds: Bounds | None = None,
     same: Collection[str] = (),
+    groups: Mapping[str, Labels | None] | None = None,
 ) -> dict[str, Finding]:
     """Compares every variant with the baseline; p-values are adjusted over all of them.
 
@@ -84,11 +89,15 @@ def against_baseline(
         level: coverage of the intervals, in (0, 1).
         bounds: the least and the largest that a score can be; None where that is not known.
         same: variants whose table is the baseline's own; they are not compared and not of the family.
+        groups: for each variant the labels of its images, as in `compare`; None where every image is one by itself.
     """
+    labels = groups or dict.fromkeys(pairs)
     family = [variant for variant in pairs if variant not in same]
     n_compared = max(len(family), 1)
-    compared = {variant: same_table(a) for variant, (a, _) in pairs.items() if variant in same}
-    compared |= {variant: compare(*pairs[variant], level=level, bounds=bounds) for variant in family}
+    compared = {variant: same_table(a, groups=labels[variant]) for variant, (a, _) in pairs.items() if variant in same}
+    compared |= {
+        variant: compare(*pairs[variant], level=level, bounds=bounds, groups=labels[variant]) for variant in family
+    }
     adjusted = dict(zip(family, holm_over([compared[variant] for variant in family]), strict=True))
     found: dict[str, Finding] = {}
     for variant in pairs:

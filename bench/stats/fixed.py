@@ -2,7 +2,7 @@
 
 A test over images alone takes the trainings at hand for the method. On tables of variants that do not differ but for
 their seeds it rejects several times as often as it says (`tests/benchmarks/calibration.py`): its claims end with these
-checkpoints.
+checkpoints. It takes images one by one, also where they come in groups, and so do effect sizes.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
-from .crossed import checked_pair, rounding_of
+from .tables import checked_pair, rounding_of
 
 BATCH = 1_000_000  # random signs held at once
 

@@ -9,6 +9,7 @@ lopsided. The interval is Student's on a scale that has no bounds, by the delta 
 On the log scale fewer than two degrees of freedom reach up to anything; there it is Student's own, cut at 0. Where
 every score is at a bound there is no spread to go by: N images without a miss, or without a hit, leave the interval of
 N coins, in which (1 - level) / 2 = end^N (Clopper and Pearson 1934, Biometrika 26), and N distances of 0 leave none.
+Images in groups are as many coins as there are groups (`groups.Groups.effective`).
 
 Of a difference: Student's own, so that test and interval agree, cut at what two means can differ by. With fewer than
 two degrees of freedom, or where it is wider than the range of the scores, it says nothing; then there is neither
@@ -37,11 +38,16 @@ _expit: Callable[[float], float] = cast(Any, special).expit
 
 
 class Term(NamedTuple):
-    """A part of an error's variance, and the seeds or images that it was estimated from."""
+    """A part of an error's variance, and the seeds, images or groups that it was estimated from."""
 
     variance: float  # 0 or more
     n: int  # 2 or more
-    kind: str  # "seeds" or "images"
+    kind: str  # "seeds", "images" or "groups"
+    effective: float | None = None  # of groups, how many of one size they count for
+
+    @property
+    def df(self) -> float:
+        return (self.n if self.effective is None else self.effective) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +66,17 @@ class Tested:
 def total_error(terms: Sequence[Term]) -> tuple[float, float]:
     """The root of a sum of estimated variances, and its degrees of freedom by Satterthwaite."""
     total = sum(term.variance for term in terms)
-    squares_by_df = sum(term.variance**2 / (term.n - 1) for term in terms)
-    return total**0.5, total**2 / squares_by_df if squares_by_df > 0 else float(sum(term.n - 1 for term in terms))
+    squares_by_df = sum(term.variance**2 / term.df for term in terms)
+    return total**0.5, total**2 / squares_by_df if squares_by_df > 0 else float(sum(term.df for term in terms))
 
 
-def of_mean(mean: float, terms: Sequence[Term], n_images: int, *, level: float, bounds: Bounds) -> Ends:
+def of_mean(mean: float, terms: Sequence[Term], n_images: float, *, level: float, bounds: Bounds) -> Ends:
     """The interval of a mean.
 
     Args:
         mean: of scores within the bounds.
         terms: the parts of its error.
-        n_images: that it is the mean of.
+        n_images: that it is the mean of; where they come in groups, the groups of one size that these count for.
         level: coverage, in (0, 1).
         bounds: of the scores.
     """

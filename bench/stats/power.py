@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, cast
 
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
@@ -16,10 +17,15 @@ _noncentrality: Callable[[float, float, float, float], float] = cast(Any, specia
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needed:
-    """Seeds of each variant, with the images at hand; and images, with the seeds at hand. None: no number is enough."""
+    """Seeds of each variant, with the images at hand; and images, with the seeds at hand. None: no number is enough.
+
+    Where images come in groups, `groups` is how many of the mean size are needed, with the seeds at hand, and `images`
+    how many images these are.
+    """
 
     seeds: int | None
     images: int | None
+    groups: int | None = None
 
 
 def minimum_detectable(
@@ -27,6 +33,7 @@ def minimum_detectable(
     *,
     n_seeds: Sequence[int] | None = None,
     n_images: int | None = None,
+    n_groups: int | None = None,
     power: float = POWER,
     alpha: float = ALPHA,
 ) -> float:
@@ -38,12 +45,24 @@ def minimum_detectable(
         components: of a `Comparison`.
         n_seeds: of each variant, 2 or more; by default those that the components were estimated from.
         n_images: 2 or more; by default those that the components were estimated from.
+        n_groups: 2 or more, of the mean size, in the place of n_images where images come in groups.
         power: in (alpha, 1).
         alpha: level of the test; of one in a family of n by Holm, 0.05 / n at worst.
 
+    Raises:
+        ValueError: n_images of components by groups, or n_groups of others.
+
     Source: the square of a noncentral t is a noncentral F, whose noncentrality scipy inverts.
     """
-    error, df = components.error(n_seeds or components.n_seeds, n_images or components.n_images)
+    wrong = n_images if components.n_groups is not None else n_groups
+    if wrong is not None:
+        raise ValueError("say n_groups where images come in groups, else n_images")
+    n = n_images or n_groups or components.n
+    return _detected(components, n_seeds or components.n_seeds, n, power=power, alpha=alpha)
+
+
+def _detected(components: Components, n_seeds: Sequence[int], n: int, *, power: float, alpha: float) -> float:
+    error, df = components.error(n_seeds, n)
     beyond = student_quantile(df, 1 - alpha / 2) ** 2
     return error * _noncentrality(1, df, 1 - power, beyond) ** 0.5
 
@@ -73,13 +92,15 @@ def needed(components: Components, difference: float, *, power: float = POWER, a
         raise ValueError(f"difference must be above 0, got {difference}")
     variants = len(components.n_seeds)
 
-    def found(*, seeds: int | None = None, images: int | None = None) -> bool:
-        n_seeds = None if seeds is None else [seeds] * variants
-        return minimum_detectable(components, n_seeds=n_seeds, n_images=images, power=power, alpha=alpha) <= difference
+    def found(n_seeds: Sequence[int], n: int) -> bool:
+        return _detected(components, n_seeds, n, power=power, alpha=alpha) <= difference
 
-    return Needed(
-        seeds=_least(lambda n: found(seeds=n), MOST_SEEDS), images=_least(lambda n: found(images=n), MOST_IMAGES)
-    )
+    seeds = _least(lambda n: found([n] * variants, components.n), MOST_SEEDS)
+    more = _least(lambda n: found(components.n_seeds, n), MOST_IMAGES)
+    if components.n_groups is None:
+        return Needed(seeds=seeds, images=more)
+    images = None if more is None else ceil(more * components.n_images / components.n_groups)
+    return Needed(seeds=seeds, images=images, groups=more)
 
 
 def _least(enough: Callable[[int], bool], most: int) -> int | None:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
+from .groups import Labels, groups_of
+
 BATCH = 1_000_000  # draws held at once
 
 
@@ -32,9 +34,11 @@ def rank_stability(
     rng: np.random.Generator,
     n_resamples: int = 10_000,
     higher_is_better: bool = True,
+    groups: Labels | None = None,
 ) -> Ranks:
     """Distribution of the variants' places by a two-way bootstrap: images, shared by all variants, and each variant's
-    own seeds are drawn anew with replacement.
+    own seeds are drawn anew with replacement. Of images that come in groups, groups are drawn, each with all its
+    images; a mean is over as many images as were drawn.
 
     It describes stability and is no test: of S seeds it understates the spread by a factor (S - 1) / S at best.
 
@@ -43,27 +47,31 @@ def rank_stability(
         rng: draws seeds and images.
         n_resamples: how many.
         higher_is_better: the metric's direction.
+        groups: (N,) labels of the images, as in `crossed.compare`.
 
     Raises:
-        ValueError: no variant, or tables of different images.
+        ValueError: no variant, tables of different images, or not as many labels as images.
 
     Source: for ranks by bootstrap, Wiesenfarth et al. (2021), "Methods and open-source toolkit for analyzing and
         visualizing challenge results", Scientific Reports 11; for drawing both ways, Owen (2007), "The pigeonhole
         bootstrap", Annals of Applied Statistics 1(2).
     """
     scores = {name: np.asarray(table, dtype=np.float64) for name, table in tables.items()}
-    sizes = {table.shape[1] for table in scores.values()}
-    if len(sizes) != 1:
-        raise ValueError(f"tables must hold scores of the same images, got {sorted(sizes)}")
-    n_images = sizes.pop()
+    widths = {table.shape[1] for table in scores.values()}
+    if len(widths) != 1:
+        raise ValueError(f"tables must hold scores of the same images, got {sorted(widths)}")
+    n_images = widths.pop()
+    known = groups_of(groups, n_images)
     rows = np.concatenate(list(scores.values()))
+    rows, sizes = (rows, np.ones(n_images)) if known is None else (known.sums(rows), known.sizes)
     sign = -1.0 if higher_is_better else 1.0
     share = np.zeros((len(scores), len(scores)))
-    batch = max(1, BATCH // n_images)
+    batch = max(1, BATCH // len(sizes))
     for start in range(0, n_resamples, batch):
         size = min(batch, n_resamples - start)
         # The mean of a resample is a product of how often each seed and each image was drawn: no scores are copied.
-        of_seeds = _draws(rng, size, n_images) @ rows.T / n_images
+        drawn = _draws(rng, size, len(sizes))
+        of_seeds = drawn @ rows.T / (drawn @ sizes)[:, None]
         means, first = np.empty((size, len(scores))), 0
         for column, table in enumerate(scores.values()):
             own = of_seeds[:, first : first + len(table)]
