@@ -68,7 +68,12 @@ def score(
 
 @told_in_one_line
 def compare(
-    scores: Annotated[Path, typer.Argument(help="CSV file with the columns variant, seed, image and metrics.")],
+    scores: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV file with the columns variant, seed, image and metrics, and group if images belong together."
+        ),
+    ],
     baseline: Annotated[str, typer.Option(help="The variant that the others are compared with.")],
     metric: Annotated[str, typer.Option(help="The column that is compared.", autocompletion=completing.metrics)],
     margin: Annotated[
@@ -89,8 +94,7 @@ def compare(
     from ..evaluation.comparing import compare_variants, measure_of, read_scores
 
     measure = measure_of(metric, higher_is_better)
-    tables = read_scores(scores, metric, measure.bounds)
-    found = compare_variants(tables, baseline, measure=measure, margin=margin)
+    found = compare_variants(read_scores(scores, metric, measure.bounds), baseline, measure=measure, margin=margin)
     if as_json:
         typer.echo(json.dumps({**found, "metric": metric}, indent=1))
         return
@@ -108,8 +112,11 @@ def compare(
     ]
     header = ("variant", f"mean {measure.label}", "95 % CI", "seeds x images", "place", "first in")
     print_table(header, rows, right=(1, 4, 5))
+    n_groups = found["variants"][0].get("n_groups")
+    new = "new images" if n_groups is None else f"new groups of images (by {n_groups} groups)"
+    alone = "" if n_groups is None else ", image by image"
     terminal.print(
-        "Intervals hold for new seeds and new images. First in: share of two-way bootstrap resamples; it describes "
+        f"Intervals hold for new seeds and {new}. First in: share of two-way bootstrap resamples; it describes "
         "stability and is no test.\n"
     )
     for row in found["comparisons"]:
@@ -123,6 +130,6 @@ def compare(
         fixed = row["fixed_model"]
         if fixed["wilcoxon_p"] is not None:
             terminal.print(
-                f"  Of these very checkpoints alone: Wilcoxon p = {fixed['wilcoxon_p']:.2g}, "
+                f"  Of these very checkpoints alone{alone}: Wilcoxon p = {fixed['wilcoxon_p']:.2g}, "
                 f"permutation p = {fixed['permutation_p']:.2g}."
             )

@@ -1,5 +1,6 @@
 """Variants compared from a table of scores that any tool made."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -11,12 +12,26 @@ from numpy.typing import NDArray
 
 from ..errors import MedbenchError, UnknownNameError
 from ..metrics import METRICS, out_of_reach
-from ..stats import Bounds, against_baseline, fixed_model, rank_stability, summarize
+from ..stats import Bounds, Labels, against_baseline, fixed_model, rank_stability, summarize
 
 KEYS = ("variant", "seed", "image")
+GROUP = "group"  # an optional column: what an image has in common with others
 # What tools call the last rows of their tables, which are neither images nor trainings.
 SUMMARIES = {"average", "avg", "count", "max", "mean", "median", "min", "overall", "sd", "std", "sum", "total"}
 Tables = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a file holds of one metric.
+
+    Attributes:
+        tables: for each variant (seeds, images), images in the same order for all.
+        groups: a label for each image, where the file says which belong together.
+    """
+
+    tables: Tables
+    groups: Labels | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +43,19 @@ class Measure:
     bounds: Bounds | None  # None where medbench does not know the metric
 
 
-def read_scores(path: Path, metric: str, bounds: Bounds | None = None) -> Tables:
-    """For each variant of a CSV file its (seeds, images) scores in one metric, images in the same order for all.
+def read_scores(path: Path, metric: str, bounds: Bounds | None = None) -> Scores:
+    """The scores of a CSV file in one metric.
 
     Args:
-        path: columns variant, seed, image and the metric; other columns are not read. Names are text: 01 is not 1.
+        path: columns variant, seed, image and the metric, and group where images belong together (of a patient, a
+            video; an image without one is by itself); other columns are not read. Names are text: 01 is not 1.
         metric: a column of numbers.
         bounds: the least and the largest that they can be, where that is known.
 
     Raises:
         MedbenchError: the file cannot be read, a column is missing, a row is a summary of others, a score is no number,
-            out of bounds, twice there or missing; names the line, or variant, seed and image.
+            out of bounds, twice there or missing, an image is in two groups; names the line, or variant, seed and
+            image.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
@@ -50,8 +67,8 @@ def read_scores(path: Path, metric: str, bounds: Bounds | None = None) -> Tables
                 f"{path}: no column {column!r}; needed are {', '.join(KEYS)} and metrics, separated by commas; "
                 f"there are {', '.join(map(repr, table))}"
             )
-    if metric not in table or metric in KEYS:
-        raise MedbenchError(f"{path}: {UnknownNameError('metric', metric, set(table) - {*KEYS})}")
+    if metric not in table or metric in (*KEYS, GROUP):
+        raise MedbenchError(f"{path}: {UnknownNameError('metric', metric, set(table) - {*KEYS, GROUP})}")
     if table.empty:
         raise MedbenchError(f"{path}: holds no scores")
     for key in ("seed", "image"):
@@ -89,21 +106,35 @@ def read_scores(path: Path, metric: str, bounds: Bounds | None = None) -> Tables
                 "copies are no new trainings"
             )
     order = table["variant"].drop_duplicates()
-    return {variant: wide.loc[variant].to_numpy() for variant in order}
+    tables = {variant: wide.loc[variant].to_numpy() for variant in order}
+    return Scores(tables, _groups(path, table, wide.columns) if GROUP in table else None)
 
 
-def compare_variants(tables: Tables, baseline: str, *, measure: Measure, margin: float) -> dict[str, Any]:
+def _groups(path: Path, table: pd.DataFrame, images: Iterable[str]) -> Labels:
+    """For each image a label that it shares with those of its group; an image without one has a label of its own."""
+    group_of: dict[str, str] = {}
+    for line, (image, cell) in enumerate(zip(table["image"], table[GROUP].str.strip(), strict=True), start=2):
+        if (known := group_of.setdefault(image, cell)) != cell:
+            raise MedbenchError(
+                f"{path}:{line}: image {image} is in group {cell!r} here and in {known!r} above; an image is in one "
+                "group in every row, or in none; rename the column if it says something else"
+            )
+    return [(group,) if (group := group_of[image]) else image for image in images]
+
+
+def compare_variants(scores: Scores, baseline: str, *, measure: Measure, margin: float) -> dict[str, Any]:
     """Every variant against the baseline as plain values: `comparisons`, a row each, and `variants`.
 
     A row of `comparisons` is a `Finding` with, as `fixed_model`, the p-values of tests that speak of these checkpoints
     alone. A variant that has exactly the baseline's scores is not compared. A row of `variants` has mean, interval,
     place, and the share of bootstrap resamples in which it came first (None where a variant has one seed: nothing is
-    known of another). Equal tables are ranked as one.
+    known of another). Equal tables are ranked as one. Where images come in groups, `n_groups` says how many there are.
 
     Raises:
         MedbenchError: the baseline is none of the variants, there is no other, or the margin is larger than any
             difference.
     """
+    tables, groups = scores.tables, scores.groups
     if baseline not in tables:
         raise UnknownNameError("variant", baseline, tables)
     if len(tables) < 2:
@@ -120,6 +151,7 @@ def compare_variants(tables: Tables, baseline: str, *, measure: Measure, margin:
         higher_is_better=measure.higher_is_better,
         bounds=measure.bounds,
         same=same,
+        groups=dict.fromkeys(tables, groups),
     )
     rng = np.random.default_rng(0)
     comparisons: list[dict[str, Any]] = []
@@ -128,11 +160,12 @@ def compare_variants(tables: Tables, baseline: str, *, measure: Measure, margin:
         p_values = {"wilcoxon_p": fixed and fixed.wilcoxon_p, "permutation_p": fixed and fixed.permutation_p}
         comparisons.append({"variant": name, **finding.row(), "fixed_model": p_values})
     distinct = {name: table for name, table in tables.items() if first_alike[name] == name}
-    ranks = rank_stability(distinct, rng=rng, higher_is_better=measure.higher_is_better)
+    ranks = rank_stability(distinct, rng=rng, higher_is_better=measure.higher_is_better, groups=groups)
     is_ranked = len(distinct) > 1 and min(map(len, tables.values())) > 1
     variants: list[dict[str, Any]] = []
     for name, table in tables.items():
-        summary, rank = summarize(table, bounds=measure.bounds), ranks.names.index(first_alike[name])
+        summary = summarize(table, bounds=measure.bounds, groups=groups)
+        rank = ranks.names.index(first_alike[name])
         variants.append(
             {
                 "variant": name,
@@ -143,6 +176,7 @@ def compare_variants(tables: Tables, baseline: str, *, measure: Measure, margin:
                 "sd_images": summary.sd_images,
                 "n_seeds": summary.n_seeds,
                 "n_images": summary.n_images,
+                **({} if summary.n_groups is None else {"n_groups": summary.n_groups}),
                 "place": int(ranks.place[rank]),
                 "first_share": float(ranks.share[rank, 0]) if is_ranked else None,
             }

@@ -71,7 +71,7 @@ def test_json_holds_the_crossed_comparison_of_every_variant(file: Path) -> None:
 
 
 def test_rows_may_come_in_any_order(file: Path) -> None:
-    np.testing.assert_allclose(read_scores(file, "dice")["good"], tables()["good"])
+    np.testing.assert_allclose(read_scores(file, "dice").tables["good"], tables()["good"])
 
 
 def test_fixed_model_tests_stand_apart(file: Path) -> None:
@@ -290,3 +290,64 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
     assert result.exit_code == 2
     assert "none.csv: there is no such file" in result.output
+
+
+def in_groups(table: pd.DataFrame, size: int = 3) -> pd.DataFrame:
+    """Thirty images, `size` of a patient."""
+    return table.assign(group=[f"p{int(image[2:]) // size}" for image in table["image"]])
+
+
+def test_images_of_a_group_count_together_and_the_answer_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    in_groups(frame()).sample(frac=1, random_state=1).to_csv(path, index=False)
+    groups = [int(image[2:]) // 3 for image in sorted(frame()["image"].unique())]
+
+    row, output = compared(path)["good"], run(path).output
+
+    expected = compare(tables()["good"], tables()["base"], groups=groups, bounds=(0, 1))
+    assert (row["ci_low"], row["p_value"]) == pytest.approx((expected.ci_low, expected.p_value))
+    assert (row["n_images"], row["n_groups"]) == (30, 10)
+    summary = summarize(tables()["good"], groups=groups, bounds=(0, 1))
+    found = {each["variant"]: each for each in json.loads(run(path, "--json").stdout)["variants"]}["good"]
+    assert (found["ci_low"], found["n_groups"]) == (pytest.approx(summary.ci_low), 10)
+    assert "Intervals hold for new seeds and new groups of images (by 10 groups)." in output
+    assert "For new trainings and new groups of images, good is better than base in mean Dice." in output
+    assert "Of these very checkpoints alone, image by image: Wilcoxon p = " in output
+
+
+def test_an_image_without_a_group_is_by_itself_though_another_group_has_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    table = in_groups(frame())
+    first = table["image"].isin(["im0", "im1", "im2", "im3"])
+    table.assign(group=np.where(first, "", table["group"].replace("p3", "im0"))).to_csv(path, index=False)
+
+    assert compared(path)["good"]["n_groups"] == 4 + 9  # im0 to im3, the rest of p1, p2, p3 as im0, and p4 to p9
+
+
+@pytest.mark.parametrize("cells", [lambda table: "", lambda table: table["image"]], ids=["empty", "all different"])
+def test_a_column_that_puts_no_images_together_changes_nothing(file: Path, tmp_path: Path, cells: Any) -> None:
+    path = tmp_path / "grouped.csv"
+    table = pd.read_csv(file)
+    table.assign(group=cells(table)).to_csv(path, index=False)
+
+    assert run(path, "--json").stdout == run(file, "--json").stdout
+    assert run(path).output == run(file).output
+
+
+def test_an_image_in_two_groups_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    table = in_groups(frame())
+    table.loc[(table["variant"] == "good") & (table["image"] == "im4"), "group"] = "elsewhere"
+    table.to_csv(path, index=False)
+
+    result = run(path)
+
+    assert result.exit_code == 2
+    assert "scores.csv:96: image im4 is in group 'elsewhere' here and in 'p1' above" in result.output
+
+
+def test_groups_are_no_metric(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    in_groups(frame()).to_csv(path, index=False)
+
+    assert "unknown metric 'group'" in run(path, "--higher-is-better", metric="group").output
