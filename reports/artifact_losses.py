@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..bench.metrics import Metric
-from ..bench.stats import Finding, Gap, against_baseline, compare, holm, paired_gap
+from ..bench.stats import Finding, Gap, Labels, against_baseline, compare, holm, paired_gap
 from .evidence import Evidence, Row
 from .load import Study
 from .notes import counted
-from .tables import KNOWN, Cells
+from .tables import KNOWN, Cell, Cells
 
 CLEAN = "clean"
 
@@ -53,7 +53,8 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
                 each.tables[primary].loc[drop.index, drop.columns].to_numpy() for each in (cells[CLEAN, variant], cell)
             )
             pair = (without, marked) if known.higher_is_better else (marked, without)
-            lost = paired_gap(*pair, bounds=known.bounds)
+            labels = cells[CLEAN, variant].labels(drop)
+            lost = paired_gap(*pair, bounds=known.bounds, groups=labels)
             of_artifact = {
                 name: cell.scores[name].mean() if name in cell.scores else None
                 for name in ("artifact_fpr", "nsd2_near", "nsd2")
@@ -73,7 +74,9 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
                     "drop_too_few": lost.too_few,
                     "relative": marked.mean() / without.mean() if not known.unit and without.any() else None,
                     **of_artifact,
-                    **_more_than_baseline(drop, drops.get(baseline) if variant in others else None, known),
+                    **_more_than_baseline(
+                        drop, drops.get(baseline) if variant in others else None, known, cells[CLEAN, variant]
+                    ),
                     "trials": cell.trials,
                 }
             )
@@ -87,7 +90,9 @@ def relative_robustness(table: pd.DataFrame) -> pd.DataFrame:
     return known.pivot_table(index="artifact", columns="variant", values="relative", sort=False)
 
 
-def _more_than_baseline(drop: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric) -> dict[str, Any]:
+def _more_than_baseline(
+    drop: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric, clean: Cell
+) -> dict[str, Any]:
     names = ("more_drop", "more_ci_low", "more_ci_high")
     if baseline is None:
         return dict.fromkeys(names)
@@ -96,7 +101,7 @@ def _more_than_baseline(drop: pd.DataFrame, baseline: pd.DataFrame | None, metri
     if not pair[0].size or not pair[1].size:
         return dict.fromkeys(names)
     low, high = metric.bounds
-    found = compare(*pair, bounds=(low - high, high - low))
+    found = compare(*pair, bounds=(low - high, high - low), groups=clean.labels(images))
     return dict(zip(names, (found.difference, found.ci_low, found.ci_high), strict=True))
 
 
@@ -140,7 +145,11 @@ def losses_on_average(evidence: Evidence) -> list[Average]:
     drops = {name: (a - b if metric.higher_is_better else b - a) for name, (a, b) in pairs.items()}
     found = _against_baseline(evidence, drops, len(conditions))
     lost = {
-        name: paired_gap(*(pair if metric.higher_is_better else pair[::-1]), bounds=metric.bounds)
+        name: paired_gap(
+            *(pair if metric.higher_is_better else pair[::-1]),
+            bounds=metric.bounds,
+            groups=cells[CLEAN, name].labels(pair[0]),
+        )
         for name, pair in pairs.items()
     }
     adjusted = dict(zip(lost, holm([each.p_value for each in lost.values()]), strict=True))
@@ -171,10 +180,12 @@ def _against_baseline(evidence: Evidence, drops: Mapping[str, pd.DataFrame], n_c
     if own is None:
         return {}
     pairs: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    groups: dict[str, Labels | None] = {}
     for name, drop in drops.items():
         images = drop.columns.intersection(own.columns)
         if name != evidence.baseline and name in evidence.study.distinct and not images.empty:
             pairs[name] = drop[images].to_numpy(), own[images].to_numpy()
+            groups[name] = evidence.cells[CLEAN, name].labels(images)
     low, high = evidence.metric.bounds
     return against_baseline(
         pairs,
@@ -183,4 +194,5 @@ def _against_baseline(evidence: Evidence, drops: Mapping[str, pd.DataFrame], n_c
         margin=evidence.spec["margin"] or 0.0,
         higher_is_better=False,
         bounds=(low - high, high - low),
+        groups=groups,
     )

@@ -169,6 +169,22 @@ class Evidence:
         """By variant the name of its data set."""
         return sets_of(self.spec)
 
+    @cached_property
+    def groups(self) -> dict[str, dict[str, int]]:
+        """For each evaluation whose images come in groups the number of images and of groups, those that an image is by
+        itself included."""
+        found: dict[str, dict[str, int]] = {}
+        for name, known in self.study.groups.items():
+            tested = {
+                image
+                for trial in self.study.trials
+                if name in trial.evaluations
+                for image in trial.evaluations[name].config["images"]
+            }
+            labels = {known.get(image, image) for image in tested}
+            found[name] = {"images": len(tested), "groups": len(labels)}
+        return found
+
     @property
     def split_sizes(self) -> dict[str, dict[str, int]]:
         """By variant the number of images of each part of its data set."""

@@ -1,5 +1,6 @@
 """Reads a store: studies, their finished trials and their scores. What is unfinished is named, never read."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,8 @@ class Study:
     """The stores' folders of test images and reference masks."""
     annotations: dict[str, dict[str, Any]]
     """By evaluation, what publishers tell of the test images: see `datasets.annotations`."""
+    groups: dict[str, dict[str, str]]
+    """By evaluation, of each test image that belongs together with another the group that they are in."""
     deployment: tuple[Path, ...]
     """Files of what its models cost and lose in other runtimes, one a machine and store: see `deployment`."""
     timings: tuple[Path, ...]
@@ -216,6 +219,7 @@ def _load_study(
         apart=apart,
         gallery=tuple(store / "gallery" for store in files.stores),
         annotations=_annotations(trials, files.stores),
+        groups=_groups(trials, files.stores),
         deployment=tuple(deployment),
         timings=tuple(timings),
     )
@@ -228,20 +232,41 @@ def _why_missing(trial: str, stores: Sequence[Path]) -> str:
 
 def _annotations(trials: Sequence[Trial], stores: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """The annotations of each evaluation's test images, those of several folds together."""
-    digests: dict[str, dict[str, None]] = {}
-    for trial in trials:
-        for name, each in trial.evaluations.items():
-            digests.setdefault(name, {})[each.config["images_digest"]] = None
     found: dict[str, dict[str, Any]] = {}
-    for name, wanted in digests.items():
-        paths = [store / "annotations" / f"{digest}.json" for digest in wanted for store in stores]
-        for known in (read_json(path) for path in paths if path.is_file()):
+    for name, files in _of_test_sets("annotations", trials, stores).items():
+        for known in files:
             into = found.setdefault(name, {"flags": {}, "lesions": {}, "agreement": []})
             for flag, images in known.get("flags", {}).items():
                 into["flags"][flag] = sorted({*into["flags"].get(flag, []), *images})
             into["lesions"] |= known.get("lesions", {})
             into["agreement"] += [pair for pair in known.get("agreement", []) if pair not in into["agreement"]]
     return found
+
+
+def _groups(trials: Sequence[Trial], stores: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """For each evaluation the groups of two test images or more; none where no image has company."""
+    found: dict[str, dict[str, str]] = {}
+    for name, files in _of_test_sets("groups", trials, stores).items():
+        known: dict[str, str] = {}
+        for each in files:
+            known |= each
+        sizes = Counter(known.values())
+        if shared := {image: group for image, group in known.items() if sizes[group] > 1}:
+            found[name] = shared
+    return found
+
+
+def _of_test_sets(what: str, trials: Sequence[Trial], stores: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
+    """What the stores' files of that kind say of each evaluation's test images, a file a digest and store."""
+    digests: dict[str, dict[str, None]] = {}
+    for trial in trials:
+        for name, each in trial.evaluations.items():
+            digests.setdefault(name, {})[each.config["images_digest"]] = None
+    paths = {
+        name: [store / what / f"{digest}.json" for digest in wanted for store in stores]
+        for name, wanted in digests.items()
+    }
+    return {name: [read_json(path) for path in found if path.is_file()] for name, found in paths.items()}
 
 
 def _load_evaluation(copies: Sequence[Path], files: Files) -> Evaluation | None:

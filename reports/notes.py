@@ -1,8 +1,9 @@
 """Numbers, names and counts as a report prints them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .settings import alike
 from .tables import KNOWN
 
 MINUS = "\N{MINUS SIGN}"
@@ -50,6 +51,22 @@ def in_giga(count: float | None) -> str:
 def counted(n: float, what: str) -> str:
     """A number of things: "1 image", "2 images"."""
     return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def by_groups(groups: Mapping[str, Mapping[str, int]]) -> str:
+    """What intervals count where images come in groups, in a sentence.
+
+    >>> by_groups({"clean": {"images": 40, "groups": 20}}).partition(": ")[2]
+    '20 groups of the 40 images of clean.'
+    """
+    where = alike(
+        {
+            name: f"{counted(each['groups'], 'group')} of the {counted(each['images'], 'image')}"
+            for name, each in groups.items()
+        }
+    )
+    listed_out = "; ".join(f"{text} of {listed(names)}" for names, text in where)
+    return f"Intervals, tests and ranks go by groups of images (patients, lesions, videos): {listed_out}."
 
 
 def p_text(value: float | None) -> str:

@@ -25,6 +25,7 @@ def overview(evidence: Evidence, parts: Mapping[Section, Part]) -> Row:
         "trained_on": evidence.trained_on,
         "split_sizes": evidence.split_sizes,
         "tested_on": evidence.tested_on,
+        **({"groups": evidence.groups} if evidence.groups else {}),
         "n_trials": len(study.trials),
         "n_planned": study.n_planned,
         "warnings": [*warnings_of(study, evidence.scores), *of_sections],

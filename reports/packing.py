@@ -18,7 +18,7 @@ from ..bench.store.folder import trial_id
 from ..bench.store.provenance import without_places
 from ..bench.store.records import MANIFEST, read_json, read_yaml, short_id, write_bytes, write_json, write_yaml
 from .load import Evaluation, Study, Trial
-from .unpacking import LISTS, PLACES
+from .unpacking import LISTS, OF_IMAGES, PLACES
 
 LARGEST = 1_500_000  # bytes of a file
 WHOLE = {**dict.fromkeys(("height", "width", *COUNTS), "int32"), **dict.fromkeys(FAILURES, "Int8")}
@@ -27,7 +27,8 @@ PICTURES = (".png", ".jpg")
 
 def pack(study: Study, store: Path, folder: Path) -> None:
     """Writes what the store holds of a study: study.yaml, trials.json, history.parquet, scores/, reliability.parquet,
-    annotations/, latency/ and deployment/, as docs/reference/store.md tells. No text in them has an absolute path.
+    annotations/, groups/, latency/ and deployment/, as docs/reference/store.md tells. No text in them has an absolute
+    path.
 
     Raises:
         MedbenchError: scores or settings cannot be written so, or not below `LARGEST` bytes a file.
@@ -50,9 +51,9 @@ def pack(study: Study, store: Path, folder: Path) -> None:
     if sums:
         write_bytes(folder / "reliability.parquet", _parquet(_places_first(pd.concat(sums, ignore_index=True))))
     digests = {each.config["images_digest"] for trial in study.trials for each in trial.evaluations.values()}
-    for path in (store / "annotations" / f"{digest}.json" for digest in sorted(digests)):
+    for path in (store / what / f"{digest}.json" for what in OF_IMAGES for digest in sorted(digests)):
         if path.is_file():
-            write_json(folder / "annotations" / path.name, read_json(path))
+            write_json(folder / path.parent.name / path.name, read_json(path))
     for path in (*study.timings, *study.deployment):
         write_json(folder / path.parts[-3] / path.name, without_places(read_json(path)))
 

@@ -183,6 +183,7 @@ def _environment(sections: Iterable[Section]) -> Environment:
     environment.filters |= {
         "number": notes.number,
         "counted": notes.counted,
+        "by_groups": notes.by_groups,
         "alike": alike,
         "signed": notes.signed,
         "sized": notes.sized,

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from .evidence import Evidence, Row
-from .notes import counted, digits_of, heading, listed, number
+from .notes import by_groups, counted, digits_of, heading, listed, number
 from .settings import alike
 
 SPLITS = {
@@ -74,6 +74,8 @@ def methods(evidence: Evidence) -> str:
             "readers in a multi-reader multi-case study, so that intervals and p-values hold for new trainings and new "
             "images; p-values were adjusted by Holm's method over the variants."
         )
+    if evidence.groups:
+        text.append(by_groups(evidence.groups))
     if evidence.study.artifacts:
         text.append(
             "What artifacts cost is the mean over these conditions of the score without the artifact minus that with "

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..bench.stats import Comparison, Ranks, compare, holm_over, rank_stability
 from .load import Study
-from .tables import KNOWN, Cells
+from .tables import KNOWN, Cell, Cells
 
 RESAMPLES = 2000
 
@@ -19,14 +19,16 @@ def pairwise_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
     p_value, p_adjusted (Holm over all pairs); None where nothing can be decided.
     """
     bounds = KNOWN[study.spec["primary"]].bounds
-    tables = _tables(study, cells)
+    known = _cells(study, cells)
+    tables = {variant: cell.tables[study.spec["primary"]] for variant, cell in known.items()}
     if len(tables) < 3:
         return []
     found: dict[tuple[str, str], Comparison] = {}
     for a, b in combinations(tables, 2):
         images = tables[a].columns.intersection(tables[b].columns)
         if not images.empty:
-            found[a, b] = compare(tables[a][images].to_numpy(), tables[b][images].to_numpy(), bounds=bounds)
+            pair = (tables[each][images].to_numpy() for each in (a, b))
+            found[a, b] = compare(*pair, bounds=bounds, groups=known[a].labels(images))
     return [
         {
             "a": a,
@@ -44,7 +46,8 @@ def pairwise_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
 def ranks_of(study: Study, cells: Cells) -> Ranks | None:
     """The variants' places under new seeds and images, on the first evaluation in the primary metric; None where there
     are but two, or a variant has one seed."""
-    tables = _tables(study, cells)
+    known = _cells(study, cells)
+    tables = {variant: cell.tables[study.spec["primary"]] for variant, cell in known.items()}
     if len(tables) < 3 or any(len(table) < 2 for table in tables.values()):
         return None
     shared = sorted(set.intersection(*(set(table.columns) for table in tables.values())))
@@ -55,10 +58,11 @@ def ranks_of(study: Study, cells: Cells) -> Ranks | None:
         rng=np.random.default_rng(0),  # the same report for the same store
         n_resamples=RESAMPLES,
         higher_is_better=KNOWN[study.spec["primary"]].higher_is_better,
+        groups=next(iter(known.values())).labels(shared),
     )
 
 
-def _tables(study: Study, cells: Cells) -> dict[str, Any]:
-    primary, first = study.spec["primary"], study.spec["evaluations"][0]
-    found = {variant: cells.get((first, variant)) for variant in study.distinct}
-    return {variant: cell.tables[primary] for variant, cell in found.items() if cell is not None}
+def _cells(study: Study, cells: Cells) -> dict[str, Cell]:
+    """Of the variants with scores on the first evaluation, each training once."""
+    first = study.spec["evaluations"][0]
+    return {variant: cells[first, variant] for variant in study.distinct if (first, variant) in cells}

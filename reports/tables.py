@@ -3,6 +3,7 @@
 Every table is a frame of plain values, one row a thing, NaN or None where there is no number.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
-from ..bench.stats import against_baseline, summarize
+from ..bench.stats import Labels, against_baseline, summarize
 from .load import Study
 from .settings import flatten
 from .timings import NOT_TIMED, headline
@@ -50,6 +51,15 @@ class Cell:
     together: the fold that tests an image scores it, and an image that several folds score has their mean."""
     trials: str
     """The trial ids that the numbers come from, space-separated."""
+    groups: Mapping[str, str]
+    """Of each image that belongs together with another the group that they are in; empty where nothing is known."""
+
+    def labels(self, images: Iterable[str]) -> Labels | None:
+        """What statistics of these images go by, in their order: the group of each, or itself. None where no image
+        belongs together with another."""
+        if not self.groups:
+            return None
+        return [(self.groups[image],) if image in self.groups else image for image in images]
 
 
 Cells = dict[tuple[str, str], Cell]
@@ -60,7 +70,7 @@ def cells(study: Study, scores: pd.DataFrame) -> Cells:
     grouped: Any = scores.groupby(["evaluation", "variant"], sort=False)
     parts = {key: part for key, part in grouped}
     order = [(evaluation, variant) for evaluation in study.spec["evaluations"] for variant in study.spec["variants"]]
-    found = {key: _cell(parts[key]) for key in order if key in parts}
+    found = {key: _cell(parts[key], study.groups.get(key[0], {})) for key in order if key in parts}
     return {key: cell for key, cell in found.items() if study.spec["primary"] in cell.tables}
 
 
@@ -71,7 +81,8 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
     <metric>_mean, _sd_seeds (of the seeds' means), _sd_images (of the images' means), _ci_low, _ci_high (95 %, crossed:
     for new seeds and new images, within the metric's range; NaN with one seed); pooled_dice, pooled_iou (mean
     over seeds of one confusion matrix over all pixels of these images) and their _sd_seeds; parameters, macs (at
-    256 x 256); latency_* (`latency.headline`); trials (ids, space-separated).
+    256 x 256); latency_* (`latency.headline`); trials (ids, space-separated). n_groups only where the images of some
+    evaluation come in groups.
     """
     timed = headline(study)
     rows: list[dict[str, Any]] = []
@@ -79,9 +90,11 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
         known = study.spec["variants"][variant]
         row: dict[str, Any] = {"study": study.name, "evaluation": evaluation, "variant": variant}
         row["n_seeds"], row["n_images"] = cell.tables[study.spec["primary"]].shape
+        if labels := cell.labels(cell.tables[study.spec["primary"]]):
+            row["n_groups"] = len({*labels})
         row["n_empty"] = n_empty({name: cell.scores[name].to_numpy() for name in COUNTS})
         for metric, table in cell.tables.items():
-            summary = summarize(table.to_numpy(), bounds=KNOWN[metric].bounds)
+            summary = summarize(table.to_numpy(), bounds=KNOWN[metric].bounds, groups=cell.labels(table))
             row[f"{metric}_mean"] = summary.mean
             row[f"{metric}_sd_seeds"] = summary.sd_seeds
             row[f"{metric}_sd_images"] = summary.sd_images
@@ -96,7 +109,8 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
         row |= timed.get(variant, NOT_TIMED)
         row["trials"] = cell.trials
         rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.astype({"n_groups": "Int64"}) if "n_groups" in table else table
 
 
 def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
@@ -107,7 +121,8 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
     evaluation and metric. Claims are made on the primary metric only, for the others are exploratory, and so is what
     rests on the margin: p_equivalence, seeds_needed and images_needed.
 
-    Columns: study, evaluation, metric, variant, baseline, those of `Finding.row`, trials, baseline_trials.
+    Columns: study, evaluation, metric, variant, baseline, those of `Finding.row`, trials, baseline_trials;
+    groups_needed and n_groups only where the images of some evaluation come in groups.
     """
     baseline = study.spec["baseline"]
     rows: list[dict[str, Any]] = []
@@ -117,13 +132,15 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
             continue
         others = [v for v in study.distinct if v != baseline and (evaluation, v) in cells]
         for metric in against.tables:
+            pairs, groups = _pairs({v: cells[evaluation, v] for v in others}, against, metric)
             found = against_baseline(
-                {v: pair for v in others if (pair := _pair(cells[evaluation, v], against, metric)) is not None},
+                pairs,
                 baseline=baseline,
                 metric=KNOWN[metric].label,
                 margin=(study.spec["margin"] or 0.0) if metric == study.spec["primary"] else None,
                 higher_is_better=KNOWN[metric].higher_is_better,
                 bounds=KNOWN[metric].bounds,
+                groups=groups,
             )
             rows += [
                 {
@@ -139,7 +156,8 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
                 for variant, finding in found.items()
             ]
     table = pd.DataFrame(rows)
-    return table.astype({"seeds_needed": "Int64", "images_needed": "Int64"}) if len(table) else table
+    whole = [name for name in ("seeds_needed", "images_needed", "groups_needed", "n_groups") if name in table]
+    return table.astype(dict.fromkeys(whole, "Int64"))
 
 
 def differing_settings(study: Study) -> dict[str, dict[str, Any]]:
@@ -163,7 +181,7 @@ def _plain(value: Any) -> Any:
     return None if value is pd.NA or (isinstance(value, float) and not np.isfinite(value)) else value
 
 
-def _cell(scores: pd.DataFrame) -> Cell:
+def _cell(scores: pd.DataFrame, groups: Mapping[str, str]) -> Cell:
     metrics = measured(scores)
     known: Any = scores.loc[scores[metrics].notna().any(axis="columns"), ["seed", "image", *metrics]]
     if known.duplicated(["seed", "image"]).any():
@@ -181,13 +199,22 @@ def _cell(scores: pd.DataFrame) -> Cell:
         scores=scores,
         tables={metric: table for metric, table in tables.items() if not table.empty},
         trials=" ".join(scores["trial"].drop_duplicates()),
+        groups=groups,
     )
 
 
-def _pair(cell: Cell, against: Cell, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """The tables of two variants on the images that every seed of both was scored on; None when there is none."""
-    if metric not in cell.tables:
-        return None
-    a, b = cell.tables[metric], against.tables[metric]
-    images = a.columns.intersection(b.columns)
-    return None if images.empty else (a[images].to_numpy(), b[images].to_numpy())
+def _pairs(
+    others: Mapping[str, Cell], against: Cell, metric: str
+) -> tuple[dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]], dict[str, Labels | None]]:
+    """For each variant its table and the baseline's on the images that every seed of both was scored on, and the labels
+    of these images; variants with no such image are left out."""
+    pairs: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    labels: dict[str, Labels | None] = {}
+    for variant, cell in others.items():
+        if metric in cell.tables:
+            a, b = cell.tables[metric], against.tables[metric]
+            images = a.columns.intersection(b.columns)
+            if not images.empty:
+                pairs[variant] = a[images].to_numpy(), b[images].to_numpy()
+                labels[variant] = against.labels(images)
+    return pairs, labels

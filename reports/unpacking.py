@@ -28,6 +28,7 @@ from .files import read_frame
 
 LISTS = ("train", "validation", "images")  # of a configuration: long, and the same in many
 PLACES = ("variant", "seed", "trial")  # of a row: where it comes from
+OF_IMAGES = ("annotations", "groups")  # of test images, a file a digest
 MEASURED = ("latency", "deployment")  # of a study, a file a machine
 
 Parts = dict[tuple[str, str], pd.DataFrame]
@@ -90,7 +91,7 @@ def unpack(folder: Path, store: Path) -> None:
             write_json(store / "failed" / f"{_name(trial)}.json", {"error": error})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise MedbenchError(f"{folder}: not what `medbench publish` writes ({error!r})") from error
-    for what, into in {"annotations": "annotations", **{each: f"{each}/{name}" for each in MEASURED}}.items():
+    for what, into in {**{each: each for each in OF_IMAGES}, **{each: f"{each}/{name}" for each in MEASURED}}.items():
         for path in (folder / what).glob("*.json"):
             write_bytes(store / into / path.name, path.read_bytes())
 

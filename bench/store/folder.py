@@ -100,6 +100,10 @@ class Store:
         """What is known of the images of one test set."""
         return self.root / "annotations" / f"{digest}.json"
 
+    def groups(self, digest: str) -> Path:
+        """Which images of one test set belong together."""
+        return self.root / "groups" / f"{digest}.json"
+
     def checkpoint(self, trial: str) -> Path:
         """The state of a trial that is being trained."""
         return self.root / "running" / f"{trial}.safetensors"

@@ -82,7 +82,8 @@ def _answer(evidence: Evidence, row: Row) -> Answer:
     digits, name, baseline = digits_of(row["metric"]), row["variant"], row["baseline"]
     counts = tuple(dict.fromkeys((row["n_seeds_variant"], row["n_seeds_baseline"])))
     seeds = counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} and {counts[1]} seeds"
-    over = f"{seeds} × {counted(row['n_images'], 'image')}"
+    n_groups = row.get("n_groups")
+    over = f"{seeds} × {counted(row['n_images'], 'image')}" + (f" in {counted(n_groups, 'group')}" if n_groups else "")
     effect = f"{evidence.metric.label} {signed(row['difference'], digits)}"
     if row["ci_low"] is None:
         rest = f"against {baseline} ({over}). {row['reason'][0].upper()}{row['reason'][1:]}."
@@ -93,7 +94,7 @@ def _answer(evidence: Evidence, row: Row) -> Answer:
         rest = f"against {baseline} ({over}, {p_equals(row['p_adjusted'])}, Holm): {row['claim']}."
         told = (
             f"Against {baseline}, {name} differed by {signed(row['difference'], digits)} (95 % CI {low} to {high}, for "
-            f"new trainings and new images): {row['claim']}."
+            f"new trainings and new {'groups of images' if n_groups else 'images'}): {row['claim']}."
         )
     return Answer(
         evaluation=row["evaluation"],

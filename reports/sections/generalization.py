@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...bench.metrics import Metric
 from ...bench.stats import gap, holm, summarize
 from ..answers import Answer
 from ..evidence import Evidence, Row
@@ -15,7 +14,7 @@ from ..lost import amount, sentence, verdict
 from ..notes import counted, listed
 from ..section import Part, Section
 from ..settings import alike
-from ..tables import KNOWN, Cells, records
+from ..tables import KNOWN, Cell, Cells, records
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
             if (cell := cells.get((evaluation, variant))) is None:
                 continue
             table = cell.tables[primary]
-            summary = summarize(table.to_numpy(), bounds=KNOWN[primary].bounds)
+            summary = summarize(table.to_numpy(), bounds=KNOWN[primary].bounds, groups=cell.labels(table))
             row = {
                 "study": study.name,
                 "variant": variant,
@@ -129,17 +128,24 @@ def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
                 "ci_low": summary.ci_low,
                 "ci_high": summary.ci_high,
             }
-            at_home = None if home is None or evaluation == home else cells[home, variant].tables[primary]
-            rows.append({**row, **_gap(at_home, table, KNOWN[primary]), "trials": cell.trials})
+            at_home = None if home is None or evaluation == home else cells[home, variant]
+            rows.append({**row, **_gap(at_home, cell, primary), "trials": cell.trials})
     return pd.DataFrame(rows)
 
 
-def _gap(home: pd.DataFrame | None, away: pd.DataFrame, metric: Metric) -> dict[str, Any]:
+def _gap(home: Cell | None, away: Cell, primary: str) -> dict[str, Any]:
     names = ("gap", "gap_ci_low", "gap_ci_high", "gap_p", "gap_too_few")
-    if home is None or not len(seeds := home.index.intersection(away.index)):
+    if home is None or not len(seeds := home.tables[primary].index.intersection(away.tables[primary].index)):
         return dict.fromkeys(names)
-    pair = (home.loc[seeds], away.loc[seeds]) if metric.higher_is_better else (away.loc[seeds], home.loc[seeds])
-    found = gap(*map(np.asarray, pair), bounds=metric.bounds)
+    metric = KNOWN[primary]
+    first, second = (home, away) if metric.higher_is_better else (away, home)
+    tables = [cell.tables[primary].loc[seeds] for cell in (first, second)]
+    found = gap(
+        *map(np.asarray, tables),
+        bounds=metric.bounds,
+        first_groups=first.labels(tables[0]),
+        second_groups=second.labels(tables[1]),
+    )
     return dict(zip(names, (found.gap, found.ci_low, found.ci_high, found.p_value, found.too_few), strict=True))
 
 

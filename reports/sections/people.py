@@ -62,7 +62,12 @@ def agreement_table(study: Study, cells: Cells) -> pd.DataFrame:
         rows.append({**shared, "who": "two people", "n_pairs": n_pairs, "mean": float(people.mean())})
         for variant, cell in tested.items():
             scores = np.asarray(cell.tables[metric].loc[:, images])
-            more = paired_gap(scores, np.broadcast_to(people, scores.shape), bounds=KNOWN[metric].bounds)
+            more = paired_gap(
+                scores,
+                np.broadcast_to(people, scores.shape),
+                bounds=KNOWN[metric].bounds,
+                groups=cell.labels(images),
+            )
             rows.append(
                 {
                     **shared,

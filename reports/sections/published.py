@@ -41,7 +41,8 @@ def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
         if cell is None or claim["metric"] not in cell.tables:
             rows.append({**row, "verdict": "not comparable", "why": "there is no score of ours yet"})
             continue
-        found = summarize(cell.tables[claim["metric"]].to_numpy(), bounds=KNOWN[claim["metric"]].bounds)
+        table = cell.tables[claim["metric"]]
+        found = summarize(table.to_numpy(), bounds=KNOWN[claim["metric"]].bounds, groups=cell.labels(table))
         row |= {"ours": found.mean, "trials": cell.trials, "n_seeds": found.n_seeds, "n_images": found.n_images}
         row["ci_low"], row["ci_high"] = found.ci_low, found.ci_high
         rows.append({**row, **_verdict(study, claim, found)})

@@ -6,15 +6,14 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import optimize  # pyright: ignore[reportMissingTypeStubs]
+from scipy import optimize, sparse  # pyright: ignore[reportMissingTypeStubs]
+from scipy.sparse import csgraph  # pyright: ignore[reportMissingTypeStubs]
 
-from ...bench.metrics import Metric
-from ...bench.stats import gap, paired_gap
+from ...bench.stats import Labels, gap, paired_gap
 from ..evidence import Evidence, Row
 from ..load import Study
 from ..section import Part, Section
-from ..tables import KNOWN, Cells, records
+from ..tables import KNOWN, Cell, Cells, records
 
 LEAST = 10  # images in each stratum
 CALIPER = 0.25  # standard deviations that matched images may lie apart
@@ -57,7 +56,14 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
             lacking = [image for image in annotated if image not in set(marked)]
             if min(len(having), len(lacking)) < LEAST:
                 continue
-            found = gap(*_better_first(table, lacking, having, metric), bounds=metric.bounds)
+            first, second = (lacking, having) if metric.higher_is_better else (having, lacking)
+            found = gap(
+                table[first].to_numpy(),
+                table[second].to_numpy(),
+                bounds=metric.bounds,
+                first_groups=cell.labels(first),
+                second_groups=cell.labels(second),
+            )
             pairs = match({i: lesions[i] for i in having}, {i: lesions[i] for i in lacking})
             rows.append(
                 {
@@ -72,7 +78,7 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
                     "lost": found.gap,
                     "lost_ci_low": found.ci_low,
                     "lost_ci_high": found.ci_high,
-                    **_matched(table, pairs, metric),
+                    **_matched(cell, pairs, primary),
                     "trials": cell.trials,
                 }
             )
@@ -116,19 +122,30 @@ def _traits(lesions: Lesions) -> dict[str, tuple[float, float]]:
     }
 
 
-def _better_first(table: Any, lacking: list[str], having: list[str], metric: Metric) -> list[NDArray[np.float64]]:
-    """The scores of images without the artifact and of those with it, so that first minus second is what is lost."""
-    images = (lacking, having) if metric.higher_is_better else (having, lacking)
-    return [table[each].to_numpy() for each in images]
-
-
-def _matched(table: Any, pairs: list[tuple[str, str]], metric: Metric) -> dict[str, Any]:
+def _matched(cell: Cell, pairs: list[tuple[str, str]], primary: str) -> dict[str, Any]:
     names = ("matched_lost", "matched_ci_low", "matched_ci_high")
     if len(pairs) < LEAST:
         return {"n_pairs": len(pairs), **dict.fromkeys(names)}
+    metric, table = KNOWN[primary], cell.tables[primary]
     having, lacking = ([pair[side] for pair in pairs] for side in (0, 1))
-    found = paired_gap(*_better_first(table, lacking, having, metric), bounds=metric.bounds)
+    first, second = (lacking, having) if metric.higher_is_better else (having, lacking)
+    found = paired_gap(
+        table[first].to_numpy(), table[second].to_numpy(), bounds=metric.bounds, groups=_groups_of_pairs(cell, pairs)
+    )
     return {"n_pairs": len(pairs), **dict(zip(names, (found.gap, found.ci_low, found.ci_high), strict=True))}
+
+
+def _groups_of_pairs(cell: Cell, pairs: list[tuple[str, str]]) -> Labels | None:
+    """Labels of pairs, for `paired_gap`: two pairs with images of one group have one label, and so has a chain of
+    them. None where no image belongs together with another."""
+    having, lacking = (cell.labels(side) for side in zip(*pairs, strict=True))
+    if having is None or lacking is None:
+        return None
+    place = {label: n for n, label in enumerate(dict.fromkeys([*having, *lacking]))}
+    rows, columns = ([place[label] for label in side] for side in (having, lacking))
+    links = sparse.coo_array((np.ones(len(pairs)), (rows, columns)), shape=(len(place), len(place)))
+    _, chains = cast(Any, csgraph).connected_components(links, directed=False)
+    return chains[rows].tolist()
 
 
 SECTION = Section(name="real_artifacts", title="Real artifacts", make=make)

@@ -74,13 +74,14 @@ def sparks(cells: Cells, evaluation: str, metric: str) -> dict[str, Any] | None:
 
     Positions for the page: by variant `mean`, `low`, `high` (None with one seed), `seeds` and `text`; `low` and
     `high` of the whole are the scale's ends. None without scores."""
-    here = {variant: cell.tables[metric] for (name, variant), cell in cells.items() if name == evaluation}
+    here = {variant: cell for (name, variant), cell in cells.items() if name == evaluation}
     if not here:
         return None
     found = {
         variant: (table.mean(axis="columns").to_numpy(), summary.mean, (summary.ci_low, summary.ci_high))
-        for variant, table in here.items()
-        for summary in [summarize(table.to_numpy(), bounds=KNOWN[metric].bounds)]
+        for variant, cell in here.items()
+        for table in [cell.tables[metric]]
+        for summary in [summarize(table.to_numpy(), bounds=KNOWN[metric].bounds, groups=cell.labels(table))]
     }
     values = [*np.concatenate([means for means, *_ in found.values()])]
     values += [each for *_, ends in found.values() for each in ends if each is not None]

@@ -10,8 +10,9 @@ from PIL import Image
 from medbench.ablations.schema.loading import load_study
 from medbench.bench.errors import MedbenchError
 from medbench.bench.store.folder import Store
+from medbench.bench.store.records import read_json
 from medbench.bench.study.planning import Plan, plan
-from medbench.bench.study.runner import left_to_do
+from medbench.bench.study.runner import annotate, left_to_do
 from medbench.bench.study.sets import Sets
 from medbench.bench.study.unseen_images import some
 from medbench.datasets.synthetic import SyntheticSet
@@ -306,3 +307,34 @@ def test_a_folder_is_complete_by_itself(tmp_path: Path) -> None:
     mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
 
     assert planned(tmp_path, mine).record["completeness"] is None
+
+
+def test_a_store_keeps_which_test_images_belong_together_and_no_names_of_groups(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    ids = sorted(path.stem for path in (mine / "images").iterdir())
+    patient = {id: f"Mrs Smith {n // 3}" if n < 9 else id for n, id in enumerate(ids)}
+    rows = [f"{id},{group}" for id, group in patient.items()]
+    (mine / "metadata.csv").write_text("\n".join(["image,group", *rows]), encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(STUDY.replace("SET", str(mine)) + "evaluate: [clean, {artifact: hair, severity: [3]}]\n")
+    sets, store = Sets(None, tmp_path / "cache"), Store(tmp_path / "runs")
+    found = plan(load_study(str(path), settings=["dataset.split=kfold:2"]), sets)
+
+    annotate(found, store, sets)
+
+    tested = [config for job in found.jobs for config in job.evaluations.values()]
+    assert len({config["images_digest"] for config in tested}) == 4
+    for config in tested:
+        kept = read_json(store.groups(config["images_digest"]))
+        assert list(kept) == config["images"]
+        together = {(a, b) for a in kept for b in kept if kept[a] == kept[b]}
+        assert together == {(a, b) for a in kept for b in kept if patient[a] == patient[b]}
+        assert "Smith" not in store.groups(config["images_digest"]).read_text()
+
+
+def test_images_that_are_each_by_themselves_leave_no_file_of_groups(tmp_path: Path) -> None:
+    found = planned(tmp_path, write_set(tmp_path / "mine", SyntheticSet(images=12, size=32)))
+
+    annotate(found, Store(tmp_path / "runs"), Sets(None, tmp_path / "cache"))
+
+    assert not (tmp_path / "runs" / "groups").exists()
