@@ -7,10 +7,14 @@ that a new training would not keep. Power is only worth comparing between method
 With two seeds medbench decides nothing where they leave fewer than two degrees of freedom. That rejects no hypothesis
 more; but two seeds may lie close to each other by chance, and it is these studies that are left to decide. The last
 columns say what that comes to.
+
+A second table has images in groups, of one patient say, whose images a variant does well or badly on together: the test
+that takes images one by one, the one by groups, and how often intervals by groups hold a mean and a gap.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,12 +22,15 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
-from medbench.bench.stats import compare
+from medbench.bench.stats import compare, gap, summarize
 
 STUDIES, RESAMPLES, ALPHA = 1_000, 500, 0.05
 SHIFT = 0.01  # the true difference that power is counted for
 
+PATIENT = 0.05  # deviation of patients, whatever the variant, in means and gaps
+
 Table = NDArray[np.float64]
+Sizes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,61 @@ def rates(scenario: Scenario, shift: float) -> dict[str, float]:
     )
 
 
+SIZES: dict[str, Callable[[np.random.Generator, int], Sizes]] = {
+    "10 each": lambda rng, n: np.full(n, 10),
+    "20 each": lambda rng, n: np.full(n, 20),
+    "1 to 60": lambda rng, n: rng.integers(1, 61, n),
+    "half single": lambda rng, n: np.where(np.arange(n) < n // 2, rng.integers(1, 61, n), 1),
+    "geometric": lambda rng, n: rng.geometric(0.08, n),
+    "one of 200": lambda rng, n: np.r_[200, rng.integers(1, 21, n - 1)],
+}
+
+
+def in_groups(rng: np.random.Generator, sizes: Sizes, n_seeds: int, by_patient: float) -> Table:
+    """(S, N) scores of one variant, but for what images have in common for all; images of a group side by side."""
+    case, n_images = SCENARIOS[0], int(sizes.sum())
+    own = rng.normal(0, by_patient, sizes.size).repeat(sizes) + rng.normal(0, case.variant_by_image, n_images)
+    return own + rng.normal(0, case.seed, (n_seeds, 1)) + rng.normal(0, case.residual, (n_seeds, n_images))
+
+
+def rates_by_groups(kind: str, n_groups: int, n_seeds: int, by_patient: float) -> dict[str, float]:
+    """Percent of simulated studies without a difference: rejected image by image and by groups, decided by groups, and
+    those in which the interval by groups holds a mean and a gap of two samples."""
+    rng = np.random.default_rng(0)
+    found = dict.fromkeys(("one by one", "by groups", "decided", "mean held", "gap held"), 0)
+    for _ in range(STUDIES):
+        sizes, others = (SIZES[kind](rng, n_groups) for _ in range(2))
+        labels, of_others = (np.arange(n_groups).repeat(each).tolist() for each in (sizes, others))
+        a, b = (in_groups(rng, sizes, n_seeds, by_patient) for _ in range(2))
+        found["one by one"] += crossed(a, b, rng)
+        p_value = compare(a, b, groups=labels).p_value
+        found["decided"] += p_value is not None
+        found["by groups"] += p_value is not None and p_value < ALPHA
+
+        def patients(each: Sizes) -> Table:
+            return rng.normal(0, PATIENT, n_groups).repeat(each) + rng.normal(0, SCENARIOS[0].image, each.sum())
+
+        a += patients(sizes)
+        mean = summarize(a, groups=labels)
+        found["mean held"] += mean.ci_low is not None and mean.ci_high is not None and mean.ci_low < 0 < mean.ci_high
+        other = in_groups(rng, others, n_seeds, by_patient) + patients(others)
+        p_value = gap(a, other, first_groups=labels, second_groups=of_others).p_value
+        found["gap held"] += p_value is None or p_value >= ALPHA
+    return {name: 100 * count / STUDIES for name, count in found.items()}
+
+
+def tell_groups() -> None:
+    """Prints the table of images in groups."""
+    print(f"\nimages in groups; {STUDIES} simulated studies a row without a difference; in %")
+    heads = ("one by one", "by groups", "decided", "mean held", "gap held")
+    print(f"{'groups':>8}{'their sizes':>14}{'by patient':>12}{'seeds':>8}" + "".join(f"{name:>13}" for name in heads))
+    for by_patient, every_n_seeds in ((0.02, (3, 5, 10)), (0.0, (5,)), (0.05, (5,))):
+        for kind, n_groups, n_seeds in product(SIZES, (8, 20, 40), every_n_seeds):
+            rates_here = rates_by_groups(kind, n_groups, n_seeds, by_patient)
+            cells = "".join(f"{value:>13.1f}" for value in rates_here.values())
+            print(f"{n_groups:>8}{kind:>14}{by_patient:>12}{n_seeds:>8}{cells}", flush=True)
+
+
 def main() -> None:
     print(f"{STUDIES} simulated studies a cell; rejected in %: no difference / a difference of {SHIFT}")
     heads = "".join(f"{name:>19}" for name in METHODS)
@@ -164,6 +226,7 @@ def main() -> None:
         cells = "".join(f"{f'{null[name]:.1f} / {power[name]:.0f}':>19}" for name in METHODS)
         last = f"{null['decided']:>9.0f}{null['rejects']:>18.1f}{null['covers']:>16.1f}"
         print(f"{scenario.name:34}{cells}{last}", flush=True)
+    tell_groups()
 
 
 if __name__ == "__main__":
