@@ -61,14 +61,15 @@ def study_schema(
     profiles = study.pop("profiles")
     parts["Overlay"] = {"description": "Keys of a study that a profile changes.", **_mapping(study)}
     profiles["additionalProperties"] = {"$ref": "#/$defs/Overlay"}
-    study["variants"]["additionalProperties"] = False
+    (any_name,) = study["sets"]["patternProperties"]
+    study["sets"]["patternProperties"] = {any_name: {"$ref": "#/$defs/DatasetSpec"}}
+    study["variants"]["additionalProperties"] = study["sets"]["additionalProperties"] = False
     names = study["variants"]["patternProperties"]
     variant = {"allOf": [{"$ref": "#/$defs/VariantSpec"}, _either("model", "ensemble")]}
-    dataset = {"allOf": [{"$ref": "#/$defs/DatasetSpec"}, _either("name", "folder")]}
+    one_set = {"required": ["dataset"], "properties": {"dataset": _either("name", "folder")}}
     whole = {
         **study,
         "variants": {**study["variants"], "patternProperties": dict.fromkeys(names, variant)},
-        "dataset": _described(study["dataset"], dataset),
         "profiles": profiles,
     }
     return {
@@ -76,7 +77,8 @@ def study_schema(
         "title": "medbench study",
         "description": schema["description"],
         **_mapping(whole),
-        "required": ["question", "baseline", "variants", "dataset"],
+        "required": ["question", "baseline", "variants"],
+        "anyOf": [one_set, {"required": ["sets"]}],
         "$defs": parts,
     }
 

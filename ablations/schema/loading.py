@@ -50,11 +50,24 @@ class Loaded:
     """Epochs and input size of the recipe in `defaults.yaml`, for reports to compare with."""
     said: dict[str, Any]
     """What study, profile and command line say themselves, without the defaults."""
+    series: tuple[str, ...] = ()
+    """The names of the sets of a study that is asked of several; empty for one set."""
+    member: str | None = None
+    """Which of them this is."""
 
     @property
     def name(self) -> str:
-        """The file's name, and the profile where it is not the study as it stands: two profiles are two studies."""
-        return self.stem if self.profile == "paper" else f"{self.stem}-{self.profile}"
+        """The file's name, the set of a series, and the profile where it is not the study as it stands: with another
+        profile it is another study."""
+        return self._named(self.stem if self.member is None else f"{self.stem}-{self.member}")
+
+    @property
+    def series_name(self) -> str:
+        """What all members of a series share."""
+        return self._named(self.stem)
+
+    def _named(self, stem: str) -> str:
+        return stem if self.profile == "paper" else f"{stem}-{self.profile}"
 
     def training_of(self, variant: str, modality: str | None) -> Training:
         """The recipe of a variant on images of a modality, which changes those defaults that nobody said otherwise."""
@@ -66,6 +79,8 @@ class Loaded:
     def place(self, *keys: str, also: Sequence[str] = ()) -> str:
         """File, line and key, for errors that show only when data and models are looked for; or the setting of the
         command line that gave this key, or a part of one of `also`, the dotted keys that have a say in it."""
+        if self.member is not None and keys[0] == "dataset":
+            keys = "sets", self.member, *keys[1:]
         dotted = ".".join(keys)
         for setting in reversed(self.settings):
             key = setting.partition("=")[0]
@@ -115,7 +130,15 @@ def study_of_report(report: Path, name: str, folder: Path) -> Path:
 
 
 def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = ()) -> Loaded:
-    """Reads and checks a study.
+    """Reads and checks a study of one data set; see `load_studies`."""
+    found = load_studies(name, profile=profile, settings=settings)
+    if len(found) > 1:
+        raise MedbenchError(f"{name}: is a study of {len(found)} data sets ({', '.join(found[0].series)})")
+    return found[0]
+
+
+def load_studies(name: str, *, profile: str = "paper", settings: Sequence[str] = ()) -> list[Loaded]:
+    """Reads and checks a study, which is several where it is asked of several data sets (`sets`).
 
     Args:
         name: the path of a YAML file, or the name of a shipped study.
@@ -135,14 +158,35 @@ def load_study(name: str, *, profile: str = "paper", settings: Sequence[str] = (
     if profile not in {*shared, *own}:
         raise UnknownNameError("profile", profile, {*shared, *own})
     defaults = yaml.safe_load((HERE / "defaults.yaml").read_text(encoding="utf-8"))
-    layers = [defaults, study]
-    _check(merge(*layers), document, ())
+    for _, layers in _members([defaults, study], document):
+        _check(_merged(layers), document, ())
     overlay = ("profiles", profile)
-    layers += [shared.get(profile, {}), own.get(profile, {})]
-    checked = _checked_settings(_merged(layers), document, overlay, settings)
-    said = _merged([*layers[1:], *map(_parse_setting, settings)])
     recipe = {"epochs": defaults["training"]["epochs"], "size": defaults["dataset"]["size"]}
-    return Loaded(path.stem, profile, checked, document, overlay, tuple(settings), recipe, said)
+    members = _members([defaults, study, shared.get(profile, {}), own.get(profile, {})], document)
+    found: list[Loaded] = []
+    for member, layers in members:
+        checked = _checked_settings(_merged(layers), document, overlay, settings)
+        said = _merged([*layers[1:], *map(_parse_setting, settings)])
+        series = tuple(each for each, _ in members if each is not None)
+        found.append(
+            Loaded(path.stem, profile, checked, document, overlay, tuple(settings), recipe, said, series, member)
+        )
+    return found
+
+
+def _members(
+    layers: Sequence[Mapping[str, Any]], document: Document
+) -> list[tuple[str | None, list[Mapping[str, Any]]]]:
+    """The layers of each study: of one, or one for each of its sets, which lie over the study's `dataset`."""
+    sets = _merged(layers).get("sets")
+    if sets is None:
+        return [(None, [*layers])]
+    if not isinstance(sets, dict) or not all(isinstance(each, dict) for each in sets.values()):
+        raise MedbenchError(f"{document.place(('sets',))}: sets must map names to what of `dataset` each has")
+    if len(sets) < 2:
+        raise MedbenchError(f"{document.place(('sets',))}: sets are two or more; say dataset for one")
+    bare = [{key: value for key, value in layer.items() if key != "sets"} for layer in layers]
+    return [(str(name), [*bare, {"dataset": each}]) for name, each in sets.items()]
 
 
 def augment_of(modality: str | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ...bench.metrics import METRICS, out_of_reach
 from .layers import OF_ONE_SET, merge, names_set
 from .recipe import Augment, Count, Spec, Training, as_tuple
 
+NAME = r"^[A-Za-z0-9_.-]+$"
 Size = Annotated[int, Field(ge=32, multiple_of=32)]
 
 
@@ -230,10 +231,13 @@ class Study(Spec):
     or what accuracy costs. The report opens with it."""
     baseline: str
     """The variant that the others are compared with."""
-    variants: Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], VariantSpec], Field(min_length=1)]
+    variants: Annotated[dict[Annotated[str, Field(pattern=NAME)], VariantSpec], Field(min_length=1)]
     """What is compared, by name."""
     dataset: DatasetSpec
     """What is trained on, and how it is split."""
+    sets: Annotated[dict[Annotated[str, Field(pattern=NAME)], dict[str, Any]], Field(min_length=2)] | None = None
+    """The same study on each of these data sets, by names of yours: what of `dataset` each has. The report puts the
+    answers side by side."""
     encoder_weights: str
     """`imagenet`, `none`, or the path of a safetensors file with timm's names."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), BeforeValidator(_seeds)]

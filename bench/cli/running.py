@@ -3,7 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -111,7 +111,7 @@ def run(
 
     What is finished is not repeated, but looked at: what is damaged is set aside and made again.
     """
-    from ...ablations.schema.loading import load_study, study_of_report
+    from ...ablations.schema.loading import load_studies, study_of_report
     from ..store.folder import Store, check_writable
     from ..study.planning import plan
     from ..study.sets import Sets, cache_folder, data_folder
@@ -122,19 +122,19 @@ def run(
     terminal = console()
     with TemporaryDirectory() as folder:
         path = str(study_of_report(from_report, study, Path(folder))) if from_report else study
-        loaded = load_study(path, profile=profile, settings=settings or [])
-    terminal.print(f"{loaded.name}: {loaded.study.question}")
+        series = load_studies(path, profile=profile, settings=settings or [])
+    terminal.print(f"{series[0].series_name}: {series[0].study.question}")
     cache = cache_folder()
     check_writable(cache, "set MEDBENCH_CACHE to a folder that can")
     if not dry_run:
         check_writable(store, "name another with --store")
     with View(terminal, 0) as view:
         sets = Sets(data_folder(data), cache, view.reading)
-        planned = plan(loaded, sets)
-        if planned.troubles and not dry_run:
-            raise MedbenchError("\n".join(planned.troubles.values()))
+        plans = [plan(each, sets) for each in series]  # all, so that a set that is missing is told before hours of work
+        troubles = [trouble for each in plans for trouble in each.troubles.values()]
+        if troubles and not dry_run:
+            raise MedbenchError("\n".join(troubles))
         # These need torch, which takes seconds to import: what was wrong is told by now.
-        from ..stats import same_training
         from ..study.executors import Resources
         from ..study.executors.local import visible_gpus
         from ..study.runner import annotate, decode, left_to_do, run_study
@@ -142,22 +142,55 @@ def run(
         from ..study.tracking import tracked
         from ..study.trials import Place
 
-        todo = left_to_do(planned, Store(store))
-        if not dry_run:
+        left = [left_to_do(each, Store(store)) for each in plans]
+        for planned, todo in zip(plans, left, strict=True) if not dry_run else ():
             decode(todo, sets)
             annotate(planned, Store(store), sets)
-    n_gpus = len(visible_gpus())
-    at_once = jobs or trials_at_once(todo, n_gpus)
-    at_once = min(at_once, len(todo) or at_once)
-    threads = threads_for(at_once, n_gpus) if executor == ExecutorName.LOCAL else cpus
-    # Absolute, so that processes elsewhere find them.
-    place = Place(store.absolute(), sets.data and sets.data.absolute(), cache.absolute(), threads, workers, compiled)
-    record = planned.record
+    n_gpus, n_failed, n_constant = len(visible_gpus()), 0, 0
+    for planned, todo in zip(plans, left, strict=True):
+        at_once = jobs or trials_at_once(todo, n_gpus)
+        at_once = min(at_once, len(todo) or at_once)
+        threads = threads_for(at_once, n_gpus) if executor == ExecutorName.LOCAL else cpus
+        _tell_plan(planned, todo, threads, at_once if executor == ExecutorName.LOCAL and todo else None)
+        if dry_run:
+            _tell_of(planned, todo, sets, threads, at_once)
+            continue
+        # Absolute, so that processes elsewhere find them.
+        folders = store.absolute(), sets.data and sets.data.absolute(), cache.absolute()
+        place = Place(*folders, threads, workers, compiled)
+        execute = _executor(executor, at_once, Resources(cpus, gpus, memory), address, slurm or [], store)
+        try:
+            with View(terminal, len(todo)) as view, tracked(view, track, planned.record, store) as listen:
+                failed = run_study(planned, place, listen, execute=execute, retry_failed=retry_failed)
+        except KeyboardInterrupt as error:
+            terminal.print("stopped; the same command goes on from here")
+            raise typer.Exit(130) from error
+        n_failed += len(failed)
+        n_constant += view.n_constant
+    if dry_run:
+        if troubles:
+            raise MedbenchError("\n".join(troubles))
+        return
+    n_trials = sum(len(each.jobs) for each in plans)
+    if n_constant:
+        terminal.print(f"WARNING: in {n_constant} evaluation(s) every predicted mask is empty, or full, see above")
+    if n_failed:
+        terminal.print(f"{n_failed} of {n_trials} trials failed; the others are in {store}")
+        terminal.print("--retry-failed runs again what failed")
+        raise typer.Exit(1)
+    terminal.print(f"all {n_trials} trials are in {store}; next: medbench report {store}")
+
+
+def _tell_plan(planned: "Plan", todo: "list[Job]", threads: int, at_once: int | None) -> None:
+    """What is printed of a study before its trials begin."""
+    from ..stats import same_training
+
+    terminal, record = console(), planned.record
     n_images = record["n_images"]
     terminal.print(
-        f"{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for validation, "
-        f"{n_images['test']} for test; {len(todo)} to do, {threads} thread(s) each"
-        f"{f', {at_once} at once' if executor == ExecutorName.LOCAL and todo else ''}"
+        f"{_on_set(record)}{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for "
+        f"validation, {n_images['test']} for test; {len(todo)} to do, {threads} thread(s) each"
+        f"{f', {at_once} at once' if at_once else ''}"
     )
     if most := record["dataset"].get("test_images"):
         terminal.print(f"a first look: no more than {most} images of each test set (dataset.test_images)")
@@ -165,25 +198,10 @@ def run(
         terminal.print(f"{record['left_out']} images left out: `medbench data verify` says which")
     for names in record["same"]:
         terminal.print(f"{same_training(names)}; they will not be compared")
-    if dry_run:
-        _tell_of(planned, todo, sets, threads, at_once)
-        if planned.troubles:
-            raise MedbenchError("\n".join(planned.troubles.values()))
-        return
-    execute = _executor(executor, at_once, Resources(cpus, gpus, memory), address, slurm or [], store)
-    try:
-        with View(terminal, len(todo)) as view, tracked(view, track, record, store) as listen:
-            failed = run_study(planned, place, listen, execute=execute, retry_failed=retry_failed)
-    except KeyboardInterrupt as error:
-        terminal.print("stopped; the same command goes on from here")
-        raise typer.Exit(130) from error
-    if view.n_constant:
-        terminal.print(f"WARNING: in {view.n_constant} evaluation(s) every predicted mask is empty, or full, see above")
-    if failed:
-        terminal.print(f"{len(failed)} of {len(planned.jobs)} trials failed; the others are in {store}")
-        terminal.print("--retry-failed runs again what failed")
-        raise typer.Exit(1)
-    terminal.print(f"all {len(planned.jobs)} trials are in {store}; next: medbench report {store}")
+
+
+def _on_set(record: dict[str, Any]) -> str:
+    return f"on {record['series']['set']}: " if "series" in record else ""
 
 
 def _executor(

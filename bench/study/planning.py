@@ -340,6 +340,7 @@ def _record(
         "dataset": {key: value for key, value in study.dataset.model_dump().items() if value is not None},
         "n_images": _sizes(own),
         **({"target": seen["target"]} if "target" in seen else {}),
+        **({"series": _series_of(loaded)} if loaded.member else {}),
         "left_out": own.opened.left_out,
         "completeness": {part: list(counts) for part, counts in complete.items()} or None,
         "evaluations": list(jobs[0].evaluations),
@@ -360,6 +361,11 @@ def _record(
         "variants": variants,
         "spec": yaml.safe_dump(study.model_dump(exclude_none=True, exclude={"profiles"}), sort_keys=False),
     }
+
+
+def _series_of(loaded: Loaded) -> dict[str, Any]:
+    """What puts the studies of one question on several data sets side by side."""
+    return {"name": loaded.series_name, "set": loaded.member, "sets": [*loaded.series]}
 
 
 def _sizes(material: Material) -> dict[str, int]:
