@@ -23,12 +23,13 @@ from . import notes, tables
 from .answers import Answer
 from .drawing import PALETTE, standalone
 from .every_image import Room
-from .evidence import Evidence
+from .evidence import Evidence, Row
 from .load import load_studies
 from .overview import overview
 from .section import Part, Section
 from .sections import SECTIONS
 from .settings import alike
+from .side_by_side import draw_series, side_by_side
 from .writing import write_csv, write_latex
 
 HERE = Path(__file__).parent
@@ -84,10 +85,13 @@ def write_report(
         )
         facts.append(_merged(overview(evidence, parts), parts))
         studies.append(_rendered(environment, evidence, facts[-1], parts))
-    write_json(out / "report.json", {"studies": [keep(each) for each in facts]})
+    series = side_by_side(facts)
+    kept = {"studies": [keep(each) for each in facts]}
+    write_json(out / "report.json", kept | ({"series": series} if series else {}))
     script = (HERE / "page.js").read_text(encoding="utf-8")
     page = environment.get_template("page.html.j2").render(
         studies=studies,
+        series=[{**each, "figure": _series_figure(out, each)} for each in series],
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -101,6 +105,14 @@ def write_report(
     index = out / "index.html"
     write_text(index, page)
     return index
+
+
+def _series_figure(out: Path, found: Row) -> Markup | None:
+    svg = draw_series(found)
+    if svg is None:
+        return None
+    write_text(out / "figures" / f"{found['name']}-sets.svg", standalone(svg))
+    return Markup(svg)
 
 
 def _merged(head: dict[str, Any], parts: dict[Section, Part]) -> dict[str, Any]:

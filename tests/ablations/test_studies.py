@@ -8,7 +8,7 @@ import yaml
 
 from medbench.ablations.schema.grid import expand
 from medbench.ablations.schema.layers import merge
-from medbench.ablations.schema.loading import HERE, find_study, load_study, shipped_studies
+from medbench.ablations.schema.loading import HERE, find_study, load_studies, load_study, shipped_studies
 from medbench.ablations.schema.spec import Study
 from medbench.bench.errors import MedbenchError
 from medbench.models.catalog import build_model
@@ -41,11 +41,12 @@ def studies_and_profiles() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "profile"), studies_and_profiles())
 def test_every_shipped_study_is_valid_under_every_profile(name: str, profile: str) -> None:
-    study = load_study(name, profile=profile).study
+    studies = [loaded.study for loaded in load_studies(name, profile=profile)]
 
-    assert study.question.endswith("?")
-    assert {variant.model for variant in study.variants.values()} != {None}
-    for variant in study.variants.values():
+    for study in studies:
+        assert study.question.endswith("?")
+        assert {variant.model for variant in study.variants.values()} != {None}
+    for variant in studies[0].variants.values():
         if variant.model:
             assert count_macs(lambda variant=variant: build_model(variant.model or "", variant.options).model)
 
