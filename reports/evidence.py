@@ -171,18 +171,14 @@ class Evidence:
 
     @cached_property
     def groups(self) -> dict[str, dict[str, int]]:
-        """For each evaluation whose images come in groups the number of images and of groups, those that an image is by
-        itself included."""
+        """For each evaluation without artifact whose images come in groups the number of images and of groups, those
+        that an image is by itself included."""
         found: dict[str, dict[str, int]] = {}
         for name, known in self.study.groups.items():
-            tested = {
-                image
-                for trial in self.study.trials
-                if name in trial.evaluations
-                for image in trial.evaluations[name].config["images"]
-            }
-            labels = {known.get(image, image) for image in tested}
-            found[name] = {"images": len(tested), "groups": len(labels)}
+            if name not in self.study.artifacts:
+                tested = [trial.evaluations[name] for trial in self.study.trials if name in trial.evaluations]
+                images = {image for each in tested for image in each.config["images"]}
+                found[name] = {"images": len(images), "groups": len({known.get(image, image) for image in images})}
         return found
 
     @property

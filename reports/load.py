@@ -127,12 +127,20 @@ class Study:
 
 def load(store: Path | str) -> pd.DataFrame:
     """Every score in the store, or of a published result, as one tidy frame: study, variant, seed, fold, trial,
-    evaluation, image, metrics.
+    evaluation, image, metrics; and, only where some images belong together, group: empty of an image by itself.
 
     Raises MedbenchError when the store has no study. Without a finished evaluation the frame is empty.
     """
     with opened([Path(store)]) as stores:
-        return pd.concat([study.scores for study in load_studies(stores)], ignore_index=True)
+        return pd.concat([_with_groups(study) for study in load_studies(stores)], ignore_index=True)
+
+
+def _with_groups(study: Study) -> pd.DataFrame:
+    scores = study.scores
+    if not study.groups:
+        return scores
+    places = zip(scores["evaluation"], scores["image"], strict=True)
+    return scores.assign(group=[study.groups.get(name, {}).get(image, "") for name, image in places])
 
 
 def load_studies(stores: Sequence[Path], *, only: str | None = None) -> list[Study]:

@@ -14,6 +14,8 @@ Images in groups are as many coins as there are groups (`groups.Groups.effective
 Of a difference: Student's own, so that test and interval agree, cut at what two means can differ by. With fewer than
 two degrees of freedom, or where it is wider than the range of the scores, it says nothing; then there is neither
 interval nor test. One that is cut but not so wide says much: a model that fails lies far below one that does not.
+Groups of images that count for fewer than three of one size leave neither, whatever the scores: were it left to the
+degrees of freedom of the whole error, those studies would be decided whose groups happen to be alike.
 
 `tests/benchmarks/coverage.py` prints how often intervals of means hold the truth, beside others that could have been
 chosen, and `calibration.py` what remains of differences.
@@ -113,6 +115,9 @@ def tested(difference: float, terms: Sequence[Term], *, level: float, largest: f
     """
     error, df = total_error(terms)
     low, high = interval(difference, error, df, level)
+    if uneven := [term for term in terms if term.effective is not None and term.df < LEAST_DF]:
+        few = f"{uneven[0].n} {uneven[0].kind}"
+        return Tested(too_few=few, reason=f"{few} of images count for fewer than the 3 of one size that a test takes")
     if df < LEAST_DF:
         few = _scarcest(terms)
         reason = f"{few} leave fewer than the 2 degrees of freedom that an interval takes"

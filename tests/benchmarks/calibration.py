@@ -9,7 +9,8 @@ more; but two seeds may lie close to each other by chance, and it is these studi
 columns say what that comes to.
 
 A second table has images in groups, of one patient say, whose images a variant does well or badly on together: the test
-that takes images one by one, the one by groups, and how often intervals by groups hold a mean and a gap.
+that takes images one by one, the one by groups, in which share of studies it decides at all and of them rejects, and
+how often intervals by groups hold a mean and a gap.
 """
 
 from collections.abc import Callable
@@ -180,10 +181,15 @@ def in_groups(rng: np.random.Generator, sizes: Sizes, n_seeds: int, by_patient: 
 
 
 def rates_by_groups(kind: str, n_groups: int, n_seeds: int, by_patient: float) -> dict[str, float]:
-    """Percent of simulated studies without a difference: rejected image by image and by groups, decided by groups, and
-    those in which the interval by groups holds a mean and a gap of two samples."""
+    """Percent of simulated studies without a difference: rejected image by image and by groups, decided by groups and
+    rejected of these, and those in which the interval by groups holds a mean and a gap of two samples, of gaps that are
+    decided."""
     rng = np.random.default_rng(0)
-    found = dict.fromkeys(("one by one", "by groups", "decided", "mean held", "gap held"), 0)
+    found = dict.fromkeys(("one by one", "by groups", "decided", "mean held", "gap decided", "gap held"), 0)
+
+    def patients(each: Sizes) -> Table:
+        return rng.normal(0, PATIENT, n_groups).repeat(each) + rng.normal(0, SCENARIOS[0].image, each.sum())
+
     for _ in range(STUDIES):
         sizes, others = (SIZES[kind](rng, n_groups) for _ in range(2))
         labels, of_others = (np.arange(n_groups).repeat(each).tolist() for each in (sizes, others))
@@ -193,27 +199,27 @@ def rates_by_groups(kind: str, n_groups: int, n_seeds: int, by_patient: float) -
         found["decided"] += p_value is not None
         found["by groups"] += p_value is not None and p_value < ALPHA
 
-        def patients(each: Sizes) -> Table:
-            return rng.normal(0, PATIENT, n_groups).repeat(each) + rng.normal(0, SCENARIOS[0].image, each.sum())
-
         a += patients(sizes)
         mean = summarize(a, groups=labels)
         found["mean held"] += mean.ci_low is not None and mean.ci_high is not None and mean.ci_low < 0 < mean.ci_high
         other = in_groups(rng, others, n_seeds, by_patient) + patients(others)
         p_value = gap(a, other, first_groups=labels, second_groups=of_others).p_value
-        found["gap held"] += p_value is None or p_value >= ALPHA
-    return {name: 100 * count / STUDIES for name, count in found.items()}
+        found["gap decided"] += p_value is not None
+        found["gap held"] += p_value is not None and p_value >= ALPHA
+    n_decided, n_gaps = max(found["decided"], 1), max(found.pop("gap decided"), 1)
+    shares = {name: 100 * count / STUDIES for name, count in found.items()}
+    return shares | {"of them": 100 * found["by groups"] / n_decided, "gap held": 100 * found["gap held"] / n_gaps}
 
 
 def tell_groups() -> None:
     """Prints the table of images in groups."""
     print(f"\nimages in groups; {STUDIES} simulated studies a row without a difference; in %")
-    heads = ("one by one", "by groups", "decided", "mean held", "gap held")
+    heads = ("one by one", "by groups", "decided", "of them", "mean held", "gap held")
     print(f"{'groups':>8}{'their sizes':>14}{'by patient':>12}{'seeds':>8}" + "".join(f"{name:>13}" for name in heads))
     for by_patient, every_n_seeds in ((0.02, (3, 5, 10)), (0.0, (5,)), (0.05, (5,))):
         for kind, n_groups, n_seeds in product(SIZES, (8, 20, 40), every_n_seeds):
             rates_here = rates_by_groups(kind, n_groups, n_seeds, by_patient)
-            cells = "".join(f"{value:>13.1f}" for value in rates_here.values())
+            cells = "".join(f"{rates_here[name]:>13.1f}" for name in heads)
             print(f"{n_groups:>8}{kind:>14}{by_patient:>12}{n_seeds:>8}{cells}", flush=True)
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medbench.bench.evaluation.comparing import read_scores
 from medbench.bench.stats import Comparison, compare, gap, paired_gap, rank_stability, summarize
 from medbench.bench.store.records import read_json, write_json, write_yaml
+from medbench.reports import load
 from medbench.reports.artifact_losses import robustness_table
 from medbench.reports.load import Study, load_studies
 from medbench.reports.packing import pack
@@ -41,7 +43,8 @@ def write_groups(store: Path, groups: dict[str, str]) -> None:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("plain") / "store"
-    study = fabricate(store, n_images=N_IMAGES) | {"datasets": {"clean": "isic2018", "ph2": "ph2"}}
+    study = fabricate(store, n_images=N_IMAGES)
+    study |= {"datasets": {"clean": "isic2018", "ph2": "ph2"}}
     for known in study["variants"].values():
         known["settings"]["dataset"] = "isic2018"
     write_yaml(store / "studies" / "baa.yaml", study)
@@ -143,6 +146,17 @@ def test_the_report_says_by_what_it_counted(out: Path, facts: dict[str, Any]) ->
     assert "3 seeds × 24 images in 12 groups" in page
     assert ", for new trainings and new groups of images): worse." in page
     assert "For new trainings and new groups of images, no_baa is worse than medlitenet in mean Dice." in page
+
+
+def test_loaded_scores_name_the_groups_that_compare_reads(store: Path, plain: Path, tmp_path: Path) -> None:
+    load(store).query("evaluation == 'clean'").to_csv(tmp_path / "scores.csv", index=False)
+
+    read = read_scores(tmp_path / "scores.csv", "dice")
+
+    expected = by_patient(dice(store, "no_baa"), dice(store, "medlitenet"))
+    found = compare(read.tables["no_baa"], read.tables["medlitenet"], groups=read.groups)
+    assert (found.n_groups, found.p_value) == (12, pytest.approx(expected.p_value))
+    assert "group" not in load(plain)
 
 
 def test_losses_under_artifacts_go_by_the_groups_of_the_clean_images(tmp_path: Path) -> None:
