@@ -59,7 +59,7 @@ def annotations(image_set: ImageSet, ids: Collection[str]) -> dict[str, Any]:
 
 
 def _lesion(image_set: ImageSet, id: str) -> dict[str, float | None]:
-    mask = image_set.mask(id)
+    mask = image_set.mask(id) > 0
     contrast = lesion_contrast(image_set.image(id), mask)
     return {"area": lesion_area(mask), "contrast": contrast if contrast == contrast else None}
 

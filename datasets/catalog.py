@@ -120,7 +120,7 @@ def ham10000(root: Path) -> FileSet:
     return found
 
 
-FOLDERS = "put images/, masks/ with equal stems and labels.csv there, {}"
+FOLDERS = "put images/, masks/ with equal stems and labels.csv there: {}"
 
 
 def in_folders(name: str, *, description: str, form: str, n_images: int) -> Dataset:

@@ -175,8 +175,8 @@ def _examine(image_set: ImageSet, id: str) -> dict[str, Any]:
         if mask is not None:
             areas, n_counted = _areas(mask, image_set.target)
             shapes.setdefault(names[1], mask.shape)
-    for name, shape in shapes.items() if image is not None else ():
-        if shape != image.shape[:2]:
+    for name, shape in shapes.items():
+        if image is not None and shape != image.shape[:2]:
             turned = ", as if turned by 90 degrees" if shape == image.shape[1::-1] else ""
             sizes = f"the mask is {shape[1]}x{shape[0]}, the image {image.shape[1]}x{image.shape[0]}{turned}"
             problems.append(Problem(id, name, sizes))

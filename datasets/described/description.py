@@ -23,6 +23,7 @@ Modality = Literal[
 ]  # how images were made; augmentation is chosen by it
 MODALITIES: tuple[str, ...] = get_args(Modality)
 MAX_LEVEL = 65535
+UNKNOWN = -1  # instead of a code
 FEW = 8  # levels that an error names
 
 
@@ -137,21 +138,23 @@ class Description(BaseModel):
         """Whether masks hold levels of classes; else each file is black and white, and read as such."""
         return isinstance(self.classes, dict) or len(self.classes or ()) > 2 or self.ignore is not None
 
-    def codes(self, levels: NDArray[Any], where: str) -> NDArray[np.uint8]:
-        """The codes (H, W) of a mask's levels; MedbenchError, `where` first, where one belongs to no class."""
+    def codes(self, levels: NDArray[np.integer], where: str) -> NDArray[np.uint8]:
+        """The codes (H, W) of a mask's levels, 0 to 65535; MedbenchError, `where` first, where one is of no class."""
         code_of = {level: code for code, level in enumerate(self.levels)}
         known = [f"{level} {name}" for level, name in zip(self.levels, self.names, strict=True)]
         if self.ignore is not None:
             code_of[self.ignore] = IGNORED
             known.append(f"{self.ignore} ignored")
-        used, places = np.unique(levels, return_inverse=True)
-        if strange := [str(level) for level in used.tolist() if level not in code_of]:
+        table = np.full(MAX_LEVEL + 1, UNKNOWN, np.int16)
+        table[[*code_of]] = [*code_of.values()]
+        codes = table[levels]
+        if strange := [*map(str, np.unique(levels[codes == UNKNOWN]).tolist())]:
             told = ", ".join(strange[:FEW]) + (", ..." if len(strange) > FEW else "")
             raise MedbenchError(
                 f"{where}: no class has the level{'s' if len(strange) > 1 else ''} {told}; known are "
                 f"{', '.join(known)}: name what is missing in the description, or mend the mask"
             )
-        return np.array([code_of[level] for level in used.tolist()], np.uint8)[places].reshape(levels.shape)
+        return codes.astype(np.uint8)
 
     @property
     def reading(self) -> str:
@@ -159,6 +162,8 @@ class Description(BaseModel):
         told: dict[str, Any] = {"channels": self.channels} if self.channels != 3 else {}
         if self.has_levels:
             told |= {"levels": self.levels, "ignore": self.ignore}
+        elif self.classes is not None:
+            told["classes"] = 2
         if self.labels is not None:
             told["labels"] = len(self.labels)
         return json.dumps(told, sort_keys=True) if told else ""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bench.errors import MedbenchError
+from ...bench.metrics import LESION
 from ..base import FileSet, Item, Problem
 from ..layouts import find_file, match, walk
 from ..masks import Levels, coding_of
@@ -83,28 +84,25 @@ class DescribedSet(FileSet):
     def levels(self, id: str) -> dict[str, Levels]:
         if self.description.has_levels:
             return {}
-        files = self.files(id)[1:]
-        labels = self.description.labels or ("",)
-        return {label: read_structure(path) for label, path in zip(labels, files, strict=True)}
+        labels, by_index = self.description.labels or ("",), self.target is not LESION  # without a name as ever
+        files = zip(labels, self.files(id)[1:], strict=True)
+        return {label: read_structure(path, by_index=by_index) for label, path in files}
 
     def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
         if self.description.has_levels:
             path = self.files(id)[1]
             codes = self.description.codes(read_codes(path), str(path))
             return codes > 0 if self.target.is_single and not self.target.ignores else codes
-        planes = [_black_and_white(path) for path in self.files(id)[1:]]
+        planes: list[NDArray[np.bool_]] = []
+        for path, levels in zip(self.files(id)[1:], self.levels(id).values(), strict=True):
+            if (coding := coding_of(levels)).refusal:
+                raise MedbenchError(f"{path}: {coding.refusal}")
+            planes.append(levels.values > coding.cut)
         for path, plane in zip(self.files(id)[2:], planes[1:], strict=True):
             if plane.shape != planes[0].shape:
                 sizes = " and ".join(f"{each.shape[1]}x{each.shape[0]}" for each in (plane, planes[0]))
                 raise MedbenchError(f"{path}: is not as large as the mask of {self.target.names[0]}: {sizes}")
         return planes[0] if self.target.is_single else self.target.codes(np.stack(planes))
-
-
-def _black_and_white(path: Path) -> NDArray[np.bool_]:
-    levels = read_structure(path)
-    if (coding := coding_of(levels)).refusal:
-        raise MedbenchError(f"{path}: {coding.refusal}")
-    return levels.values > coding.cut
 
 
 def read_described(root: Path, *, shipped: str | None = None) -> DescribedSet:

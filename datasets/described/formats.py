@@ -73,8 +73,9 @@ def read_codes(path: Path) -> NDArray[np.int32]:
     return values.astype(np.int32)
 
 
-def read_structure(path: Path) -> Levels:
-    """What a mask of one structure holds; see `read_levels`. Of a palette the indices count where they are 0 and 1."""
+def read_structure(path: Path, *, by_index: bool = True) -> Levels:
+    """What a mask of one structure holds; see `read_levels`. Of a palette the indices count where they are 0 and 1,
+    unless `by_index` is False."""
     if ending_of(path).lower() in MORE_ENDINGS:
         values = _flat(path, read_array(path))
         if values.dtype.kind == "f":
@@ -85,7 +86,7 @@ def read_structure(path: Path) -> Levels:
         top = 1 if values.dtype.kind in "bf" else 255 if values.dtype == np.uint8 else MAX_LEVEL
         return Levels(values.astype(np.uint8) if values.dtype == np.bool_ else values, top)
     data = read_bytes(path)
-    if not data.startswith(JPEG_START) and (image := decode(path, data)).mode == "P":
+    if by_index and not data.startswith(JPEG_START) and (image := decode(path, data)).mode == "P":
         indices = np.asarray(image)
         if indices.max() <= 1:
             return Levels(indices, 255, source="palette")

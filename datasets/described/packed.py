@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...bench.errors import MedbenchError
 from ..base import PUBLISHED, ImageSet, Part
 from ..masks import Levels
-from .description import Description, read_description
+from .description import MAX_LEVEL, Description, read_description
 
 PARTS: dict[Part, str] = {"train": "train", "validation": "val", "test": "test"}  # as its arrays call them
 KINDS = (np.uint8, np.uint16, np.int16, np.float32)
@@ -129,11 +129,17 @@ class PackedSet(ImageSet):
         name = f"{PARTS[part]}_{what}"
         if what == "label" and array.ndim == 4 and array.shape[3] == 1:
             array = array[..., 0]
-        axes = (3,) if what == "label" else (3, 4)
-        if array.ndim not in axes or array.dtype.kind not in "buif" or (what == "images" and array.dtype not in KINDS):
+        if what == "label" and array.dtype.kind in "bf" and (array == np.round(array)).all():
+            array = array.astype(np.int32)
+        axes, is_read = ((3,), array.dtype.kind in "ui") if what == "label" else ((3, 4), array.dtype in KINDS)
+        if array.ndim not in axes or not is_read or (what == "label" and array.size and not _are_levels(array)):
             raise MedbenchError(
                 f"{self.path}: {name} holds {array.dtype} of the shape {array.shape}, which is not read"
             )
         if what == "images" and array.shape[:3] != (masks := self._array(part, "label").shape):
             raise MedbenchError(f"{self.path}: {PUBLISHED[part]}: images of the shape {array.shape}, masks of {masks}")
         return array
+
+
+def _are_levels(array: NDArray[Any]) -> bool:
+    return bool(array.min() >= 0 and array.max() <= MAX_LEVEL)

@@ -99,9 +99,11 @@ def _window_of_floats(image_set: ImageSet, ids: list[str], low: float, high: flo
             counts += np.bincount(np.clip(places, 0, N_BINS - 1).astype(np.int64), minlength=N_BINS)
         first, last = _ends(counts)
         low, high = low + first * step, low + (last + 1) * step
+        if first == last:
+            return low, low
         if last - first >= LEAST_BINS:
-            return low, high
-    return (low, high) if last > first else (low, low)
+            break
+    return low, high
 
 
 def _ends(counts: NDArray[np.int64]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Copies are found whatever was done to them, and lookalikes are not called copies."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,12 @@ SOURCE = SyntheticSet(images=30, size=256)
 class Pictures(ImageSet):
     """A set of given pictures."""
 
-    def __init__(self, name: str, pictures: dict[str, Pixels]) -> None:
+    def __init__(self, name: str, pictures: Mapping[str, NDArray[Any]]) -> None:
         self.name = name
         self.pictures = pictures
         self.ids = tuple(sorted(pictures))
 
-    def image(self, id: str) -> Pixels:
+    def image(self, id: str) -> NDArray[Any]:
         return self.pictures[id]
 
     def mask(self, id: str) -> NDArray[np.bool_]:

@@ -22,13 +22,13 @@ from ..image_files import save, save_pair
 
 ONE = np.array([[0, 0, 0, 1, 1, 255]], np.uint8)
 TWO = np.array([[0, 1, 1, 1, 1, 1]], np.uint8)
-IMAGE = np.arange(0, 180, 30, np.uint8).reshape(1, 6)
+IMAGE = np.arange(0, 180, 30, dtype=np.uint8).reshape(1, 6)
 TABLE = "image,patient,finding\na,1,benign\nb,1,benign\nc,2,malignant\n"
 
 
-def folder(root: Path, text: str | None, masks: dict[str, NDArray[Any]], images: dict[str, NDArray[Any]]) -> Path:
+def folder(root: Path, text: str | None, masks: dict[str, NDArray[Any]]) -> Path:
     for id, mask in masks.items():
-        save(root / "images" / f"{id}.png", images.get(id, IMAGE))
+        save(root / "images" / f"{id}.png", IMAGE)
         save(root / "masks" / f"{id}.png", mask)
     (root / "labels.csv").write_text(TABLE)
     if text:
@@ -40,7 +40,7 @@ def folder(root: Path, text: str | None, masks: dict[str, NDArray[Any]], images:
 def three(tmp_path: Path) -> Path:
     """Images a and b of equal pixels and other masks, and c, the same again under another group and label."""
     text = "classes: [ground, core, rim]\nignore: 255\nchannels: 1\ngroup: patient\nlabel: finding\n"
-    return folder(tmp_path / "set", text, {"a": ONE, "b": TWO, "c": TWO}, {})
+    return folder(tmp_path / "set", text, {"a": ONE, "b": TWO, "c": TWO})
 
 
 def test_a_census_counts_what_counts(three: Path) -> None:
@@ -73,7 +73,7 @@ def test_equal_pixels_of_which_different_things_are_said_are_a_note(three: Path)
 
 
 def test_equal_pixels_that_are_told_alike_are_no_note(tmp_path: Path) -> None:
-    found = read_described(folder(tmp_path, "group: patient\nlabel: finding\n", {"a": TWO, "b": TWO}, {}))
+    found = read_described(folder(tmp_path, "group: patient\nlabel: finding\n", {"a": TWO, "b": TWO}))
 
     assert twins(found, inspect(found)) == []
 
@@ -102,7 +102,7 @@ def test_verify_of_a_set_without_a_description_is_as_ever(tmp_path: Path) -> Non
 
 def test_describe_proposes_what_opens_as_it_stands(tmp_path: Path) -> None:
     masks = {"a": np.array([[0, 0, 2, 7, 7, 7]], np.uint8), "b": np.array([[0, 0, 0, 2, 2, 2]], np.uint8)}
-    root = folder(tmp_path / "set", None, masks, {})
+    root = folder(tmp_path / "set", None, masks)
     (root / "labels.csv").write_text("image,group,label,age\na,1,benign,50\n")
 
     told = CliRunner().invoke(app, ["data", "describe", str(root), "--write"])
@@ -140,7 +140,7 @@ def test_describe_proposes_what_opens_as_it_stands(tmp_path: Path) -> None:
 def test_masks_decide_whether_there_are_two_classes_or_more(
     tmp_path: Path, masks: dict[str, list[int]], expected: dict[str, Any]
 ) -> None:
-    root = folder(tmp_path, None, {id: np.array([mask], np.uint8) for id, mask in masks.items()}, {})
+    root = folder(tmp_path, None, {id: np.array([mask], np.uint8) for id, mask in masks.items()})
 
     found = yaml.safe_load(propose(root).read_text())
 
@@ -148,7 +148,7 @@ def test_masks_decide_whether_there_are_two_classes_or_more(
 
 
 def test_a_last_level_of_255_may_be_what_nobody_labelled(tmp_path: Path) -> None:
-    root = folder(tmp_path, None, {"a": np.repeat([[0, 1, 2, 255]], 6, axis=1).repeat(9, axis=0).astype(np.uint8)}, {})
+    root = folder(tmp_path, None, {"a": np.repeat([[0, 1, 2, 255]], 6, axis=1).repeat(9, axis=0).astype(np.uint8)})
 
     assert "Where 255 marks pixels that nobody labelled" in propose(root).read_text()
 
@@ -185,7 +185,7 @@ def test_what_describe_cannot_write_for_is_told(
 
 
 def test_shades_are_no_classes(tmp_path: Path) -> None:
-    root = folder(tmp_path, None, {"a": np.tile(np.arange(0, 64, 2, np.uint8), (6, 4)) + ONE[:, :1]}, {})
+    root = folder(tmp_path, None, {"a": np.tile(np.arange(0, 64, 2, dtype=np.uint8), (6, 4)) + ONE[:, :1]})
     save(root / "masks" / "b.png", np.arange(40, 140, dtype=np.uint8).reshape(10, 10))
 
     with pytest.raises(MedbenchError, match=r"b\.png: with it masks hold \d+ levels"):

@@ -25,7 +25,7 @@ from ..image_files import LESION as LESION_PIXELS
 from ..image_files import PICTURE, save
 
 CODES = np.array([[0, 1, 2, 2], [0, 0, 1, 2]], np.uint8)
-GREY = np.arange(0, 240, 30, np.uint8).reshape(2, 4)
+GREY = np.arange(0, 240, 30, dtype=np.uint8).reshape(2, 4)
 THREE = "classes: [background, cytoplasm, nucleus]\n"
 
 
@@ -121,6 +121,16 @@ def test_two_classes_of_a_palette_are_told_by_index_not_by_brightness(tmp_path: 
     image.save(tmp_path / "masks" / "a.png")
 
     assert found.mask("a").tolist() == (CODES > 0).tolist()
+
+
+def test_without_a_name_a_palette_is_read_as_ever(tmp_path: Path) -> None:
+    found = described(tmp_path, "modality: ct\n")
+    image = Image.fromarray((CODES > 0).astype(np.uint8), "P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.save(tmp_path / "masks" / "a.png")
+
+    assert found.mask("a").tolist() == (CODES == 0).tolist()
+    assert inspect(found).areas["a"]["lesion"] == (CODES == 0).sum()
 
 
 def test_two_classes_with_ignored_pixels_have_codes(tmp_path: Path) -> None:
@@ -382,7 +392,7 @@ def test_the_keys_that_decide_what_is_read_are_in_the_digest() -> None:
     told = Description.model_validate({"classes": {0: "a", 9: "b"}, "channels": 1, "ignore": 3})
 
     assert json.loads(told.reading) == {"channels": 1, "levels": [0, 9], "ignore": 3}
-    assert Description.model_validate({"classes": ["a", "b"], "modality": "ct"}).reading == ""
+    assert Description.model_validate({"licence": "mine", "modality": "ct"}).reading == ""
 
 
 @pytest.mark.parametrize("depth", [np.uint16, np.float32])

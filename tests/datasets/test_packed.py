@@ -47,7 +47,7 @@ def test_images_and_masks_keep_their_values_and_official_parts(tmp_path: Path, c
 
 def test_masks_of_0_and_255_and_with_a_last_axis_are_one_structure_too(tmp_path: Path) -> None:
     label = (np.arange(90).reshape(3, 6, 5, 1) % 2 * 255).astype(np.uint8)
-    others = {f"{part}_label": label[:n] for part, n in SIZES.items()}
+    others: dict[str, Any] = {f"{part}_label": label[:n] for part, n in SIZES.items()}
 
     found = open_dataset(folder=packed(tmp_path / "a.npz", **others))
 

@@ -24,7 +24,9 @@ class Stored(ImageSet):
         self.ids = tuple(self.images)
         self.groups = {id: id for id in self.ids}
 
-    is_wide = True
+    @property
+    def is_wide(self) -> bool:
+        return True
 
     def image(self, id: str) -> NDArray[Any]:
         return self.images[id][..., None]
