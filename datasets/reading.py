@@ -52,7 +52,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         levels = _wide(path, image)
         narrow = levels if levels.max() <= 255 else levels >> 8
         return np.repeat(narrow.astype(np.uint8)[..., None], 3, axis=2)
-    return np.array(_coloured(image).convert("RGB"))
+    return np.array(coloured(image).convert("RGB"))
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -83,7 +83,7 @@ def read_levels(path: Path) -> Levels:
         return _floats(path, np.asarray(image))
     if image.mode.startswith("I"):
         return Levels(_wide(path, image), MAX_LEVEL)
-    rgba = np.asarray(_coloured(image).convert("RGBA"))
+    rgba = np.asarray(coloured(image).convert("RGBA"))
     colours, alpha = rgba[..., :3], rgba[..., 3]
     brightest = colours.max(axis=2)
     is_grey = bool((colours == brightest[..., None]).all())
@@ -161,6 +161,6 @@ def _is_cut_jpeg(data: bytes) -> bool:
     return data.startswith(JPEG_START) and data.rfind(JPEG_END) < data.rfind(JPEG_SCAN)
 
 
-def _coloured(image: Image.Image) -> Image.Image:
+def coloured(image: Image.Image) -> Image.Image:
     """A palette image with its transparency made an alpha channel: Pillow warns when it has to guess."""
     return image.convert("RGBA") if image.mode == "P" and "transparency" in image.info else image

@@ -92,18 +92,19 @@ def window_of(
 
 
 def _window_of_floats(image_set: ImageSet, ids: list[str], low: float, high: float) -> tuple[float, float]:
+    first = last = 0
     for _ in range(MOST_ROUNDS):
         counts, step = np.zeros(N_BINS, np.int64), (high - low) / N_BINS
+        if low + step == low:  # nearly all pixels are one number
+            return low, low
         for id in ids:
             places = (image_set.image(id).astype(np.float64).ravel() - low) / step
             counts += np.bincount(np.clip(places, 0, N_BINS - 1).astype(np.int64), minlength=N_BINS)
         first, last = _ends(counts)
         low, high = low + first * step, low + (last + 1) * step
-        if first == last:
-            return low, low
         if last - first >= LEAST_BINS:
             break
-    return low, high
+    return (low, high) if first < last else (low, low)
 
 
 def _ends(counts: NDArray[np.int64]) -> tuple[int, int]:

@@ -458,6 +458,21 @@ def test_arrays_that_are_no_images_are_refused_by_name(
         found.image("a")
 
 
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("a.jpg", "L"), ("a.jpg", None), ("a.png", "P"), ("a.png", "LA"), ("a.bmp", None), ("a.tif", "1")],
+)
+def test_pictures_of_8_bits_are_what_they_are_without_a_description(
+    tmp_path: Path, name: str, mode: str | None
+) -> None:
+    save(tmp_path / "images" / name, PICTURE, mode)
+    save(tmp_path / "masks" / "a.png", LESION_PIXELS)
+    before = read_folder(tmp_path).image("a")
+    (tmp_path / "dataset.yaml").write_text("classes: [skin, lesion]\n")
+
+    assert read_described(tmp_path).image("a").tolist() == before.tolist()
+
+
 def test_pages_of_a_tiff_are_channels_where_that_many_are_declared(tmp_path: Path) -> None:
     described(tmp_path, f"{THREE}channels: 5\n")
     (tmp_path / "images" / "a.npy").unlink()
