@@ -105,7 +105,7 @@ def data_fetch(
 def data_verify(
     name: Annotated[
         str,
-        typer.Argument(help="isic2018, ph2, ham10000, synthetic, or folder:PATH.", autocompletion=completing.datasets),
+        typer.Argument(help="A data set by name, or folder:PATH.", autocompletion=completing.datasets),
     ],
     data: DataOption = None,
     as_json: JsonOption = False,

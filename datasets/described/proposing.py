@@ -78,7 +78,7 @@ def _channels(images: Sequence[Path], progress: Callable[[int], None]) -> int:
         if ending_of(path).lower() in MORE_ENDINGS:
             array = read_array(path)
             n = 1 if array.ndim == 2 else array.shape[2]
-        found.add(n if n not in (3, 4) else 3 if has_colours(read_values(path, 3)) else 1)
+        found.add(n if n != 3 else 3 if has_colours(read_values(path, 3)) else 1)
         progress(done)
     if len(found) > 1 and not found <= {1, 3}:
         raise MedbenchError(f"images have {', '.join(map(str, sorted(found)))} channels; save all with as many")
