@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ..bench.errors import MedbenchError
-from ..bench.metrics import COUNTS
-from ..bench.store.records import read_json, read_yaml, same_trials
+from ..bench.metrics import COUNTS, Target
+from ..bench.store.records import MANIFEST, read_json, read_yaml, same_trials
 from .files import Files, read_frame
 from .joining import joined
 from .resolved import complete
@@ -20,6 +20,8 @@ from .unpacking import opened
 
 KEYS = ["study", "variant", "seed", "fold", "trial", "evaluation", "image"]
 SCORES = "scores.parquet"
+CLASSES = "classes.parquet"
+BINS = ["bin", "pixels", "confidence", "positives"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +34,16 @@ class Evaluation:
     environment: dict[str, Any]
     scores: pa.Table
     """One row a test image: image, height, width, tp, fp, fn, tn and every metric."""
+    classes: pa.Table | None
+    """One row a test image and class, or label: image, name, and the values of `metrics.classes.score_classes`; None of
+    one structure."""
 
     def reliability(self) -> pd.DataFrame | None:
-        """Sums by bin of probability, image after image: bin, pixels, confidence, positives; None where not kept."""
+        """Sums by bin of probability, image after image: bin, pixels, confidence, positives, and name where there are
+        `classes`; None where not kept."""
         path = self.folder / "reliability.parquet"
-        return read_frame(path, ["bin", "pixels", "confidence", "positives"]) if path.is_file() else None
+        columns = BINS if self.classes is None else ["name", *BINS]
+        return read_frame(path, columns) if path.is_file() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +93,11 @@ class Study:
     """Files of how long its models take, one a machine and store: see `latency`."""
 
     @property
+    def target(self) -> Target | None:
+        """What is looked for; None is one structure, of which nothing more is known."""
+        return Target.of(self.spec["target"]) if self.spec["target"] else None
+
+    @property
     def artifacts(self) -> dict[str, dict[str, Any]]:
         """The evaluations with an artifact: their kind and severity."""
         return self.spec["artifacts"]
@@ -107,7 +119,19 @@ class Study:
     @property
     def scores(self) -> pd.DataFrame:
         """Tidy scores, one row per trial, evaluation and image; empty, but with its columns, when nothing is done."""
-        found = [(trial, name, each.scores) for trial in self.trials for name, each in trial.evaluations.items()]
+        return self._tidy([(trial, name, each.scores) for trial, name, each in self._finished])
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """The same with a row per class, by `name`, of each image; empty for one structure."""
+        found = [(trial, name, each.classes) for trial, name, each in self._finished]
+        return self._tidy([(trial, name, table) for trial, name, table in found if table is not None])
+
+    @property
+    def _finished(self) -> list[tuple[Trial, str, Evaluation]]:
+        return [(trial, name, each) for trial in self.trials for name, each in trial.evaluations.items()]
+
+    def _tidy(self, found: Sequence[tuple[Trial, str, pa.Table]]) -> pd.DataFrame:
         if not found:
             return pd.DataFrame(columns=KEYS)
         keys = pd.DataFrame(
@@ -201,8 +225,9 @@ def _load_study(
         if absent:
             missing.append(f"{where}: {', '.join(absent)} of trial {entry['trial']} not evaluated")
         missing += [
-            f"{where}: {places[label] / SCORES} is damaged and was not read, its SHA-256 differs from the manifest's"
-            for label in copies
+            f"{where}: {places[label] / _damaged(found, files)} is damaged and was not read, its SHA-256 differs from "
+            "the manifest's"
+            for label, found in copies.items()
             if label not in sound
         ]
         trials.append(
@@ -282,6 +307,9 @@ def _load_evaluation(copies: Sequence[Path], files: Files) -> Evaluation | None:
     for folder in copies:
         if (scores := files.intact_table(folder / SCORES)) is None:
             continue
+        classes = files.intact_table(folder / CLASSES)
+        if classes is None and CLASSES in files.json(folder / MANIFEST)["files"]:
+            continue
         absent = [name for name in ("image", *COUNTS) if name not in scores.column_names]
         if absent:
             raise MedbenchError(
@@ -293,8 +321,14 @@ def _load_evaluation(copies: Sequence[Path], files: Files) -> Evaluation | None:
             config=files.config(folder / "config.yaml"),
             environment=files.json(folder / "environment.json"),
             scores=scores,
+            classes=classes,
         )
     return None
+
+
+def _damaged(copies: Sequence[Path], files: Files) -> str:
+    """Which file of an evaluation has no sound copy."""
+    return CLASSES if any(files.intact_table(folder / SCORES) is not None for folder in copies) else SCORES
 
 
 def _latency_rows(folders: Sequence[Path]) -> tuple[dict[str, Any], ...]:

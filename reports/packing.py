@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS, from_counts
+from ..bench.metrics.classes import from_counts_of_classes
 from ..bench.metrics.failures import FAILURES
 from ..bench.store.folder import trial_id
 from ..bench.store.provenance import without_places
 from ..bench.store.records import MANIFEST, read_json, read_yaml, short_id, write_bytes, write_json, write_yaml
-from .load import Evaluation, Study, Trial
-from .unpacking import LISTS, OF_IMAGES, PLACES
+from .load import CLASSES, SCORES, Evaluation, Study, Trial
+from .unpacking import LISTS, OF_IMAGES, PLACES, of_images
 
 LARGEST = 1_500_000  # bytes of a file
 WHOLE = {**dict.fromkeys(("height", "width", *COUNTS), "int32"), **dict.fromkeys(FAILURES, "Int8")}
@@ -26,9 +28,9 @@ PICTURES = (".png", ".jpg")
 
 
 def pack(study: Study, store: Path, folder: Path) -> None:
-    """Writes what the store holds of a study: study.yaml, trials.json, history.parquet, scores/, reliability.parquet,
-    annotations/, groups/, latency/ and deployment/, as docs/reference/store.md tells. No text in them has an absolute
-    path.
+    """Writes what the store holds of a study: study.yaml, trials.json, history.parquet, scores/, classes/,
+    reliability.parquet, annotations/, groups/, latency/ and deployment/, as docs/reference/store.md tells. No text in
+    them has an absolute path.
 
     Raises:
         MedbenchError: scores or settings cannot be written so, or not below `LARGEST` bytes a file.
@@ -47,6 +49,10 @@ def pack(study: Study, store: Path, folder: Path) -> None:
             rows = pd.concat([_scores(trial, each) for trial, each in tested], ignore_index=True)
             for path, content in _split(rows.assign(evaluation=name), name).items():
                 write_bytes(folder / "scores" / path, content)
+        if by_class := [_classes(trial, each) for trial, each in tested if each.classes is not None]:
+            rows = pd.concat(by_class, ignore_index=True).assign(evaluation=name)
+            for path, content in _split(rows, name).items():
+                write_bytes(folder / "classes" / path, content)
         sums += [each.assign(evaluation=name) for trial, found in tested if (each := _sums(trial, found)) is not None]
     if sums:
         write_bytes(folder / "reliability.parquet", _parquet(_places_first(pd.concat(sums, ignore_index=True))))
@@ -130,26 +136,45 @@ def _places_first(table: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(trial: Trial, evaluation: Evaluation) -> pd.DataFrame:
     """A row an image: where it comes from, whole numbers as such, and in single precision what does not follow from
-    them."""
+    them, or from the scores of its classes."""
     scores = evaluation.scores.to_pandas()
-    derived = from_counts({name: scores[name].to_numpy(dtype=np.float64) for name in COUNTS})
+    if evaluation.classes is None:
+        derived = from_counts({name: scores[name].to_numpy(dtype=np.float64) for name in COUNTS})
+        return _reduced(trial, evaluation.folder / SCORES, scores, derived, "its counts of pixels give")
+    derived = of_images(evaluation.classes.to_pandas())
+    return _reduced(trial, evaluation.folder / SCORES, scores, derived, f"{CLASSES} gives")
+
+
+def _classes(trial: Trial, evaluation: Evaluation) -> pd.DataFrame:
+    """The same with a row an image and class."""
+    assert evaluation.classes is not None
+    scores = evaluation.classes.to_pandas()
+    derived = from_counts_of_classes({name: scores[name].to_numpy(dtype=np.float64) for name in COUNTS})
+    return _reduced(trial, evaluation.folder / CLASSES, scores, derived, "its counts of pixels give")
+
+
+def _reduced(
+    trial: Trial, path: Path, scores: pd.DataFrame, derived: Mapping[str, NDArray[np.float64]], rule: str
+) -> pd.DataFrame:
+    """Scores without what is derived from others; MedbenchError where they are not what the rule says."""
     for name, values in derived.items():
-        if name in scores and not np.allclose(scores[name], values, rtol=0, atol=1e-9):
+        if name in scores and not np.allclose(scores[name], values, rtol=0, atol=1e-9, equal_nan=True):
             raise MedbenchError(
-                f"{evaluation.folder / 'scores.parquet'}: {name} is not what its counts of pixels give; "
+                f"{path}: {name} is not what {rule}; "
                 "another version of medbench scored it: run the study again, which evaluates without training"
             )
     scores = scores.drop(columns=list(derived), errors="ignore")
-    kinds: Mapping[str, str] = {name: WHOLE.get(name, "float32") for name in scores if name != "image"}
+    kinds: Mapping[str, str] = {name: WHOLE.get(name, "float32") for name in scores if name not in ("image", "name")}
     return _places_first(scores.astype(kinds).assign(**_places(trial)))
 
 
 def _sums(trial: Trial, evaluation: Evaluation) -> pd.DataFrame | None:
-    """The sums by bin of probability over all images."""
+    """The sums by bin of probability over all images, of several classes each of them."""
     bins = evaluation.reliability()
     if bins is None:
         return None
-    sums: Any = bins.groupby("bin")[["pixels", "confidence", "positives"]].sum()
+    keys = ["bin"] if evaluation.classes is None else ["name", "bin"]
+    sums: Any = bins.groupby(keys)[["pixels", "confidence", "positives"]].sum()
     return sums.reset_index().assign(**_places(trial))
 
 

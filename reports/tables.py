@@ -4,7 +4,7 @@ Every table is a frame of plain values, one row a thing, NaN or None where there
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,22 +12,33 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
+from ..bench.metrics.classes import FALSE_ALARMS
 from ..bench.stats import Labels, against_baseline, summarize
 from .load import Study
 from .settings import flatten
 from .timings import NOT_TIMED, headline
 
-KNOWN = METRICS | {
-    metric.name: metric
-    for metric in (
-        Metric("brier", "Brier score", "", False, "mean squared difference of probability and truth over the pixels"),
-        Metric("artifact_fpr", "Artifact FPR", "", False, "share of artifact pixels outside the lesion called lesion"),
-        Metric(
-            "assd_near", "ASSD at artifact", "px", False, "ASSD of boundary pixels within 2 % of the diagonal of it"
-        ),
-        Metric("nsd2_near", "NSD 2 px at artifact", "", True, "NSD 2 px of boundary pixels within 2 % of the diagonal"),
-    )
-}
+KNOWN = (
+    METRICS
+    | FALSE_ALARMS
+    | {
+        metric.name: metric
+        for metric in (
+            Metric(
+                "brier", "Brier score", "", False, "mean squared difference of probability and truth over the pixels"
+            ),
+            Metric(
+                "artifact_fpr", "Artifact FPR", "", False, "share of artifact pixels outside the lesion called lesion"
+            ),
+            Metric(
+                "assd_near", "ASSD at artifact", "px", False, "ASSD of boundary pixels within 2 % of the diagonal of it"
+            ),
+            Metric(
+                "nsd2_near", "NSD 2 px at artifact", "", True, "NSD 2 px of boundary pixels within 2 % of the diagonal"
+            ),
+        )
+    }
+)
 
 
 def wording(metric: str) -> str:
@@ -53,6 +64,8 @@ class Cell:
     """The trial ids that the numbers come from, space-separated."""
     groups: Mapping[str, str]
     """Of each image that belongs together with another the group that they are in; empty where nothing is known."""
+    classes: "dict[str, Cell]" = field(default_factory=dict)
+    """Of several classes the same of each, by name: a metric's table has the images whose reference holds the class."""
 
     def labels(self, images: Iterable[str]) -> Labels | None:
         """What statistics of these images go by, in their order: the group of each, or itself. None where no image
@@ -60,6 +73,10 @@ class Cell:
         if not self.groups:
             return None
         return [(self.groups[image],) if image in self.groups else image for image in images]
+
+    def held(self, metric: str) -> "dict[str, Cell]":
+        """The classes that some image holds, as far as there are tables of this metric."""
+        return {name: each for name, each in self.classes.items() if metric in each.tables}
 
 
 Cells = dict[tuple[str, str], Cell]
@@ -70,7 +87,10 @@ def cells(study: Study, scores: pd.DataFrame) -> Cells:
     grouped: Any = scores.groupby(["evaluation", "variant"], sort=False)
     parts = {key: part for key, part in grouped}
     order = [(evaluation, variant) for evaluation in study.spec["evaluations"] for variant in study.spec["variants"]]
-    found = {key: _cell(parts[key], study.groups.get(key[0], {})) for key in order if key in parts}
+    classes = _of_classes(study)
+    found = {
+        key: _cell(parts[key], study.groups.get(key[0], {}), classes.get(key, {})) for key in order if key in parts
+    }
     return {key: cell for key, cell in found.items() if study.spec["primary"] in cell.tables}
 
 
@@ -83,6 +103,11 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
     over seeds of one confusion matrix over all pixels of these images) and their _sd_seeds; parameters, macs (at
     256 x 256); latency_* (`latency.headline`); trials (ids, space-separated). n_groups only where the images of some
     evaluation come in groups.
+
+    Of several classes <metric>_mean is the mean over images of the mean over the classes in an image's reference, and
+    there is <metric>_class_mean too: the mean over classes of each class's mean over the images that hold it. n_images
+    have any class; n_empty counts classes in an image's reference of which nothing is predicted; what is pooled is the
+    mean over the classes that some image holds, each with one confusion matrix over all pixels of all images.
     """
     timed = headline(study)
     rows: list[dict[str, Any]] = []
@@ -92,19 +117,17 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
         row["n_seeds"], row["n_images"] = cell.tables[study.spec["primary"]].shape
         if labels := cell.labels(cell.tables[study.spec["primary"]]):
             row["n_groups"] = len({*labels})
-        row["n_empty"] = n_empty({name: cell.scores[name].to_numpy() for name in COUNTS})
+        row["n_empty"] = _n_empty(cell)
         for metric, table in cell.tables.items():
             summary = summarize(table.to_numpy(), bounds=KNOWN[metric].bounds, groups=cell.labels(table))
             row[f"{metric}_mean"] = summary.mean
             row[f"{metric}_sd_seeds"] = summary.sd_seeds
             row[f"{metric}_sd_images"] = summary.sd_images
             row[f"{metric}_ci_low"], row[f"{metric}_ci_high"] = summary.ci_low, summary.ci_high
-        shared: Any = cell.scores[cell.scores["image"].isin(list(cell.tables[study.spec["primary"]]))]
-        matrices = [pooled({name: seed[name].to_numpy() for name in COUNTS}) for _, seed in shared.groupby("seed")]
-        for metric in ("dice", "iou"):
-            values = np.array([matrix[metric] for matrix in matrices])
-            row[f"pooled_{metric}"] = values.mean()
-            row[f"pooled_{metric}_sd_seeds"] = values.std(ddof=1) if len(values) > 1 else None
+            if metric in METRICS and (held := cell.held(metric)):
+                means = [each.tables[metric].to_numpy().mean() for each in held.values()]
+                row[f"{metric}_class_mean"] = float(np.mean(means))
+        row |= _pooled(cell, study.spec["primary"])
         row |= {"parameters": known["parameters"], "macs": known["macs"]}
         row |= timed.get(variant, NOT_TIMED)
         row["trials"] = cell.trials
@@ -181,7 +204,47 @@ def _plain(value: Any) -> Any:
     return None if value is pd.NA or (isinstance(value, float) and not np.isfinite(value)) else value
 
 
-def _cell(scores: pd.DataFrame, groups: Mapping[str, str]) -> Cell:
+def _n_empty(cell: Cell) -> int:
+    parts: list[Any] = [each.scores[each.scores["present"] == 1] for each in cell.classes.values()] or [cell.scores]
+    return sum(n_empty({name: part[name].to_numpy() for name in COUNTS}) for part in parts)
+
+
+def _pooled(cell: Cell, primary: str) -> dict[str, float | None]:
+    parts: list[Any] = [_of_every_seed(each.scores) for each in cell.held(primary).values()] or [
+        cell.scores[cell.scores["image"].isin(list(cell.tables[primary]))]
+    ]
+    matrices = [
+        [pooled({name: seed[name].to_numpy() for name in COUNTS}) for _, seed in part.groupby("seed")] for part in parts
+    ]
+    row: dict[str, float | None] = {}
+    for metric in ("dice", "iou"):
+        values = np.array([[matrix[metric] for matrix in seeds] for seeds in matrices]).mean(axis=0)
+        row[f"pooled_{metric}"] = values.mean()
+        row[f"pooled_{metric}_sd_seeds"] = values.std(ddof=1) if len(values) > 1 else None
+    return row
+
+
+def _of_every_seed(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of images that every seed was scored on."""
+    n_seeds: Any = scores.groupby("image")["seed"].transform("nunique")
+    return scores[n_seeds == scores["seed"].nunique()]
+
+
+def _of_classes(study: Study) -> dict[tuple[str, str], dict[str, Cell]]:
+    """By evaluation and variant the cell of each class, in the target's order; none of one structure."""
+    target, found = study.target, dict[tuple[str, str], dict[str, Cell]]()
+    if target is None or target.is_single or not len(rows := study.classes):
+        return found
+    grouped: Any = rows.groupby(["evaluation", "variant", "name"], sort=False)
+    parts = {key: part for key, part in grouped}
+    for evaluation, variant, name in sorted(parts, key=lambda key: target.names.index(key[2])):
+        found.setdefault((evaluation, variant), {})[name] = _cell(
+            parts[evaluation, variant, name], study.groups.get(evaluation, {})
+        )
+    return found
+
+
+def _cell(scores: pd.DataFrame, groups: Mapping[str, str], classes: dict[str, Cell] | None = None) -> Cell:
     metrics = measured(scores)
     known: Any = scores.loc[scores[metrics].notna().any(axis="columns"), ["seed", "image", *metrics]]
     if known.duplicated(["seed", "image"]).any():
@@ -200,6 +263,7 @@ def _cell(scores: pd.DataFrame, groups: Mapping[str, str]) -> Cell:
         tables={metric: table for metric, table in tables.items() if not table.empty},
         trials=" ".join(scores["trial"].drop_duplicates()),
         groups=groups,
+        classes=classes or {},
     )
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
 
 from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS, from_counts
+from ..bench.metrics.classes import from_counts_of_classes, over_classes
 from ..bench.store.folder import is_published
 from ..bench.store.records import (
     MANIFEST,
@@ -63,8 +66,9 @@ def wrong_files(folder: Path) -> list[str]:
 
 
 def unpack(folder: Path, store: Path) -> None:
-    """Writes a store with what `packing.pack` wrote: metrics that follow from counts are computed anew, the others are
-    in single precision. It lacks weights, masks and images.
+    """Writes a store with what `packing.pack` wrote: metrics that follow from counts are computed anew, and scores of
+    images from those of their classes, where there are several; the others are in single precision. It lacks weights,
+    masks and images.
 
     Raises MedbenchError where the files are not what `pack` writes.
     """
@@ -72,7 +76,8 @@ def unpack(folder: Path, store: Path) -> None:
         name = _name(read_yaml(folder / "study.yaml")["study"])
         write_bytes(store / "studies" / f"{name}.yaml", (folder / "study.yaml").read_bytes())
         ledger = read_json(folder / "trials.json")
-        scores, sums, histories = _scores(folder), _sums(folder), _histories(folder)
+        classes = _classes(folder)
+        scores, sums, histories = _scores(folder, classes), _sums(folder), _histories(folder)
         for trial in ledger["trials"]:
             place = store / "trials" / _name(trial["id"])
             with sealed_folder(place) as working:
@@ -85,6 +90,8 @@ def unpack(folder: Path, store: Path) -> None:
                 with sealed_folder(place / "evaluations" / _name(each["id"])) as working:
                     _write_origin(working, each, ledger)
                     scores[label, trial["id"]].to_parquet(working / "scores.parquet", index=False)
+                    if (label, trial["id"]) in classes:
+                        classes[label, trial["id"]].to_parquet(working / "classes.parquet", index=False)
                     if (label, trial["id"]) in sums:
                         sums[label, trial["id"]].to_parquet(working / "reliability.parquet", index=False)
         for trial, error in ledger["failed"].items():
@@ -115,7 +122,7 @@ def _write_origin(working: Path, told: dict[str, Any], ledger: dict[str, Any]) -
     write_json(working / "environment.json", ledger["environments"][told["environment"]])
 
 
-def _scores(folder: Path) -> Parts:
+def _scores(folder: Path, classes: Parts) -> Parts:
     """The columns of a store's scores.parquet."""
     parts: Parts = {}
     for path in sorted((folder / "scores").rglob("*.parquet")):
@@ -123,8 +130,29 @@ def _scores(folder: Path) -> Parts:
         head = {"image": rows["image"], **{name: rows[name].astype("int64") for name in ("height", "width")}}
         stored = rows.drop(columns=["evaluation", *PLACES, *head]).astype("float64")
         known = {name: stored[name].to_numpy() for name in stored}
-        table = pd.DataFrame({**head, **from_counts({name: known[name] for name in COUNTS}), **known})
-        parts |= _parted(table, rows)
+        derived = from_counts({name: known[name] for name in COUNTS}) if {*COUNTS} <= known.keys() else {}
+        parts |= _parted(pd.DataFrame({**head, **derived, **known}), rows)
+    return {key: part.assign(**of_images(classes[key])) if key in classes else part for key, part in parts.items()}
+
+
+def of_images(classes: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """What the scores of images say that follows from those of their classes, image after image."""
+    values = classes.drop(columns=["image", "name"]).astype("float64")
+    n_names = classes["name"].nunique()
+    found = over_classes({name: values[name].to_numpy().reshape(-1, n_names) for name in values})
+    del found["on_artifact"]  # it is of all classes together
+    return found
+
+
+def _classes(folder: Path) -> Parts:
+    """The columns of a store's classes.parquet."""
+    parts: Parts = {}
+    for path in sorted((folder / "classes").rglob("*.parquet")):
+        rows: Any = read_frame(path)
+        stored = rows.drop(columns=["evaluation", *PLACES, "image", "name"]).astype("float64")
+        known = {name: stored[name].to_numpy() for name in stored}
+        derived = from_counts_of_classes({name: known[name] for name in COUNTS})
+        parts |= _parted(pd.DataFrame({"image": rows["image"], "name": rows["name"], **derived, **known}), rows)
     return parts
 
 

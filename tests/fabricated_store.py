@@ -12,11 +12,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from medbench.bench.metrics import score_masks
+from medbench.bench.metrics import Target, score_masks
+from medbench.bench.metrics.calibration import N_BINS, brier, reliability
+from medbench.bench.metrics.classes import over_classes, score_classes
 from medbench.bench.store.records import MANIFEST, read_yaml, sealed_folder, write_json, write_yaml
 
 HEIGHT, WIDTH = 48, 64
 SHIFTS = {"medlitenet": 1.0, "no_baa": 2.5, "ensemble": 0.6}  # pixels by which each variant misses, on average
+HEART = Target(("right ventricle", "myocardium", "left ventricle"))
+PARTS = Target(("whole", "core"), overlap=True)
 DESCRIPTIONS = {"medlitenet": "The full model", "no_baa": "Without boundary-aware attention", "ensemble": None}
 
 
@@ -39,6 +43,7 @@ def fabricate(
     n_folds: int = 0,
     variants: Sequence[str] = tuple(SHIFTS),
     trained_on: Mapping[str, str] | None = None,
+    target: Target | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Writes a study of two trained variants and an ensemble of them; returns what stands in its YAML.
@@ -53,6 +58,7 @@ def fabricate(
         n_folds: 0 for a plain split.
         variants: which of the three.
         trained_on: the name of the data set of each variant, whose test images are its own.
+        target: of several classes or labels, see `parts`; the last image has none.
         changes: keys of the study; one that is None is left out.
     """
     folds = list(range(n_folds)) or [None]
@@ -66,18 +72,24 @@ def fabricate(
             evaluations = {label: trial_id(*key, label) for label in ("clean", "ph2")}
             write_trial(store / "trials" / trial, variant, seed, noise, key[2:])
             for label, id in evaluations.items():
-                images, gallery = write_gallery(store, n_images, dataset, fold)
+                images, gallery = write_gallery(store, n_images, dataset, fold, target)
                 centres, references = discs(n_images)
                 moves = noise.normal(SHIFTS[variant] * (1 if label == "clean" else 1.6), 0.8, size=(n_images, 2))
-                predictions = np.stack([disc(row, column, 11) for row, column in centres + moves])
                 folder = store / "trials" / trial / "evaluations" / id
+                if target:
+                    predictions = parts(target, centres + moves, false_alarms=True)
+                    write_classes(folder, trial, label, images, predictions, parts(target, centres), gallery, target)
+                    continue
+                predictions = np.stack([disc(row, column, 11) for row, column in centres + moves])
                 write_evaluation(folder, trial, label, images, predictions, references, gallery)
             trials.append({"seed": seed, "fold": fold, "trial": trial, "evaluations": evaluations})
         known[variant] = {
             "description": DESCRIPTIONS[variant],
             "parameters": 3_200_000 if variant == "medlitenet" else 2_900_000,
             "macs": None if variant == "ensemble" else 410_000_000,
-            "settings": settings_of(variant) | ({"dataset": dataset} if dataset else {}),
+            "settings": settings_of(variant)
+            | ({"dataset": dataset} if dataset else {})
+            | ({"channels": 1, "target": target.plain()} if target else {}),
             "trials": trials,
         }
     study = {
@@ -94,6 +106,7 @@ def fabricate(
         "left_out": 0,
         "score_at": "native",
         "evaluations": ["clean", "ph2"],
+        "target": target.plain() if target else None,
         "variants": known,
     } | changes
     study = {key: value for key, value in study.items() if value is not None}
@@ -108,15 +121,31 @@ def discs(n_images: int) -> tuple[np.ndarray, np.ndarray]:
     return centres, np.stack([disc(row, column, 11) for row, column in centres])
 
 
-def write_gallery(store: Path, n_images: int, dataset: str | None, fold: int | None) -> tuple[list[str], str]:
+def parts(target: Target, centres: np.ndarray, *, false_alarms: bool = False) -> np.ndarray:
+    """(N, K, H, W) discs beside each other, of which a later class covers what it meets: class k is not in the images
+    i with i + k divisible by 4, and none is in the last. With `false_alarms` there is a small disc of it nonetheless
+    where i + k is divisible by 8."""
+    found = np.zeros((len(centres), len(target.names), HEIGHT, WIDTH), bool)
+    for (i, (row, column)), k in product(enumerate(centres), range(len(target.names))):
+        is_there = (i + k) % 4 > 0 and i < len(centres) - 1
+        if is_there or (false_alarms and (i + k) % 8 == 0):
+            found[i, k] = disc(row, column + 9 * (k - 1), 9 - k if is_there else 3)
+    return np.stack([target.planes(target.codes(planes)) for planes in found])
+
+
+def write_gallery(
+    store: Path, n_images: int, dataset: str | None, fold: int | None, target: Target | None = None
+) -> tuple[list[str], str]:
     """Pictures and masks of a test set, if they are not there; the images' names and the set's digest."""
     images = [f"{dataset or 'ISIC'}_{100 * (fold or 0) + i:07d}" for i in range(n_images)]
-    gallery = store / "gallery" / trial_id("gallery", *filter(None, (dataset, fold)))
+    gallery = store / "gallery" / trial_id("gallery", *filter(None, (dataset, fold, target)))
     if not gallery.is_dir():
         gallery.mkdir(parents=True)
         rng = np.random.default_rng(sum(map(ord, "gallery")))
-        for image, reference in zip(images, discs(n_images)[1], strict=True):
-            skin = np.where(reference[..., None], [142, 96, 74], [228, 194, 176])
+        centres, references = discs(n_images)
+        codes = [target.codes(planes) for planes in parts(target, centres)] if target else references
+        for image, reference in zip(images, codes, strict=True):
+            skin = np.where(reference[..., None] > 0, [142, 96, 74], [228, 194, 176])
             pixels = skin + rng.normal(0, 5, (HEIGHT, WIDTH, 1))
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(gallery / f"{image}.jpg")
             Image.fromarray(reference).save(gallery / f"{image}.png")
@@ -231,6 +260,42 @@ def write_evaluation(
         (working / "masks").mkdir()
         for image, prediction in zip(images, predictions, strict=True):
             Image.fromarray(prediction).save(working / "masks" / f"{image}.png")
+
+
+def write_classes(
+    folder: Path,
+    trial: str,
+    label: str,
+    images: list[str],
+    predictions: np.ndarray,
+    references: np.ndarray,
+    gallery: str,
+    target: Target,
+) -> None:
+    """`write_evaluation` of several classes, masks (N, K, H, W); probabilities are 0.05 and 0.95."""
+    rows: list[dict[str, Any]] = []
+    by_name: list[pd.DataFrame] = []
+    bins: list[pd.DataFrame] = []
+    for image, prediction, wanted in zip(images, predictions, references, strict=True):
+        scores = score_classes(prediction, target.codes(wanted), target)
+        probability = np.where(prediction, 0.95, 0.05)
+        scores["brier"] = np.array([brier(*each) for each in zip(probability, wanted, strict=True)])
+        rows.append({"image": image, "height": HEIGHT, "width": WIDTH, **over_classes(scores)})
+        rows[-1]["brier"] = scores["brier"].mean()
+        by_name.append(pd.DataFrame({"image": image, "name": target.names, **scores}))
+        for name, *each in zip(target.names, probability, wanted, strict=True):
+            sums = pd.DataFrame(reliability(*each), columns=pd.Index(["pixels", "confidence", "positives"]))
+            bins.append(sums.assign(image=image, name=name, bin=range(N_BINS))[sums["pixels"] > 0])
+    with sealed_folder(folder) as working:
+        config = {"trial": trial, "name": label, "images": images, "score_at": "native", "images_digest": gallery}
+        write_yaml(working / "config.yaml", config | {"target": target.plain()})
+        write_json(working / "environment.json", environment())
+        pd.DataFrame(rows).to_parquet(working / "scores.parquet", index=False)
+        pd.concat(by_name, ignore_index=True).to_parquet(working / "classes.parquet", index=False)
+        pd.concat(bins, ignore_index=True).to_parquet(working / "reliability.parquet", index=False)
+        (working / "masks").mkdir()
+        for image, prediction in zip(images, predictions, strict=True):
+            Image.fromarray(target.codes(prediction)).save(working / "masks" / f"{image}.png")
 
 
 def paint(store: Path, study: dict[str, Any], n_kept: int = 3) -> None:

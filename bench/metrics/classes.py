@@ -58,36 +58,43 @@ def score_classes(prediction: Mask, reference: NDArray[Any], target: Target) -> 
     scores = score_masks(prediction, wanted)
     if counted is not None:
         scores["tn"] = scores["tn"] - np.count_nonzero(~counted)
-        scores |= from_counts({name: scores[name] for name in COUNTS})
-    present = scores["tp"] + scores["fn"] > 0
+    counts = {name: scores[name] for name in COUNTS}
+    derived = from_counts_of_classes(counts)
+    by_name = {name: derived.get(name, np.where(derived["present"] > 0, scores[name], np.nan)) for name in METRICS}
     modes = [failure_modes(p, w) for p, w in zip(prediction, wanted, strict=True)]
-    by_name = {name: np.where(present, scores[name], np.nan) for name in METRICS}
     by_name |= {name: np.array([each[name] for each in modes]) for name in FAILURES}
-    area = scores["fp"] / max(sum(float(scores[name][0]) for name in COUNTS), 1.0)
+    return {"present": derived["present"], **by_name, **counts, **{name: derived[name] for name in FALSE_ALARMS}}
+
+
+def from_counts_of_classes(counts: Mapping[str, Values]) -> dict[str, Values]:
+    """Those values of `score_classes` that follow from its `tp, fp, fn, tn` alone, each as (..., K) as these are."""
+    present = counts["tp"] + counts["fn"] > 0
+    scores = {name: np.where(present, values, np.nan) for name, values in from_counts(counts).items()}
+    pixels = np.maximum(sum(counts[name] for name in COUNTS), 1.0)
     return {
         "present": present.astype(np.float64),
-        **by_name,
-        **{name: scores[name] for name in COUNTS},
-        "false_alarm": np.where(present, np.nan, scores["fp"] > 0),
-        "false_alarm_area": np.where(present, np.nan, area),
+        **scores,
+        "false_alarm": np.where(present, np.nan, counts["fp"] > 0),
+        "false_alarm_area": np.where(present, np.nan, counts["fp"] / pixels),
     }
 
 
-def over_classes(scores: Mapping[str, Values]) -> dict[str, float]:
-    """One image's scores of `score_classes` as one row.
+def over_classes(scores: Mapping[str, Values]) -> dict[str, Values]:
+    """Scores of `score_classes`, each (..., K), as those of whole images, each (...).
 
     Metrics are means over the names in the reference, NaN where there is none; an image fails in a way where any of its
     names does; `false_alarm` is the mean over the names that are not there, `false_alarm_area` their sum, NaN where all
     are; tp, fp, fn and tn are sums over all names.
     """
-    absent = scores["present"] == 0
     row = {name: _over(np.nanmean, scores[name]) for name in METRICS}
-    row |= {name: float(scores[name].sum()) for name in COUNTS}
+    row |= {name: scores[name].sum(axis=-1) for name in COUNTS}
     row |= {name: _over(np.nanmax, scores[name]) for name in FAILURES}
     row["false_alarm"] = _over(np.nanmean, scores["false_alarm"])
-    row["false_alarm_area"] = float(scores["false_alarm_area"][absent].sum()) if absent.any() else float("nan")
+    row["false_alarm_area"] = _over(np.nansum, scores["false_alarm_area"])
     return row
 
 
-def _over(reduce: Any, values: Values) -> float:
-    return float("nan") if np.isnan(values).all() else float(reduce(values))
+def _over(reduce: Any, values: Values) -> Values:
+    """Over the last axis what there is; NaN where there is nothing."""
+    is_known = ~np.isnan(values).all(axis=-1)
+    return np.where(is_known, reduce(np.where(is_known[..., None], values, 0.0), axis=-1), np.nan)[()]
