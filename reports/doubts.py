@@ -8,6 +8,7 @@ import pandas as pd
 from ..bench.metrics import COUNTS, constant
 from ..bench.stats import same_training
 from .load import Study
+from .naming import kind
 from .notes import counted, listed
 from .resolved import sets_of
 from .settings import alike, flatten
@@ -56,7 +57,8 @@ def _nothing_to_believe(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     computed = [variant for variant, name in sets.items() if name == "synthetic"]
     if computed:
         whose = "" if len(computed) == len(sets) else f" ({', '.join(computed)})"
-        yield f"Synthetic images{whose}: they are computed, and nothing here speaks of photographs of skin."
+        real = "photographs of skin" if study.target is None else "real ones"
+        yield f"Synthetic images{whose}: they are computed, and nothing here speaks of {real}."
     constant: dict[tuple[str, str, str], list[str]] = {}
     for variant, word, seeds, evaluations in constant_predictions(scores):
         constant.setdefault((word, told_seeds(seeds), ", ".join(evaluations)), []).append(variant)
@@ -141,6 +143,10 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     """What is to be known of the images that scores are of, and of how they were scored."""
     primary = study.spec["primary"]
     scores = scores.reindex(columns=["evaluation", "variant", "seed", "image", primary])
+    without = _without_any(study, scores)
+    if without:
+        pairs = pd.MultiIndex.from_frame(scores[["evaluation", "image"]])
+        scores = scores[~pairs.isin([(name, image) for name, images in without.items() for image in images])]
     by_evaluation = {name: part for name, part in scores.groupby("evaluation", sort=False)}
     n_images = {name: len(set(part["image"])) for name, part in by_evaluation.items() if name not in study.artifacts}
     few = [f"{name} {n}" for name, n in n_images.items() if n < FEW_IMAGES]
@@ -161,6 +167,12 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
                 f"Test images differ on {evaluation}: {n_shared} of {n_here} images have {KNOWN[primary].label} "
                 "from every variant and seed; each comparison uses those that both of its variants share."
             )
+    told = [f"{len(images)} of {name}" for name, images in without.items() if name not in study.artifacts]
+    if told:
+        yield (
+            f"Test images without any {kind(study.target)} in their reference: {', '.join(told)}. They have no "
+            f"{KNOWN[primary].label} with any variant; what is predicted there counts as false alarms."
+        )
     left_out = {"the data set": study.spec["left_out"]}
     for trial in study.trials:
         # The clean test set is part of the data set.
@@ -173,6 +185,17 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     if copies:
         listed = ", ".join(f"{n} of {name}" for name, n in copies.items())
         yield f"Test images left out because training images show the same picture: {listed}."
+
+
+def _without_any(study: Study, scores: pd.DataFrame) -> dict[str, list[str]]:
+    """By evaluation the images of whose reference no class is part, so that no variant has a score there."""
+    if study.target is None:
+        return {}
+    known: Any = scores.groupby(["evaluation", "image"], sort=False)[study.spec["primary"]].count()
+    found: dict[str, list[str]] = {}
+    for evaluation, image in known.index[known == 0]:
+        found.setdefault(evaluation, []).append(image)
+    return found
 
 
 def _dependence(study: Study) -> Iterator[str]:

@@ -9,6 +9,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from markupsafe import Markup
 from ..bench.metrics.failures import FAILURES
 from ..bench.stats import same_training
 from ..bench.store.records import file_digest, write_bytes, write_json, write_text
-from . import notes, tables
+from . import naming, notes, tables
 from .answers import Answer
 from .drawing import PALETTE, standalone
 from .every_image import Room
@@ -142,6 +143,13 @@ def _rendered(
     """What the page's template needs of a study: its head and its sections as HTML."""
     shared = {"study": facts, "anchor": evidence.anchor, "primary": evidence.metric}
     shared["digits"] = notes.digits_of(evidence.primary)
+    target = evidence.study.target
+    shared |= {
+        "kind": naming.kind(target),
+        "kinds": naming.kinds(target),
+        "in_words": partial(naming.in_words_of, target),
+    }
+    shared["names"] = target.names if target and not target.is_single else ()
     shown = {section: part for section, part in parts.items() if part.is_shown}
     known = {evidence.first, *evidence.study.artifacts}
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from .evidence import Evidence, Row
+from .naming import has_classes, kind, kinds
 from .notes import by_groups, counted, digits_of, heading, listed, number
 from .settings import alike
 
@@ -43,11 +44,17 @@ def abstract(evidence: Evidence) -> str:
         return "Nothing was scored yet."
     sentences = [f"We asked: {evidence.spec['question']}"] if evidence.spec["question"] else []
     if set(evidence.trained_on.values()) == {"synthetic"}:
-        sentences.append("The images are synthetic, so what follows speaks of no photograph of skin.")
+        real = "photograph of skin" if evidence.study.target is None else "real image"
+        sentences.append(f"The images are synthetic, so what follows speaks of no {real}.")
     own = next((row for row in here if row["variant"] == evidence.baseline), here[0])
     level = f"reached a mean {heading(metric)} of {number(own[f'{metric}_mean'], digits)}"
     if own[f"{metric}_ci_low"] is not None:
         level += f" (95 % CI {number(own[f'{metric}_ci_low'], digits)} to {number(own[f'{metric}_ci_high'], digits)})"
+    if has_classes(evidence.study.target):
+        names = kinds(evidence.study.target)
+        level += f", the mean over images of the mean over the {names} in each image's reference"
+        by_class = number(own.get(f"{metric}_class_mean"), digits)
+        level += f" ({by_class} as the mean over {names} of each one's mean over images)"
     over = f"{counted(own['n_seeds'], 'training')} and {counted(own['n_images'], 'test image')}"
     sentences.append(f"Over {over} {own['variant']} {level}.")
     sentences += [each.abstract for each in evidence.asked if each.evaluation == first]
@@ -60,9 +67,9 @@ def methods(evidence: Evidence) -> str:
     done = [name for name in evidence.names if name in begun]
     trained = [name for name in done if "ensemble.members" not in evidence.settings[name]]
     phrases = (_data, _input, _schedule, _outputs, _encoder, _augmentation, _precision, _trainings, _kept)
-    text = [_models(evidence, trained)]
+    text = [_target(evidence), _models(evidence, trained)]
     text += [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]
-    text = text[:2] + [sentence.replace("Models were", "They were", 1) for sentence in text[2:]]
+    text = text[:3] + [sentence.replace("Models were", "They were", 1) for sentence in text[3:]]
     text += [_ensemble(name, evidence.settings[name]) for name in done if name not in trained]
     text += [_tests(evidence), _copies(evidence), "No test image selected anything.", _scoring(evidence)]
     if evidence.spec["margin"]:
@@ -86,6 +93,20 @@ def methods(evidence: Evidence) -> str:
             f"Everything was computed with medbench {evidence.spec['medbench']} (protocol {evidence.spec['protocol']})."
         )
     return " ".join(sentence for sentence in text if sentence)
+
+
+def _target(evidence: Evidence) -> str:
+    """What is looked for, where it is more than one structure of which nothing is said."""
+    target = evidence.study.target
+    if target is None:
+        return ""
+    if target.is_single:
+        said = f"Each pixel was {target.names[0]} or {target.background}"
+    elif target.overlap:
+        said = f"A pixel could have several of the labels {listed(target.names)}"
+    else:
+        said = f"Each pixel had one of the classes {listed(target.names)}, or was {target.background}"
+    return f"{said}; pixels that nobody labelled counted nowhere." if target.ignores else f"{said}."
 
 
 def _models(evidence: Evidence, trained: Sequence[str]) -> str:
@@ -118,6 +139,8 @@ def _data(evidence: Evidence, variant: str) -> str:
     split = SPLITS.get(rule, "")
     if rule.startswith("kfold:"):
         split = f"{rule.removeprefix('kfold:')}-fold cross-validation grouped by lesion and patient where known"
+    if evidence.study.target is not None:
+        split = split.replace("lesion and patient", "patient")
     parts = [split, "" if seed is None or rule == "official" else f"split seed {seed}"]
     parts.append(
         f"{'in the first fold ' if rule.startswith('kfold:') else ''}{sizes['validation']} for validation and "
@@ -132,7 +155,9 @@ def _input(evidence: Evidence, variant: str) -> str:
     settings = evidence.settings[variant]
     if (size := settings.get("size")) is None:
         return ""
-    text = f"shown images resized to {size} × {size} pixels"
+    channels = settings.get("channels")
+    of = f" of {counted(channels, 'channel')}" if channels else ""
+    text = f"shown images{of} resized to {size} × {size} pixels"
     sizes = next((trial["sizes"] for trial in evidence.trials if trial["variant"] == variant), [])
     return f"{text}, in training at {', then '.join(map(str, sizes))} a side" if len(sizes) > 1 else text
 
@@ -152,13 +177,24 @@ def _schedule(evidence: Evidence, variant: str) -> str:
     if warmup := recipe.get("warmup_epochs"):
         text += f" after {counted(int(warmup) if warmup == int(warmup) else warmup, 'epoch')} of warm-up"
     if {"bce_weight", "dice_weight"} <= recipe.keys():
-        text += f", on {recipe['bce_weight']} binary cross-entropy + {recipe['dice_weight']} Dice loss"
+        entropy, dice = _terms(evidence)
+        text += f", on {recipe['bce_weight']} {entropy} + {recipe['dice_weight']} {dice}"
         further = ((key.removeprefix("losses."), recipe[key]) for key in recipe if key.startswith("losses."))
         text += "".join(f" + {weight} {name} loss" for name, weight in further)
     settings = evidence.settings[variant]
     if weights := json.loads(settings.get("deep_supervision") or settings.get("options.deep_supervision") or "[]"):
         text += f", and on the same of further maps of the network, with the weights {listed(weights)}"
     return text
+
+
+def _terms(evidence: Evidence) -> tuple[str, str]:
+    """The loss's cross-entropy and its Dice."""
+    target = evidence.study.target
+    if target is None or target.is_single:
+        return "binary cross-entropy", "Dice loss"
+    if target.overlap:
+        return "binary cross-entropy of each label", "Dice loss averaged over images and labels"
+    return f"cross-entropy over the classes and {target.background}", "Dice loss averaged over images and classes"
 
 
 def _encoder_of(evidence: Evidence, variant: str) -> str:
@@ -264,4 +300,13 @@ def _test(evidence: Evidence, evaluation: str) -> str:
 def _scoring(evidence: Evidence) -> str:
     places = {"native": "the reference masks' own resolution", "input": "the models' input size"}
     where = f" at {places[evidence.spec['score_at']]}" if evidence.spec["score_at"] else ""
-    return f"Masks were scored{where}, image by image, and averaged over images."
+    target = evidence.study.target
+    if not has_classes(target):
+        return f"Masks were scored{where}, image by image, and averaged over images."
+    one, all_ = kind(target), kinds(target)
+    return (
+        f"Masks were scored{where}, image by image: a {one} counted in an image whose reference holds it, whatever was "
+        f"predicted; an image's score is the mean over its {all_}, and these were averaged over the images with any. "
+        f"What was predicted of a {one} in an image without it was counted apart, as a false alarm. Pooled scores are "
+        f"means over {all_} of each one's confusion matrix over all pixels."
+    )

@@ -11,6 +11,14 @@ from .answers import Answer
 from .evidence import Evidence
 
 
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The facts of a section that a study does not concern: report.json does not know of it."""
+
+
+NOTHING = Nothing()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """What a section makes of one study."""

@@ -1,6 +1,7 @@
 """The sections of a study's report, in the order of the page."""
 
 from . import (
+    classes,
     comparisons,
     cost,
     curves,
@@ -23,6 +24,7 @@ SECTIONS = (
     published.SECTION,
     variants.SECTION,
     comparisons.SECTION,
+    classes.SECTION,
     cost.SECTION,
     deployed.SECTION,
     curves.SECTION,

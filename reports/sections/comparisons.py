@@ -22,6 +22,7 @@ from ..drawing import (
     write_lines,
 )
 from ..evidence import Evidence, Row
+from ..naming import mean_over
 from ..notes import counted, digits_of, heading, p_equals, p_text, signed
 from ..ranking import ranks_of
 from ..section import Part, Section
@@ -84,6 +85,7 @@ def _answer(evidence: Evidence, row: Row) -> Answer:
     seeds = counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} and {counts[1]} seeds"
     n_groups = row.get("n_groups")
     over = f"{seeds} × {counted(row['n_images'], 'image')}" + (f" in {counted(n_groups, 'group')}" if n_groups else "")
+    over += mean_over(evidence.study.target)
     effect = f"{evidence.metric.label} {signed(row['difference'], digits)}"
     if row["ci_low"] is None:
         rest = f"against {baseline} ({over}). {row['reason'][0].upper()}{row['reason'][1:]}."

@@ -11,6 +11,7 @@ from ..drawing import PAPER, as_svg, colour_of, drawing, log_along, panels
 from ..evidence import Evidence, Row
 from ..labels import label_points
 from ..machines import energy
+from ..naming import mean_over
 from ..notes import counted, digits_of, listed, number, signed
 from ..section import Part, Section
 from ..tables import KNOWN
@@ -89,8 +90,8 @@ def _answer(evidence: Evidence, row: Row, own: Row, scored: Row) -> Answer:
         compared_with=baseline,
         label=evidence.label(name),
         effect=effect,
-        rest=f"for {score} ({counted(scored['n_seeds_variant'], 'seed')} × {counted(scored['n_images'], 'image')})"
-        f"{where}: {claim}.",
+        rest=f"for {score} ({counted(scored['n_seeds_variant'], 'seed')} × {counted(scored['n_images'], 'image')}"
+        f"{mean_over(evidence.study.target)}){where}: {claim}.",
         claim=claim,
         may=scored["may"],
         not_shown=f"what another machine or input size would take; of {evidence.metric.label}, {scored['not_shown']}",

@@ -8,9 +8,10 @@ import pandas as pd
 from ...bench.metrics.failures import FAILURES
 from ..evidence import Evidence, Row
 from ..load import Study
+from ..naming import has_classes
 from ..pictures import Picture, Shelf
 from ..section import Part, Section
-from ..tables import records
+from ..tables import Cells, records
 
 EXAMPLES = 3  # pictures of each failure
 
@@ -24,7 +25,7 @@ class Facts:
 
 
 def make(evidence: Evidence) -> Part:
-    table = failures_table(evidence.study, evidence.scores)
+    table = failures_table(evidence.study, evidence.scores, evidence.cells)
     rows, shown = records(table), failure_pictures(evidence.study, evidence.scores)
     return Part(
         facts=Facts(rows, {mode: [each.told() for each in found] for mode, found in shown.items()}),
@@ -34,11 +35,13 @@ def make(evidence: Evidence) -> Part:
     )
 
 
-def failures_table(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
+def failures_table(study: Study, scores: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     """One row per evaluation and variant: how many of its images a training fails on, on average over its trainings.
 
     Columns: study, evaluation, variant, n_trainings, n_images; for each of `FAILURES` its number of images a training,
-    None where no image could fail so; trials. Empty where the store knows of no failures.
+    None where no image could fail so; trials. Empty where the store knows of no failures. Of several classes there is
+    a row per class too, of the images that hold it, and `name` is the class; an image of the other rows, which have no
+    name, fails where one of its classes does.
     """
     if "missed" not in scores:
         return pd.DataFrame()
@@ -49,18 +52,23 @@ def failures_table(study: Study, scores: pd.DataFrame) -> pd.DataFrame:
             n_seeds = part["seed"].nunique()
             if not n_seeds or part["missed"].isna().all():
                 continue
-            rows.append(
-                {
-                    "study": study.name,
-                    "evaluation": evaluation,
-                    "variant": variant,
-                    "n_trainings": n_seeds,
-                    "n_images": part["image"].nunique(),
-                    **{mode: None if part[mode].isna().all() else part[mode].sum() / n_seeds for mode in FAILURES},
-                    "trials": " ".join(part["trial"].drop_duplicates()),
-                }
-            )
+            row = {"study": study.name, "evaluation": evaluation, "variant": variant}
+            trials = " ".join(part["trial"].drop_duplicates())
+            if not has_classes(study.target):
+                rows.append({**row, **_counts(part), "trials": trials})
+                continue
+            parts: dict[str | None, Any] = {None: part}
+            if cell := cells.get((evaluation, variant)):
+                parts |= {name: each.scores.dropna(subset=["missed"]) for name, each in cell.classes.items()}
+            rows += [{**row, "name": name, **_counts(each), "trials": trials} for name, each in parts.items()]
     return pd.DataFrame(rows)
+
+
+def _counts(part: Any) -> dict[str, Any]:
+    """How many trainings and images there are, and how many images a training fails on in each way."""
+    n_seeds = part["seed"].nunique()
+    failed = {mode: None if part[mode].isna().all() else part[mode].sum() / n_seeds for mode in FAILURES}
+    return {"n_trainings": n_seeds, "n_images": part["image"].nunique(), **failed}
 
 
 def failure_pictures(study: Study, scores: pd.DataFrame) -> dict[str, list[Picture]]:

@@ -11,6 +11,7 @@ from ..answers import Answer
 from ..evidence import Evidence, Row
 from ..load import Study
 from ..lost import amount, sentence, verdict
+from ..naming import mean_over
 from ..notes import counted, listed
 from ..section import Part, Section
 from ..settings import alike
@@ -59,6 +60,7 @@ def _answer(evidence: Evidence, name: str, rows: list[Row]) -> Answer:
     ]
     effect = "; ".join(f"{amount(metric, *_ends(row))} on {row['evaluation']}" for row in rows)
     images = listed(f"{counted(row['n_images'], 'image')} of {row['evaluation']}" for row in rows)
+    images += mean_over(evidence.study.target)
     label = f"trained on {home}" if name == home else f"{evidence.label(name)}, trained on {home}"
     return Answer(
         evaluation=evidence.first,

@@ -1,6 +1,6 @@
 """Whether probabilities can be taken at their word, at home and elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -13,9 +13,11 @@ from ...bench.metrics.calibration import N_BINS, calibration_error
 from ..drawing import INK, as_svg, beside, colour_of, dash_of, drawing, legend, panels
 from ..evidence import Evidence, Row
 from ..load import Study
+from ..naming import has_classes, in_words_of
 from ..section import Part, Section
 from ..tables import Cells, records
 
+SHARE = "share of lesion"
 Sums = dict[tuple[str, str], dict[int, NDArray[np.float64]]]
 
 
@@ -30,46 +32,59 @@ def make(evidence: Evidence) -> Part:
     sums = reliability_sums(study, [each for each in study.spec["evaluations"] if each not in study.artifacts])
     table = calibration_table(study, evidence.cells, sums)
     rows = records(table)
+    panels = {
+        (f"{evaluation}, {name}" if name else evaluation, variant): each
+        for name, found in sums.items()
+        for (evaluation, variant), each in found.items()
+    }
+    share = in_words_of(study.target, SHARE)
     return Part(
         facts=Facts(rows),
         is_shown=bool(rows),
-        figures={"reliability": draw(sums, evidence.names, evidence.id("reliability"))} if sums else {},
+        figures={"reliability": draw(panels, evidence.names, evidence.id("reliability"), share)} if panels else {},
         tables={"calibration": table} if rows else {},
     )
 
 
-def reliability_sums(study: Study, evaluations: list[str]) -> Sums:
-    """For each evaluation and variant, for each seed, the (N_BINS, 3) sums over all pixels of all its images."""
-    sums: Sums = {}
+def reliability_sums(study: Study, evaluations: list[str]) -> dict[str, Sums]:
+    """For each evaluation and variant, for each seed, the (N_BINS, 3) sums over all pixels of all its images: by class,
+    each against the rest, and of one structure under ""."""
+    names = study.target.names if study.target and has_classes(study.target) else ("",)
+    sums: dict[str, Sums] = {name: {} for name in names}
     for trial in study.trials:
-        for name in evaluations:
-            if (found := trial.evaluations.get(name)) and (bins := found.reliability()) is not None:
-                seeds = sums.setdefault((name, trial.variant), {})
-                total: Any = bins.groupby("bin")[["pixels", "confidence", "positives"]].sum()
-                total = total.reindex(range(N_BINS), fill_value=0.0).to_numpy(dtype=np.float64)
-                seeds[trial.seed] = seeds.get(trial.seed, np.zeros((N_BINS, 3))) + total
+        for evaluation in evaluations:
+            if (found := trial.evaluations.get(evaluation)) and (bins := found.reliability()) is not None:
+                for name in names:
+                    seeds = sums[name].setdefault((evaluation, trial.variant), {})
+                    own: Any = bins[bins["name"] == name] if name else bins
+                    total: Any = own.groupby("bin")[["pixels", "confidence", "positives"]].sum()
+                    total = total.reindex(range(N_BINS), fill_value=0.0).to_numpy(dtype=np.float64)
+                    seeds[trial.seed] = seeds.get(trial.seed, np.zeros((N_BINS, 3))) + total
     return sums
 
 
-def calibration_table(study: Study, cells: Cells, sums: Sums) -> pd.DataFrame:
-    """One row per evaluation and variant with probabilities.
+def calibration_table(study: Study, cells: Cells, sums: Mapping[str, Sums]) -> pd.DataFrame:
+    """One row per evaluation and variant with probabilities; of several classes one per class, too.
 
-    Columns: study, evaluation, variant, n_seeds; ece (expected calibration error over all pixels, mean over seeds) and
-    ece_sd (over seeds; None of one); brier (mean over images and seeds); boldness (mean probability minus share of
-    lesion among the pixels called lesion: above 0 the model is too sure of what it finds); trials.
+    Columns: study, evaluation, name (of the class, where there are several), variant, n_seeds; ece (expected
+    calibration error over all pixels, mean over seeds) and ece_sd (over seeds; None of one); brier (mean over images
+    and seeds); boldness (mean probability minus share of lesion among the pixels called lesion: above 0 the model is
+    too sure of what it finds); trials.
     """
     rows: list[dict[str, Any]] = []
-    for evaluation, variant in product(study.spec["evaluations"], study.spec["variants"]):
-        if (seeds := sums.get((evaluation, variant))) is None:
+    for evaluation, name, variant in product(study.spec["evaluations"], sums, study.spec["variants"]):
+        if (seeds := sums[name].get((evaluation, variant))) is None:
             continue
         errors = [calibration_error(each) for each in seeds.values()]
         called = np.sum([each[N_BINS // 2 :].sum(axis=0) for each in seeds.values()], axis=0)
         cell = cells.get((evaluation, variant))
+        cell = cell.classes.get(name) if cell and name else cell
         brier = None if cell is None or "brier" not in cell.tables else float(cell.tables["brier"].to_numpy().mean())
         rows.append(
             {
                 "study": study.name,
                 "evaluation": evaluation,
+                **({"name": name} if name else {}),
                 "variant": variant,
                 "n_seeds": len(errors),
                 "ece": float(np.mean(errors)),
@@ -82,13 +97,14 @@ def calibration_table(study: Study, cells: Cells, sums: Sums) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw(sums: Sums, variants: Sequence[str], name: str) -> str:
+def draw(sums: Sums, variants: Sequence[str], name: str, share: str = SHARE) -> str:
     """Share of lesion by predicted probability, a panel an evaluation; on the diagonal probabilities are right.
 
     Args:
-        sums: by evaluation and variant, then seed, (N_BINS, 3) pixels, sum of probabilities and lesion pixels.
+        sums: by panel and variant, then seed, (N_BINS, 3) pixels, sum of probabilities and lesion pixels.
         variants: every variant of the study in order.
         name: unique in the page.
+        share: what stands at the vertical axes.
     """
     evaluations = list(dict.fromkeys(evaluation for evaluation, _ in sums))
     drawn = {variant for _, variant in sums}
@@ -108,9 +124,9 @@ def draw(sums: Sums, variants: Sequence[str], name: str) -> str:
             axis.set(title=evaluation, xlabel="probability", xlim=(0, 1), ylim=(0, 1), box_aspect=1)
             for which in (axis.xaxis, axis.yaxis):
                 which.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
-        panels(axes, len(evaluations), n_columns, "share of lesion")
+        panels(axes, len(evaluations), n_columns, share)
         legend(figure, variants, [variant for variant in variants if variant in drawn])
-        return as_svg(figure, name, "Share of lesion by predicted probability")
+        return as_svg(figure, name, f"{share.capitalize()} by predicted probability")
 
 
 SECTION = Section(name="probabilities", title="Calibration", make=make)

@@ -26,6 +26,7 @@ from ..drawing import (
 )
 from ..evidence import Evidence, Row
 from ..lost import Verdict, amount, more_or_less, sentence, spread, verdict
+from ..naming import in_words_of, mean_over
 from ..notes import counted, listed, p_equals
 from ..section import Part, Section
 from ..tables import KNOWN, records
@@ -82,10 +83,13 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
     own = said.text
     over, worst = _over(evidence, found.conditions), worst_condition(evidence, name, found.conditions)
     effect, claim = amount(metric, *ends), own
-    size = f"{counted(found.n_seeds, 'seed')} × {counted(found.n_images, 'image')}"
+    size = f"{counted(found.n_seeds, 'seed')} × {counted(found.n_images, 'image')}{mean_over(evidence.study.target)}"
     rest = [f"{over}, against the same images without ({size}): {own}."]
     told = [f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)} on average: {own}."]
-    may, not_shown = _may(evidence, name, said), f"{NOT_SHOWN}{PICKED if worst not in ('', NOWHERE) else ''}."
+    may, not_shown = (
+        _may(evidence, name, said),
+        f"{in_words_of(evidence.study.target, NOT_SHOWN)}{PICKED if worst not in ('', NOWHERE) else ''}.",
+    )
     if more and more.claim:
         against = f"That is {more_or_less(metric, more.row(), evidence.baseline)}"
         if more.comparison.ci_low is not None:

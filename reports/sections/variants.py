@@ -8,11 +8,20 @@ import pandas as pd
 
 from ...bench.stats import summarize
 from ..evidence import Evidence, Row
+from ..naming import kinds
 from ..notes import digits_of, heading
 from ..section import Part, Section
 from ..tables import KNOWN, Cells, differing_settings
 
-MAIN_METRICS = ("dice", "iou", "sensitivity", "specificity", "hd95", "artifact_fpr")  # in the page; the CSV has all
+MAIN_METRICS = (
+    "dice",
+    "iou",
+    "sensitivity",
+    "specificity",
+    "hd95",
+    "false_alarm",
+    "artifact_fpr",
+)  # in the page; the CSV has all
 
 WIDTH, EDGE = 120, 5  # of a sparkline, in its own units
 
@@ -65,6 +74,9 @@ def _excerpt(evidence: Evidence) -> pd.DataFrame:
                 deviation = row[f"{metric}_sd_seeds"]
                 spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
                 cells[f"{heading(metric)}, mean ± SD over seeds"] = f"{row[f'{metric}_mean']:.{digits}f}{spread}"
+                if metric == evidence.primary and row.get(f"{metric}_class_mean") is not None:
+                    by_class = f"{heading(metric)}, mean over {kinds(evidence.study.target)}"
+                    cells[by_class] = f"{row[f'{metric}_class_mean']:.{digits}f}"
         rows.append(cells)
     return pd.DataFrame(rows).fillna("–")
 
