@@ -11,8 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..bench.metrics import Target
 from ..bench.store.records import write_bytes
 from .load import Study
+from .naming import has_classes
 from .pictures import PAINTED, contour_lines, data_uri, places, webp
 from .tables import KNOWN, measured
 
@@ -56,7 +58,8 @@ def every_image(study: Study, scores: pd.DataFrame, room: Room) -> dict[str, Any
 
     Keys: variants; baseline; primary; metrics (name, label, unit, higher); evaluations: name, painted, total, metrics
     (positions of those that it has) and images, each with id, key (of its thumbnail), w, h, rank (1 is the hardest),
-    truth (SVG path), paths and scores by variant, the scores in the order of the metrics.
+    truth (SVG path), paths and scores by variant, the scores in the order of the metrics. Of several classes also
+    classes (their names), and instead of each path a list of their paths.
     """
     primary = study.spec["primary"]
     if primary not in scores:
@@ -70,6 +73,7 @@ def every_image(study: Study, scores: pd.DataFrame, room: Room) -> dict[str, Any
         "variants": variants,
         "baseline": study.spec["baseline"],
         "primary": primary,
+        **({"classes": [*study.target.names]} if study.target and has_classes(study.target) else {}),
         "metrics": [
             {"name": name, "label": KNOWN[name].label, "unit": KNOWN[name].unit, "higher": KNOWN[name].higher_is_better}
             for name in metrics
@@ -108,11 +112,12 @@ def _evaluation(
             "w": width,
             "h": height,
             "rank": rank,
-            "truth": _path(folders[image] / f"{image}.png", width, height),
-            "paths": {v: _first_path(masks, image, width, height) for v, masks in first.items()},
+            "truth": _path(folders[image] / f"{image}.png", study.target, width, height),
+            "paths": {v: _first_path(masks, image, study.target, width, height) for v, masks in first.items()},
             "scores": {v: table[image, v] for v in study.spec["variants"] if (image, v) in table},
         }
-        room.left -= len(entry["truth"]) + sum(len(path) + 12 * len(metrics) for path in entry["paths"].values())
+        room.left -= sum(map(len, entry["truth"]))
+        room.left -= sum(sum(map(len, path)) + 12 * len(metrics) for path in entry["paths"].values())
         images.append(entry)
     if not images:
         return None
@@ -138,15 +143,16 @@ def _thumbnail(path: Path) -> bytes:
     return webp(np.asarray(small, dtype=np.uint8), QUALITY)
 
 
-def _first_path(folders: Sequence[Path], image: str, width: int, height: int) -> str:
+def _first_path(folders: Sequence[Path], image: str, target: Target | None, width: int, height: int) -> str | list[str]:
     """The contour of the first training that has a mask of the image: with folds, each tests its own images."""
     paths = (folder / f"{image}.png" for folder in folders)
-    return next((_path(path, width, height) for path in paths if path.is_file()), "")
+    return next((_path(path, target, width, height) for path in paths if path.is_file()), "")
 
 
-def _path(mask: Path, width: int, height: int) -> str:
-    """SVG path data in whole pixels of the thumbnail."""
-    return "".join(
-        "M" + "L".join(f"{round(x)} {round(y)}" for x, y in points) + "Z"
-        for points in contour_lines(mask, width, height)
-    )
+def _path(mask: Path, target: Target | None, width: int, height: int) -> str | list[str]:
+    """SVG path data in whole pixels of the thumbnail, of several classes a list of theirs."""
+    parts = [
+        "".join("M" + "L".join(f"{round(x)} {round(y)}" for x, y in points) + "Z" for points in lines)
+        for lines in contour_lines(mask, target, width, height)
+    ]
+    return parts if has_classes(target) else parts[0]

@@ -267,6 +267,41 @@ function curves(study) {
   }
 }
 
+// Photographs with several classes: which classes and whose contours are seen, from a legend to the next one.
+
+function classBox(text, chip, colour, onchange) {
+  const input = make("input", { type: "checkbox", checked: true, onchange: () => onchange(input.checked) });
+  return make("label", { class: "box" }, input, make("span", { class: chip, style: `--colour: ${colour}` }), text);
+}
+
+function classContours(study) {
+  const legends = [...study.querySelectorAll(".legend.classes")];
+  const isAfter = (a, b) => a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING;
+  legends.forEach((legend, at) => {
+    const isIts = (figure) => isAfter(legend, figure) && !(legends[at + 1] && isAfter(legends[at + 1], figure));
+    const figures = [...study.querySelectorAll("figure.photograph")].filter(isIts);
+    const paths = figures.flatMap((figure) => [...figure.querySelectorAll("path[data-class]")].map((path) => ({ path, own: figure.dataset.own })));
+    const variants = new Set(paths.map(({ path }) => path.dataset.variant).filter(Boolean));
+    const hidden = new Set();
+    const update = () => {
+      for (const { path, own } of paths) {
+        const { variant, class: place } = path.dataset;
+        path.toggleAttribute("hidden", hidden.has(place) || (variant ? variant !== (field.value || own) : hidden.has("reference")));
+      }
+    };
+    const each = legend.dataset.own ? [] : [["", "that of each heading"]];
+    const [label, field] = select("Contours of", [...each, ...[...variants].map((name) => [name, name])], update);
+    field.value = legend.dataset.own;
+    const boxes = [...legend.children].map((entry, i, { length }) => {
+      const chip = entry.firstElementChild;
+      const key = i < length - 1 ? String(i) : "reference";
+      const toggle = (isShown) => (isShown ? hidden.delete(key) : hidden.add(key), update());
+      return classBox(entry.textContent, chip.className, chip.style.getPropertyValue("--colour"), toggle);
+    });
+    legend.after(make("div", { class: "controls" }, label, ...boxes));
+  });
+}
+
 // The gallery.
 
 const thumbnails = JSON.parse(document.getElementById("thumbnails")?.textContent ?? "{}");
@@ -286,7 +321,9 @@ function explorer(root) {
   const data = JSON.parse(root.querySelector("script").textContent);
   const colour = (variant) => (variant === "truth" ? "#fff" : `var(--c${data.variants.indexOf(variant) % 8})`);
   const names = ["truth", ...data.variants];
-  const shown = new Set(names);
+  const classes = data.classes ?? []; // of one structure none: then variants have the colours, and all are seen at once
+  const shown = new Set(classes.length ? ["truth", data.baseline] : names);
+  const hidden = new Set(); // of the classes
   const others = data.variants.filter((variant) => variant !== data.baseline);
   let found = [];
   let limit = STEP;
@@ -304,7 +341,7 @@ function explorer(root) {
   );
   const [, orderField] = select("Order", [["worst", "worst first"], ["best", "best first"]], update);
   const search = make("input", { type: "search", placeholder: "Image id", "aria-label": "Image id", oninput: update });
-  const boxes = names.map((name) =>
+  const boxes = (classes.length ? [] : names).map((name) =>
     make(
       "label",
       { class: "box" },
@@ -320,6 +357,24 @@ function explorer(root) {
       name === "truth" ? "reference" : name,
     ),
   );
+  const [variantLabel, variantField] = select("Contours of", data.variants.map((each) => [each, each]), () => {
+    data.variants.forEach((each) => shown.delete(each));
+    shown.add(variantField.value);
+    draw();
+  });
+  variantField.value = data.baseline;
+  const classColour = (place) => `var(--c${place % 8})`;
+  const classBoxes = classes.map((name, place) =>
+    classBox(name, "chip", classColour(place), (isShown) => {
+      isShown ? hidden.delete(place) : hidden.add(place);
+      draw();
+    }),
+  );
+  const referenceBox = classBox("reference", "chip dashed", "currentColor", (isShown) => {
+    isShown ? shown.add("truth") : shown.delete("truth");
+    draw();
+  });
+  if (classes.length) boxes.push(variantLabel, ...classBoxes, referenceBox);
   const status = make("p", { class: "note", role: "status" });
   const grid = make("div", { class: "gallery cards" });
   const more = make("button", { type: "button", class: "more", onclick: () => ((limit += STEP), draw()) }, "Show more");
@@ -382,13 +437,15 @@ function explorer(root) {
   }
 
   function contours(image, wanted, filled = false) {
-    const pathOf = (name) => (name === "truth" ? image.truth : image.paths[name]);
-    const drawn = wanted.filter(pathOf);
-    const kind = (name) => (name === "truth" ? "reference" : "");
+    const pathsOf = (name) => [name === "truth" ? image.truth : (image.paths[name] ?? "")].flat();
+    const kind = (name) => (name !== "truth" ? "" : classes.length ? "dashed" : "reference");
+    const drawn = wanted
+      .flatMap((name) => pathsOf(name).map((d, place) => ({ d, place, kind: kind(name), colour: classes.length ? classColour(place) : colour(name) })))
+      .filter(({ d, place }) => d && !hidden.has(place));
     return [
       // Below every line; that of the reference above the others, which are as white as its line.
-      ...[...drawn].reverse().map((name) => make("path", { d: pathOf(name), class: `halo ${kind(name)}` })),
-      ...drawn.map((name) => make("path", { d: pathOf(name), class: kind(name), style: `--colour: ${colour(name)}; fill: ${filled ? colour(name) : "none"}` })),
+      ...[...drawn].reverse().map(({ d, kind }) => make("path", { d, class: `halo ${kind === "dashed" ? "" : kind}` })),
+      ...drawn.map(({ d, kind, colour }) => make("path", { d, class: kind, style: `--colour: ${colour}; fill: ${filled ? colour : "none"}` })),
     ];
   }
 
@@ -546,6 +603,7 @@ document.querySelectorAll("pre").forEach(copyable);
 document.querySelectorAll(".explorer").forEach(explorer);
 for (const study of document.querySelectorAll("section.study")) {
   curves(study);
+  classContours(study);
   for (const kind of ["plot", "photograph"]) enlarger(study, [...study.querySelectorAll(`figure.${kind}`)]);
 }
 document.querySelectorAll("nav .menu").forEach(contents);

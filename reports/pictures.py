@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..bench.metrics import Target
 from .load import Study
 from .tables import KNOWN
 
@@ -30,8 +31,8 @@ class Contour:
     trial: str
     score: float
     """The primary metric of this trial on this image."""
-    path: str
-    """SVG path data in pixels of the picture; empty when the mask is empty or was not kept."""
+    paths: tuple[str, ...]
+    """SVG path data in pixels of the picture, of each class its own; empty when the mask is empty or was not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,8 @@ class Picture:
     height: int
     data: str
     """The image as a data URI."""
-    reference: str
-    """SVG path data."""
+    references: tuple[str, ...]
+    """SVG path data of each class."""
     contours: tuple[Contour, ...]
 
     def told(self) -> dict[str, Any]:
@@ -151,12 +152,20 @@ def outline(mask: NDArray[np.bool_], width: int, height: int) -> str:
     return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z" for points in parts)
 
 
-def contour_lines(path: Path, width: int, height: int) -> list[NDArray[Any]]:
-    """The contours (points, 2) of a mask file in the pixels of a width x height picture; none without the file."""
+def contour_lines(path: Path, target: Target | None, width: int, height: int) -> list[list[NDArray[Any]]]:
+    """Of each class the contours (points, 2) of a mask file in the pixels of a width x height picture; none without the
+    file."""
+    return [_lines(mask, width, height) for mask in planes(path, target)]
+
+
+def planes(path: Path, target: Target | None) -> list[NDArray[np.bool_]]:
+    """Where each class is in a mask file, of one structure (1 bit) one plane; nowhere without the file."""
+    names = ("",) if target is None else target.names
     if not path.is_file():
-        return []
+        return [np.zeros((1, 1), np.bool_) for _ in names]
     with Image.open(path) as stored:
-        return _lines(np.asarray(stored.convert("L")) > 0, width, height)
+        codes = np.asarray(stored.convert("L"))
+        return [codes > 0] if target is None or stored.mode == "1" else [*target.planes(codes)]
 
 
 def _lines(mask: NDArray[np.bool_], width: int, height: int) -> list[NDArray[Any]]:
@@ -188,6 +197,10 @@ def _picture(
     with Image.open(photo) as stored:
         pixels: NDArray[np.uint8] = np.asarray(stored.convert("RGB"))
     height, width = pixels.shape[:2]
+
+    def outlines(path: Path) -> tuple[str, ...]:
+        return tuple(outline(mask, width, height) for mask in planes(path, study.target))
+
     contours: dict[str, Contour] = {}
     order = sorted(study.trials, key=lambda each: (each.id != first, each.seed, -1 if each.fold is None else each.fold))
     for trial in order:
@@ -198,7 +211,7 @@ def _picture(
                 seed=trial.seed,
                 trial=trial.id,
                 score=by_trial[trial.id, image],
-                path=_contour_of(trial.evaluations[evaluation].folder / "masks" / f"{image}.png", width, height),
+                paths=outlines(trial.evaluations[evaluation].folder / "masks" / f"{image}.png"),
             )
     return Picture(
         rank=rank,
@@ -208,7 +221,7 @@ def _picture(
         width=width,
         height=height,
         data=data_uri(webp(pixels)),
-        reference=_contour_of(folder / f"{image}.png", width, height),
+        references=outlines(folder / f"{image}.png"),
         contours=tuple(contours[variant] for variant in study.spec["variants"] if variant in contours),
     )
 
@@ -223,10 +236,3 @@ def webp(pixels: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
 def data_uri(content: bytes) -> str:
     """A WebP file as a data URI."""
     return "data:image/webp;base64," + base64.b64encode(content).decode()
-
-
-def _contour_of(path: Path, width: int, height: int) -> str:
-    if not path.is_file():
-        return ""
-    with Image.open(path) as stored:
-        return outline(np.asarray(stored.convert("L")) > 0, width, height)

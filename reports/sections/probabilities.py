@@ -34,8 +34,10 @@ def make(evidence: Evidence) -> Part:
     rows = records(table)
     panels = {
         (f"{evaluation}, {name}" if name else evaluation, variant): each
+        for evaluation in study.spec["evaluations"]
         for name, found in sums.items()
-        for (evaluation, variant), each in found.items()
+        for variant in study.spec["variants"]
+        if (each := found.get((evaluation, variant))) is not None
     }
     share = in_words_of(study.target, SHARE)
     return Part(
