@@ -10,8 +10,8 @@ from monai.metrics.meaniou import MeanIoU
 from numpy.typing import NDArray
 from torchmetrics.functional.segmentation import dice_score
 
-from medbench.bench.metrics import IGNORED, METRICS, Target, score_masks
-from medbench.bench.metrics.classes import over_classes, score_classes
+from medbench.bench.metrics import COUNTS, IGNORED, METRICS, Target, score_masks
+from medbench.bench.metrics.classes import from_counts_of_classes, over_classes, score_classes
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the peers warn of their own dependencies
 HEART = Target(("right ventricle", "myocardium", "left ventricle"))
@@ -141,3 +141,17 @@ def test_ignored_pixels_count_nowhere(first: int, second: int) -> None:
         np.testing.assert_array_equal(values, found[1][name])
     for name in ("dice", "iou", "specificity", "accuracy", "tp", "fp", "fn", "tn", "false_alarm", "false_alarm_area"):
         np.testing.assert_allclose(found[0][name], cut[name])
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.lists(st.integers(0, 2**32), min_size=1, max_size=4))
+def test_many_images_at_once_are_each_of_them_and_counts_give_what_follows_from_them(seeds: list[int]) -> None:
+    nothing = np.zeros_like(codes(0, 3))
+    pairs = [(codes(seed, 3), nothing if seed % 2 else codes(seed + 1, 3)) for seed in seeds]
+    rows = [score_classes(HEART.planes(prediction), reference, HEART) for prediction, reference in pairs]
+    together = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    for name, values in over_classes(together).items():
+        np.testing.assert_array_equal(values, [over_classes(row)[name] for row in rows])
+    for name, values in from_counts_of_classes({name: together[name] for name in COUNTS}).items():
+        np.testing.assert_array_equal(values, together[name])
