@@ -181,6 +181,11 @@ def _schedule(evidence: Evidence, variant: str) -> str:
         text += f", on {recipe['bce_weight']} {entropy} + {recipe['dice_weight']} {dice}"
         further = ((key.removeprefix("losses."), recipe[key]) for key in recipe if key.startswith("losses."))
         text += "".join(f" + {weight} {name} loss" for name, weight in further)
+        weights = {
+            key.removeprefix("class_weights."): recipe[key] for key in recipe if key.startswith("class_weights.")
+        }
+        if weights:
+            text += f", with the weights {listed(f'{name} {weight}' for name, weight in weights.items())}"
     settings = evidence.settings[variant]
     if weights := json.loads(settings.get("deep_supervision") or settings.get("options.deep_supervision") or "[]"):
         text += f", and on the same of further maps of the network, with the weights {listed(weights)}"

@@ -11,9 +11,13 @@ import pytest
 
 from medbench.bench.metrics import COUNTS, Target
 from medbench.bench.stats import compare, holm, summarize
+from medbench.bench.store.records import write_yaml
+from medbench.reports.every_image import Room
+from medbench.reports.evidence import Evidence
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
 from medbench.reports.pictures import outline, pictures, planes
+from medbench.reports.prose import methods
 from medbench.reports.publishing import problems, publish
 from medbench.reports.sections.failing import failures_table
 from medbench.reports.sections.probabilities import calibration_table, reliability_sums
@@ -235,8 +239,32 @@ def test_the_page_names_what_is_looked_for_and_what_numbers_are_means_of(page: s
     assert "(3 seeds × 11 images, each the mean over the classes in its reference" in facts["asked"][0]["rest"]
     assert "one of the classes right ventricle, myocardium and left ventricle, or was background." in page
     assert "images of 1 channel resized" in page
+    assert "over the classes right ventricle, myocardium, left ventricle</dd>" in page
     assert "a class counted in an image whose reference holds it, whatever was predicted" in page
     assert "the mean over images of the mean over the classes in each image" in page
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (
+            HEART,
+            "on 0.5 cross-entropy over the classes and background + 1.0 Dice loss averaged over images and classes",
+        ),
+        (PARTS, "on 0.5 binary cross-entropy of each label + 1.0 Dice loss averaged over images and labels"),
+        (None, "on 0.5 binary cross-entropy + 1.0 Dice loss"),
+    ],
+)
+def test_methods_say_what_was_learnt_from(tmp_path: Path, target: Target | None, said: str) -> None:
+    study = fabricate(tmp_path, n_seeds=1, n_images=3, target=target, variants=("medlitenet",))
+    losses = {"bce_weight": 0.5, "dice_weight": 1.0} | ({"class_weights": {"core": 2.0}} if target == PARTS else {})
+    study["variants"]["medlitenet"]["settings"]["training"] |= losses
+    write_yaml(tmp_path / "studies" / "baa.yaml", study)
+    [loaded] = load_studies([tmp_path])
+
+    told = methods(Evidence(loaded, Room(), {}))
+
+    assert f"{said}, with the weights core 2.0." in told if target == PARTS else f"{said}." in told
 
 
 def test_one_structure_with_a_name_of_its_own_has_no_classes(tmp_path: Path) -> None:
