@@ -14,7 +14,7 @@ from PIL import Image
 from ..bench.metrics import Target
 from ..bench.store.records import write_bytes
 from .load import Study
-from .naming import has_classes
+from .naming import names_of
 from .pictures import PAINTED, contour_lines, data_uri, places, webp
 from .tables import KNOWN, measured
 
@@ -73,7 +73,7 @@ def every_image(study: Study, scores: pd.DataFrame, room: Room) -> dict[str, Any
         "variants": variants,
         "baseline": study.spec["baseline"],
         "primary": primary,
-        **({"classes": [*study.target.names]} if study.target and has_classes(study.target) else {}),
+        **({"classes": [*names]} if (names := names_of(study.target)) else {}),
         "metrics": [
             {"name": name, "label": KNOWN[name].label, "unit": KNOWN[name].unit, "higher": KNOWN[name].higher_is_better}
             for name in metrics
@@ -155,4 +155,4 @@ def _path(mask: Path, target: Target | None, width: int, height: int) -> str | l
         "".join("M" + "L".join(f"{round(x)} {round(y)}" for x, y in points) + "Z" for points in lines)
         for lines in contour_lines(mask, target, width, height)
     ]
-    return parts if has_classes(target) else parts[0]
+    return parts if names_of(target) else parts[0]

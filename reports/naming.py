@@ -5,9 +5,9 @@ from ..bench.metrics import Target
 LESION = "lesion"  # the word of templates and tables, which gives way
 
 
-def has_classes(target: Target | None) -> bool:
-    """Whether there are several classes or labels, each with numbers of its own."""
-    return target is not None and not target.is_single
+def names_of(target: Target | None) -> tuple[str, ...]:
+    """Of several classes or labels, each of which has numbers of its own; none of one structure."""
+    return () if target is None or target.is_single else target.names
 
 
 def kind(target: Target | None) -> str:
@@ -34,4 +34,4 @@ def in_words_of(target: Target | None, text: str) -> str:
 
 def mean_over(target: Target | None) -> str:
     """What an image's score is the mean of, to stand behind a number of images; nothing for one structure."""
-    return f", each the mean over the {kinds(target)} in its reference" if has_classes(target) else ""
+    return f", each the mean over the {kinds(target)} in its reference" if names_of(target) else ""

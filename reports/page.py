@@ -145,11 +145,11 @@ def _rendered(
     shared["digits"] = notes.digits_of(evidence.primary)
     target = evidence.study.target
     shared |= {
+        "names": naming.names_of(target),
         "kind": naming.kind(target),
         "kinds": naming.kinds(target),
         "in_words": partial(naming.in_words_of, target),
     }
-    shared["names"] = target.names if target and not target.is_single else ()
     shown = {section: part for section, part in parts.items() if part.is_shown}
     known = {evidence.first, *evidence.study.artifacts}
 

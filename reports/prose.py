@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from .evidence import Evidence, Row
-from .naming import has_classes, kind, kinds
+from .naming import kind, kinds, names_of
 from .notes import by_groups, counted, digits_of, heading, listed, number
 from .settings import alike
 
@@ -50,7 +50,7 @@ def abstract(evidence: Evidence) -> str:
     level = f"reached a mean {heading(metric)} of {number(own[f'{metric}_mean'], digits)}"
     if own[f"{metric}_ci_low"] is not None:
         level += f" (95 % CI {number(own[f'{metric}_ci_low'], digits)} to {number(own[f'{metric}_ci_high'], digits)})"
-    if has_classes(evidence.study.target):
+    if names_of(evidence.study.target):
         names = kinds(evidence.study.target)
         level += f", the mean over images of the mean over the {names} in each image's reference"
         by_class = number(own.get(f"{metric}_class_mean"), digits)
@@ -306,7 +306,7 @@ def _scoring(evidence: Evidence) -> str:
     places = {"native": "the reference masks' own resolution", "input": "the models' input size"}
     where = f" at {places[evidence.spec['score_at']]}" if evidence.spec["score_at"] else ""
     target = evidence.study.target
-    if not has_classes(target):
+    if not names_of(target):
         return f"Masks were scored{where}, image by image, and averaged over images."
     one, all_ = kind(target), kinds(target)
     return (

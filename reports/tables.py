@@ -15,30 +15,22 @@ from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
 from ..bench.metrics.classes import FALSE_ALARMS
 from ..bench.stats import Labels, against_baseline, summarize
 from .load import Study
+from .naming import names_of
 from .settings import flatten
 from .timings import NOT_TIMED, headline
 
-KNOWN = (
-    METRICS
-    | FALSE_ALARMS
-    | {
-        metric.name: metric
-        for metric in (
-            Metric(
-                "brier", "Brier score", "", False, "mean squared difference of probability and truth over the pixels"
-            ),
-            Metric(
-                "artifact_fpr", "Artifact FPR", "", False, "share of artifact pixels outside the lesion called lesion"
-            ),
-            Metric(
-                "assd_near", "ASSD at artifact", "px", False, "ASSD of boundary pixels within 2 % of the diagonal of it"
-            ),
-            Metric(
-                "nsd2_near", "NSD 2 px at artifact", "", True, "NSD 2 px of boundary pixels within 2 % of the diagonal"
-            ),
-        )
-    }
-)
+KNOWN = METRICS | {
+    metric.name: metric
+    for metric in (
+        *FALSE_ALARMS.values(),
+        Metric("brier", "Brier score", "", False, "mean squared difference of probability and truth over the pixels"),
+        Metric("artifact_fpr", "Artifact FPR", "", False, "share of artifact pixels outside the lesion called lesion"),
+        Metric(
+            "assd_near", "ASSD at artifact", "px", False, "ASSD of boundary pixels within 2 % of the diagonal of it"
+        ),
+        Metric("nsd2_near", "NSD 2 px at artifact", "", True, "NSD 2 px of boundary pixels within 2 % of the diagonal"),
+    )
+}
 
 
 def wording(metric: str) -> str:
@@ -232,12 +224,12 @@ def _of_every_seed(scores: pd.DataFrame) -> pd.DataFrame:
 
 def _of_classes(study: Study) -> dict[tuple[str, str], dict[str, Cell]]:
     """By evaluation and variant the cell of each class, in the target's order; none of one structure."""
-    target, found = study.target, dict[tuple[str, str], dict[str, Cell]]()
-    if target is None or target.is_single or not len(rows := study.classes):
+    names, found = names_of(study.target), dict[tuple[str, str], dict[str, Cell]]()
+    if not names or not len(rows := study.classes):
         return found
     grouped: Any = rows.groupby(["evaluation", "variant", "name"], sort=False)
     parts = {key: part for key, part in grouped}
-    for evaluation, variant, name in sorted(parts, key=lambda key: target.names.index(key[2])):
+    for evaluation, variant, name in sorted(parts, key=lambda key: names.index(key[2])):
         found.setdefault((evaluation, variant), {})[name] = _cell(
             parts[evaluation, variant, name], study.groups.get(evaluation, {})
         )

@@ -14,7 +14,7 @@ from ..doubts import told_seeds
 from ..drawing import INK, as_svg, at_least, colour_of, drawing, estimate, height_of, lines_of, write_lines
 from ..evidence import Evidence, Row
 from ..load import Study
-from ..naming import has_classes, kind
+from ..naming import kind, names_of
 from ..notes import digits_of, heading, listed, number, p_text, signed
 from ..section import NOTHING, Part, Section
 from ..tables import KNOWN, Cell, Cells, records, wording
@@ -30,7 +30,7 @@ class Facts:
 
 def make(evidence: Evidence) -> Part:
     study = evidence.study
-    if not has_classes(study.target):
+    if not names_of(study.target):
         return Part(facts=NOTHING, is_shown=False)
     table = classes_table(study, evidence.cells)
     rows = records(table)
@@ -61,7 +61,7 @@ def classes_table(study: Study, cells: Cells) -> pd.DataFrame:
     for evaluation in study.spec["evaluations"]:
         here = {variant: cell for (name, variant), cell in cells.items() if name == evaluation}
         compared = _comparisons(study, here)
-        for name in study.target.names if study.target else ():
+        for name in names_of(study.target):
             for variant, cell in here.items():
                 if name in cell.classes:
                     row = {"study": study.name, "evaluation": evaluation, "name": name, "variant": variant}
@@ -81,7 +81,7 @@ def _levels(cell: Cell, primary: str) -> dict[str, Any]:
         "n_predicted": None if absent is None else float(absent.to_numpy().mean(axis=0).sum()),
     }
     for metric, table in cell.tables.items():
-        summary = summarize(table.to_numpy(), bounds=KNOWN[metric].bounds)
+        summary = summarize(table.to_numpy(), bounds=KNOWN[metric].bounds, groups=cell.labels(table))
         row |= {f"{metric}_mean": summary.mean, f"{metric}_sd_seeds": summary.sd_seeds}
         row |= {f"{metric}_ci_low": summary.ci_low, f"{metric}_ci_high": summary.ci_high}
     return row
@@ -102,7 +102,9 @@ def _comparisons(study: Study, here: dict[str, Cell]) -> dict[tuple[str, str], d
             pair = tables[variant][name], own[name]
             images = pair[0].columns.intersection(pair[1].columns)
             if not images.empty:
-                found[name, variant] = compare(*(each[images] for each in pair), bounds=KNOWN[primary].bounds)
+                a, b = (each[images].to_numpy() for each in pair)
+                groups = here[variant].labels(images)
+                found[name, variant] = compare(a, b, bounds=KNOWN[primary].bounds, groups=groups)
     return {
         key: {name: getattr(each, name) for name in OF_COMPARISON} | {"p_adjusted": p_adjusted}
         for (key, each), p_adjusted in zip(found.items(), holm_over([*found.values()]), strict=True)

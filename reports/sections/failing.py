@@ -8,7 +8,7 @@ import pandas as pd
 from ...bench.metrics.failures import FAILURES
 from ..evidence import Evidence, Row
 from ..load import Study
-from ..naming import has_classes
+from ..naming import names_of
 from ..pictures import Picture, Shelf
 from ..section import Part, Section
 from ..tables import Cells, records
@@ -54,7 +54,7 @@ def failures_table(study: Study, scores: pd.DataFrame, cells: Cells) -> pd.DataF
                 continue
             row = {"study": study.name, "evaluation": evaluation, "variant": variant}
             trials = " ".join(part["trial"].drop_duplicates())
-            if not has_classes(study.target):
+            if not names_of(study.target):
                 rows.append({**row, **_counts(part), "trials": trials})
                 continue
             parts: dict[str | None, Any] = {None: part}

@@ -13,7 +13,7 @@ from ...bench.metrics.calibration import N_BINS, calibration_error
 from ..drawing import INK, as_svg, beside, colour_of, dash_of, drawing, legend, panels
 from ..evidence import Evidence, Row
 from ..load import Study
-from ..naming import has_classes, in_words_of
+from ..naming import in_words_of, names_of
 from ..section import Part, Section
 from ..tables import Cells, records
 
@@ -51,7 +51,7 @@ def make(evidence: Evidence) -> Part:
 def reliability_sums(study: Study, evaluations: list[str]) -> dict[str, Sums]:
     """For each evaluation and variant, for each seed, the (N_BINS, 3) sums over all pixels of all its images: by class,
     each against the rest, and of one structure under ""."""
-    names = study.target.names if study.target and has_classes(study.target) else ("",)
+    names = names_of(study.target) or ("",)
     sums: dict[str, Sums] = {name: {} for name in names}
     for trial in study.trials:
         for evaluation in evaluations:

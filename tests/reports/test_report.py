@@ -497,3 +497,9 @@ def test_pooled_scores_are_over_the_images_of_the_mean(store: Path) -> None:
     assert list(table.loc[("clean", "no_baa"), columns]) == pytest.approx(
         list(expected.loc[("clean", "no_baa"), columns])
     )
+
+
+def test_a_report_on_one_structure_knows_of_no_classes(facts: dict[str, Any], page: str) -> None:
+    assert not {"target", "classes"} & facts.keys()
+    assert not any("class_mean" in key for row in facts["variants"] for key in row)
+    assert "by class" not in re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
