@@ -145,8 +145,8 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     scores = scores.reindex(columns=["evaluation", "variant", "seed", "image", primary])
     without = _without_any(study, scores)
     if without:
-        pairs = pd.MultiIndex.from_frame(scores[["evaluation", "image"]])
-        scores = scores[~pairs.isin([(name, image) for name, images in without.items() for image in images])]
+        pairs = pd.MultiIndex.from_arrays([scores["evaluation"], scores["image"]])
+        scores = scores.loc[~pairs.isin([(name, image) for name, images in without.items() for image in images])]
     by_evaluation = {name: part for name, part in scores.groupby("evaluation", sort=False)}
     n_images = {name: len(set(part["image"])) for name, part in by_evaluation.items() if name not in study.artifacts}
     few = [f"{name} {n}" for name, n in n_images.items() if n < FEW_IMAGES]

@@ -219,7 +219,7 @@ def _pooled(cell: Cell, primary: str) -> dict[str, float | None]:
 def _of_every_seed(scores: pd.DataFrame) -> pd.DataFrame:
     """The rows of images that every seed was scored on."""
     n_seeds: Any = scores.groupby("image")["seed"].transform("nunique")
-    return scores[n_seeds == scores["seed"].nunique()]
+    return scores.loc[n_seeds == scores["seed"].nunique()]
 
 
 def _of_classes(study: Study) -> dict[tuple[str, str], dict[str, Cell]]:

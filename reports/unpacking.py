@@ -138,7 +138,7 @@ def _scores(folder: Path, classes: Parts) -> Parts:
 def of_images(classes: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     """What the scores of images say that follows from those of their classes, image after image."""
     values = classes.drop(columns=["image", "name"]).astype("float64")
-    n_names = classes["name"].nunique()
+    n_names = len(set(classes["name"]))
     found = over_classes({name: values[name].to_numpy().reshape(-1, n_names) for name in values})
     del found["on_artifact"]  # it is of all classes together
     return found

@@ -285,7 +285,7 @@ def write_classes(
         by_name.append(pd.DataFrame({"image": image, "name": target.names, **scores}))
         for name, *each in zip(target.names, probability, wanted, strict=True):
             sums = pd.DataFrame(reliability(*each), columns=pd.Index(["pixels", "confidence", "positives"]))
-            bins.append(sums.assign(image=image, name=name, bin=range(N_BINS))[sums["pixels"] > 0])
+            bins.append(sums.assign(image=image, name=name, bin=range(N_BINS)).loc[sums["pixels"] > 0])
     with sealed_folder(folder) as working:
         config = {"trial": trial, "name": label, "images": images, "score_at": "native", "images_digest": gallery}
         write_yaml(working / "config.yaml", config | {"target": target.plain()})

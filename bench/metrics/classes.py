@@ -96,5 +96,6 @@ def over_classes(scores: Mapping[str, Values]) -> dict[str, Values]:
 
 def _over(reduce: Any, values: Values) -> Values:
     """Over the last axis what there is; NaN where there is nothing."""
-    is_known = ~np.isnan(values).all(axis=-1)
-    return np.where(is_known, reduce(np.where(is_known[..., None], values, 0.0), axis=-1), np.nan)[()]
+    is_known = ~np.isnan(values).all(axis=-1, keepdims=True)
+    found = reduce(np.where(is_known, values, 0.0), axis=-1, keepdims=True)
+    return np.where(is_known, found, np.nan).take(0, axis=-1)

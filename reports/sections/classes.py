@@ -177,8 +177,8 @@ def draw(rows: Sequence[Row], variants: Sequence[str], metric: str, name: str) -
         difference.axvline(0, color=INK, linewidth=0.9)
         for row in known:
             y, colour = at[row["name"], row["variant"]], colour_of(variants.index(row["variant"]))
-            ends = (row[f"{metric}_{end}"] for end in ("ci_low", "ci_high"))
-            estimate(level, row[f"{metric}_mean"], y, *map(_or_nan, ends), colour)
+            low, high = (_or_nan(row[f"{metric}_{end}"]) for end in ("ci_low", "ci_high"))
+            estimate(level, row[f"{metric}_mean"], y, low, high, colour)
             if row.get("difference") is not None:
                 estimate(difference, row["difference"], y, _or_nan(row["ci_low"]), _or_nan(row["ci_high"]), colour)
         for axis in (level, difference):

@@ -462,7 +462,7 @@ def test_each_fold_shows_its_images_from_its_own_gallery_folder(tmp_path: Path) 
     shown = pictures(study, study.scores)
 
     assert len({picture.image for picture in shown}) == 6
-    assert all(picture.reference for picture in shown)
+    assert all(picture.references[0] for picture in shown)
 
 
 def test_an_accelerator_gives_the_headline_latency(store: Path, tmp_path: Path) -> None:
