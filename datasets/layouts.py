@@ -44,32 +44,42 @@ def read_folder(root: Path) -> FileSet:
     return found
 
 
-def find_masks(root: Path) -> dict[str, Path]:
+def find_masks(root: Path, more: Collection[str] = ()) -> dict[str, Path]:
     """Every mask below a folder by the id of its image: the stem without _segmentation, _mask or _lesion.
 
     Where some files have such an ending, those in other folders are no masks (PH2 keeps images and regions there), nor
-    is the image that lies beside its mask.
+    is the image that lies beside its mask. `more` are further endings that are read.
 
     Raises:
         MedbenchError: the folder is missing or holds no mask, or two files could be the mask of one image.
     """
     found: dict[str, Path] = {}
-    for path in _marked(path for path, _ in walk(root) if path.suffix.lower() in IMAGE_ENDINGS):
+    for path in _marked(path for path, _ in walk(root) if _is_read(path, more)):
         id = MASK_ENDING.sub("", _stem(path))
         if id in found:
             raise MedbenchError(f"{path}: {found[id].name} could be the mask of {id} as well; keep one of them")
         found[id] = path
     if not found:
-        what = "holds no mask (jpg, png, bmp or tif)" if root.is_dir() else "there is no such folder"
+        what = f"holds no mask ({_kinds(more)})" if root.is_dir() else "there is no such folder"
         raise MedbenchError(f"{root}: {what}")
     return found
 
 
-def unread_masks(root: Path) -> dict[str, Path]:
+def unread_masks(root: Path, more: Collection[str] = ()) -> dict[str, Path]:
     """The files among the masks below a folder that are not read, by the id of the image that has no other mask."""
     paths = [(MASK_ENDING.sub("", _stem(path)), path) for path in _marked(path for path, _ in walk(root))]
-    read = {id for id, path in paths if path.suffix.lower() in IMAGE_ENDINGS}
+    read = {id for id, path in paths if _is_read(path, more)}
     return {id: path for id, path in paths if id not in read}
+
+
+def _is_read(path: Path, more: Collection[str]) -> bool:
+    ending = ending_of(path).lower()
+    return ending in IMAGE_ENDINGS or ending in more
+
+
+def _kinds(more: Collection[str]) -> str:
+    """What is read, in words."""
+    return "jpg, png, bmp, tif, npy or nii" if more else "jpg, png, bmp or tif"
 
 
 def _marked(paths: Iterable[Path]) -> list[Path]:
@@ -138,8 +148,6 @@ def match(
 
     `table` is the file that may name no image that does not exist; `more` are further endings that are read.
     """
-    endings = IMAGE_ENDINGS.union(more)
-    kinds = "jpg, png, bmp, tif, npy or nii" if more else "jpg, png, bmp or tif"
     problems: list[Problem] = []
     found: dict[str, tuple[Path, Part | None]] = {}
     mask_of: dict[str, Path] = {}
@@ -149,8 +157,8 @@ def match(
 
     for path, part in images:
         id = _stem(path)
-        if ending_of(path).lower() not in endings:
-            record(id, path, f"{ending_of(path) or 'no ending'} is not read; save it as {kinds}")
+        if not _is_read(path, more):
+            record(id, path, f"{ending_of(path) or 'no ending'} is not read; save it as {_kinds(more)}")
         elif id in found:
             if path.read_bytes() != found[id][0].read_bytes():  # an archive unpacked twice needs no decision
                 record(id, path, f"a second image with the id {id}; rename or remove one")
@@ -159,7 +167,7 @@ def match(
     for path in masks:
         stem = _stem(path)
         id = stem if stem in found else MASK_ENDING.sub("", stem)
-        if ending_of(path).lower() not in endings:
+        if not _is_read(path, more):
             record(id, path, f"{ending_of(path) or 'no ending'} is not read; save it as png")
         elif id not in found:
             record(id, path, "no image")

@@ -2,8 +2,9 @@
 commands."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,29 +12,54 @@ from ..errors import MedbenchError
 from . import completing
 from .terminal import JsonOption, console, print_table, progress_bar, told_in_one_line
 
+if TYPE_CHECKING:
+    from ...datasets.described.description import Description
+    from ..evaluation.class_scoring import ClassScores
+
+SHOWN_BY_CLASS = ("dice", "iou", "hd95", "assd", "nsd1", "nsd2")  # --json has every metric
+POOLED_BY_CLASS = ("dice", "iou")
+
 
 @told_in_one_line
 def score(
     prediction: Annotated[
         Path, typer.Option(help="Folder of predicted masks, or of maps of probability, which are cut at half.")
     ],
-    reference: Annotated[Path, typer.Option(help="Folder of reference masks with the same stems.")],
+    reference: Annotated[
+        Path, typer.Option(help="Folder of reference masks with the same stems; a dataset.yaml in or beside it counts.")
+    ],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="What the levels 0, 1, 2, ... in masks of several classes mean, the background first; else a "
+            "dataset.yaml tells.",
+        ),
+    ] = None,
+    ignore: Annotated[
+        int | None, typer.Option(min=0, help="With --classes: the level of pixels that nobody labelled.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="File for the scores of each image: .csv or .json.")
+        Path | None, typer.Option("-o", "--out", help="File for the scores of each image (and class): .csv or .json.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score masks that any tool made, image by image.
 
     At the size of their references. Files belong together by their stems; the endings _segmentation, _mask and _lesion
-    do not count.
+    do not count. Of several classes, or of labels with a folder each, each is scored by itself in the images that hold
+    it.
     """
     if out and out.suffix not in (".csv", ".json"):
         raise MedbenchError(f"--out {out}: end the name in .csv or .json")
+    from ..evaluation.class_scoring import told_classes
     from ..evaluation.scoring import score_folders
     from ..metrics import METRICS
     from ..store.records import write_json, write_text
 
+    if told := told_classes(reference, classes, ignore):
+        _score_classes(prediction, reference, *told, out=out, as_json=as_json)
+        return
     with progress_bar("scoring") as show:
         scores = score_folders(prediction, reference, on_image=show)
     summary = scores.summary()
@@ -64,6 +90,76 @@ def score(
         typer.echo(f"{len(scores.without_reference)} predictions have no reference and were not scored")
     if out:
         typer.echo(f"each image's scores are in {out}")
+
+
+def _score_classes(
+    prediction: Path, reference: Path, description: "Description", source: str, *, out: Path | None, as_json: bool
+) -> None:
+    from ..evaluation.class_scoring import score_class_folders
+    from ..store.records import write_json, write_text
+
+    with progress_bar("scoring") as show:
+        scores = score_class_folders(prediction, reference, description, on_image=show)
+    summary = scores.summary()
+    if out and out.suffix == ".csv":
+        write_text(out, scores.by_class.to_csv(index=False))
+    elif out:
+        write_json(out, summary)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1))
+        return
+    _tell_classes(scores, summary)
+    typer.echo(f"{_levels_of(description)}, says {source}")
+    if scores.by_number:
+        typer.echo("predictions hold the classes' numbers (0, 1, 2, ...), not their levels")
+    if scores.without_reference:
+        typer.echo(f"{len(scores.without_reference)} predictions have no reference and were not scored")
+    if out:
+        typer.echo(f"the scores of each image{' and class' if out.suffix == '.csv' else ''} are in {out}")
+
+
+def _tell_classes(scores: "ClassScores", summary: dict[str, Any]) -> None:
+    """The table by class, with the two means below it."""
+    from ..metrics import METRICS
+
+    def cells(means: dict[str, Any], names: Sequence[str]) -> list[str]:
+        return ["" if means[name] is None else f"{means[name]:.4f}" for name in names]
+
+    titles = [
+        f"{METRICS[name].label}{f' ({METRICS[name].unit})' if METRICS[name].unit else ''}" for name in SHOWN_BY_CLASS
+    ]
+    header = ("", "images", *titles, *(f"pooled {METRICS[name].label}" for name in POOLED_BY_CLASS), "false alarms")
+    rows = [
+        (
+            name,
+            str(each["images"]),
+            *cells(each["mean"], SHOWN_BY_CLASS),
+            *cells(each["pooled"], POOLED_BY_CLASS),
+            "" if each["false_alarm"] is None else f"{100 * each['false_alarm']:.1f} %",
+        )
+        for name, each in summary["classes"].items()
+    ]
+    over_classes = cells(summary["class_mean"], SHOWN_BY_CLASS), cells(summary["pooled"], POOLED_BY_CLASS)
+    n_scored = int(scores.per_image["dice"].notna().sum())
+    over_images = cells(summary["mean"], SHOWN_BY_CLASS)
+    rows.append(("mean over classes", "", *over_classes[0], *over_classes[1], ""))
+    rows.append(("mean over images", str(n_scored), *over_images, *("" for _ in POOLED_BY_CLASS), ""))
+    print_table(header, rows, right=tuple(range(1, len(header))))
+    n = summary["images"]
+    none = f", {n - n_scored} without any class, which have no score" if n > n_scored else ""
+    typer.echo(
+        f"{n} images{none}; {summary['n_empty']} in which nothing is found of a class that is there. A class is scored "
+        "in the images whose reference holds it, an image by the mean over its classes; pooled over all pixels; false "
+        "alarms: share of the images without the class in which it is predicted"
+    )
+
+
+def _levels_of(description: "Description") -> str:
+    """What masks hold, in words."""
+    if description.labels:
+        return f"masks of the labels {', '.join(description.labels)}"
+    told = [f"{level} {name}" for level, name in zip(description.levels, description.names, strict=True)]
+    return f"masks hold {', '.join(told)}{'' if description.ignore is None else f', {description.ignore} ignored'}"
 
 
 @told_in_one_line

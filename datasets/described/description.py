@@ -152,7 +152,7 @@ class Description(BaseModel):
             told = ", ".join(strange[:FEW]) + (", ..." if len(strange) > FEW else "")
             raise MedbenchError(
                 f"{where}: no class has the level{'s' if len(strange) > 1 else ''} {told}; known are "
-                f"{', '.join(known)}: name what is missing in the description, or mend the mask"
+                f"{', '.join(known)}: name what is missing among the classes, or mend the mask"
             )
         return codes.astype(np.uint8)
 
@@ -190,6 +190,11 @@ def parse_description(text: str, path: Path) -> Description:
     for key in plain:
         if key not in Description.model_fields:
             raise UnknownNameError(f"key of {path}", str(key), Description.model_fields)
+    return checked_description(plain, str(path))
+
+
+def checked_description(plain: Mapping[str, Any], where: str) -> Description:
+    """The description of known keys; MedbenchError, `where` first, where a value is wrong."""
     try:
         return Description.model_validate(plain)
     except ValidationError as error:
@@ -197,4 +202,4 @@ def parse_description(text: str, path: Path) -> Description:
         key = f"{first['loc'][0]}: " if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
         given = f", got {first['input']!r}" if first["type"] != "value_error" else ""
-        raise MedbenchError(f"{path}: {key}{message}{given}") from error
+        raise MedbenchError(f"{where}: {key}{message}{given}") from error

@@ -146,8 +146,8 @@ def test_a_level_without_a_class_is_an_error_that_names_file_level_and_classes(t
 
     assert (problem.kind, str(problem)) == (
         "error",
-        "masks/a.png: no class has the level 1; known are 0 none, 2 nucleus, 7 rest: name what is missing in the "
-        "description, or mend the mask",
+        "masks/a.png: no class has the level 1; known are 0 none, 2 nucleus, 7 rest: name what is missing among the "
+        "classes, or mend the mask",
     )
 
 
