@@ -167,7 +167,8 @@ def compare(
     scores: Annotated[
         Path,
         typer.Argument(
-            help="CSV file with the columns variant, seed, image and metrics, and group if images belong together."
+            help="CSV file with the columns variant, seed, image and metrics, group if images belong together, and "
+            "class if an image has a row for each of its classes."
         ),
     ],
     baseline: Annotated[str, typer.Option(help="The variant that the others are compared with.")],
@@ -179,6 +180,12 @@ def compare(
         bool | None,
         typer.Option("--higher-is-better/--lower-is-better", help="For metrics that medbench does not know."),
     ] = None,
+    class_name: Annotated[
+        str | None,
+        typer.Option(
+            "--class", metavar="NAME", help="Of several classes, the one to compare on; else the mean over them."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare variants from a table that any tool made.
@@ -187,12 +194,15 @@ def compare(
     """
     if not scores.is_file():
         raise MedbenchError(f"{scores}: there is no such file")
-    from ..evaluation.comparing import compare_variants, measure_of, read_scores
+    from ..evaluation.comparing import compare_variants, measure_of, of_classes, read_scores
 
     measure = measure_of(metric, higher_is_better)
-    found = compare_variants(read_scores(scores, metric, measure.bounds), baseline, measure=measure, margin=margin)
+    read = read_scores(scores, metric, measure.bounds, name=class_name)
+    measure = of_classes(measure, read)
+    found = compare_variants(read, baseline, measure=measure, margin=margin)
     if as_json:
-        typer.echo(json.dumps({**found, "metric": metric}, indent=1))
+        by_class = {"classes": read.classes} if read.classes else {}
+        typer.echo(json.dumps({**found, "metric": metric, **by_class}, indent=1))
         return
     terminal = console()
     rows = [
@@ -208,6 +218,11 @@ def compare(
     ]
     header = ("variant", f"mean {measure.label}", "95 % CI", "seeds x images", "place", "first in")
     print_table(header, rows, right=(1, 4, 5))
+    if read.classes:
+        what = f"mean over those of {', '.join(read.classes)} that it holds; --class compares on one of them"
+        what = f"that of {read.classes[0]}" if len(read.classes) == 1 else f"the {what}"
+        without = f"; {read.n_without} images that hold none are left out" if read.n_without else ""
+        terminal.print(f"The score of an image is {what}{without}.")
     n_groups = found["variants"][0].get("n_groups")
     new = "new images" if n_groups is None else f"new groups of images (by {n_groups} groups)"
     alone = "" if n_groups is None else ", image by image"

@@ -351,3 +351,114 @@ def test_groups_are_no_metric(tmp_path: Path) -> None:
     in_groups(frame()).to_csv(path, index=False)
 
     assert "unknown metric 'group'" in run(path, "--higher-is-better", metric="group").output
+
+
+def by_class(table: pd.DataFrame) -> pd.DataFrame:
+    """Each image with an edge and a core, the latter 0.1 lower and not in every third image; im0 has neither."""
+    core = table.assign(**{"class": "core", "dice": table["dice"] - 0.1})
+    none = core["image"].isin([f"im{index}" for index in range(0, 30, 3)])
+    both = pd.concat([table.assign(**{"class": "edge"}), core.assign(dice=core["dice"].mask(none))], ignore_index=True)
+    return both.assign(dice=both["dice"].mask(both["image"] == "im0"))
+
+
+def tables_by_class(name: str | None) -> dict[str, Any]:
+    kept = by_class(frame()).query("image != 'im0'")
+    if name:
+        kept = kept[kept["class"] == name].dropna(subset="dice")
+    return tables_of(kept.groupby(["variant", "seed", "image"], as_index=False)["dice"].mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "n_images", "told"),
+    [
+        ("edge", "Dice of edge", 29, "The score of an image is that of edge; 1 images that hold none are left out."),
+        ("core", "Dice of core", 20, "The score of an image is that of core; 10 images that hold none are left out."),
+        (
+            None,
+            "Dice over classes",
+            29,
+            " that it holds; --class compares on one of them; 1 images that hold none are left out.",
+        ),
+    ],
+)
+def test_several_classes_are_compared_on_one_or_on_the_mean_over_those_of_each_image(
+    tmp_path: Path, name: str | None, label: str, n_images: int, told: str
+) -> None:
+    path = tmp_path / "scores.csv"
+    by_class(frame()).sample(frac=1, random_state=0).to_csv(path, index=False)
+    words = ("--class", name) if name else ()
+
+    found, output = compared(path, *words)["good"], run(path, *words).output
+
+    wanted = tables_by_class(name)
+    expected = compare(wanted["good"], wanted["base"], bounds=(0, 1))
+    assert (found["difference"], found["ci_low"]) == pytest.approx((expected.difference, expected.ci_low))
+    assert found["n_images"] == n_images
+    assert told in output
+    assert f"good is better than base in mean {label}." in output
+
+
+def test_classes_and_groups_go_together(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    in_groups(by_class(frame())).to_csv(path, index=False)
+
+    found = compared(path, "--class", "core")["good"]
+
+    wanted = tables_by_class("core")
+    images = sorted(f"im{index}" for index in range(30) if index % 3)
+    expected = compare(wanted["good"], wanted["base"], groups=[int(image[2:]) // 3 for image in images], bounds=(0, 1))
+    assert (found["ci_low"], found["p_value"]) == pytest.approx((expected.ci_low, expected.p_value))
+    assert found["n_groups"] == 10
+
+
+def test_a_column_class_of_which_each_image_has_one_changes_nothing(file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "told.csv"
+    pd.read_csv(file).assign(**{"class": lambda t: np.where(t["image"] > "im2", "nevus", "")}).to_csv(path, index=False)
+
+    assert run(path).output == run(file).output
+    assert run(path, "--json").stdout == run(file, "--json").stdout
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "message"),
+    [
+        (
+            lambda t: t.assign(
+                dice=t["dice"].mask(t.eval("variant == 'good' and seed == 2 and image == 'im4' and `class` == 'core'"))
+            ),
+            (),
+            "no dice of class core in image im4 of variant good, seed 2, and there is one of variant base, seed 0; a "
+            "cell is empty where the reference does not hold the class, for all alike",
+        ),
+        (
+            lambda t: t.drop(index=t.index[(t["variant"] == "base") & (t["seed"] == 1) & (t["image"] == "im5")]),
+            ("--class", "edge"),
+            "no dice of class edge in image im5 of variant base, seed 1, and there is one of variant base, seed 0",
+        ),
+        (lambda t: t, ("--class", "cores"), "unknown class 'cores'. Did you mean 'core'?"),
+        (lambda t: t.drop(columns="class"), ("--class", "core"), "--class core: there is no column 'class'"),
+        (lambda t: t.replace({"class": {"core": "Mean"}}), (), "class 'Mean' is by its name none, or a summary of"),
+        (lambda t: t.assign(dice=None), (), "every dice of edge, core is empty"),
+        (
+            lambda t: pd.concat([t, t.iloc[[4]]]),
+            (),
+            ":602: a second score of variant base, seed 0, image im4, class edge",
+        ),
+        (
+            lambda t: t.assign(dice=t["dice"].astype(object).mask(t.index == 7, "n/a")),
+            (),
+            ":9: dice of variant base, seed 0, image im7, class edge is 'n/a', not a number",
+        ),
+    ],
+)
+def test_what_is_wrong_with_classes_is_told_in_one_line(
+    tmp_path: Path, spoil: Any, words: tuple[str, ...], message: str
+) -> None:
+    path = tmp_path / "scores.csv"
+    spoil(by_class(frame())).to_csv(path, index=False)
+
+    result = run(path, *words)
+
+    assert result.exit_code == 2
+    assert message in result.output
+    assert len(result.output.strip().splitlines()) == 1
