@@ -1,12 +1,18 @@
 """What many tests share."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from medbench.bench.cli import app
+from medbench.datasets.synthetic import SyntheticSet
+
+from .image_files import save
 
 ROOT = Path(__file__).parent.parent
 SMALL_VARIANTS = """\
@@ -53,3 +59,61 @@ training: {{epochs: 1, batch_size: 8}}
     done = CliRunner().invoke(app, list(map(str, words)), env={"MEDBENCH_CACHE": str(folder / "cache")})
     assert done.exit_code == 0, done.output
     return folder / "runs"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A study of one small variant on a described folder."""
+
+    store: Path
+    trial: str
+    data: Path
+    classes: tuple[str, ...]
+    """Or labels; without the background."""
+    cache: Path
+
+
+@pytest.fixture(scope="session")
+def trained_on_classes(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Of grey images of 16 bits with a cell and its nucleus as classes; only to be read."""
+    return _trained(
+        tmp_path_factory.mktemp("classes"), "classes: [background, cell, nucleus]\nchannels: 1\n", ("cell", "nucleus")
+    )
+
+
+@pytest.fixture(scope="session")
+def trained_on_labels(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Of arrays of five channels with a disc and its cup as labels; only to be read."""
+    return _trained(tmp_path_factory.mktemp("labels"), "labels: [disc, cup]\nchannels: 5\n", ("disc", "cup"))
+
+
+def _trained(folder: Path, description: str, classes: tuple[str, ...]) -> Trained:
+    data, images = folder / "set", SyntheticSet(images=30, size=64)
+    for id in images.ids:
+        picture, outer = images.image(id), images.mask(id)
+        inner = cv2.erode(outer.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+        if "labels" in description:
+            (data / "images").mkdir(parents=True, exist_ok=True)
+            np.save(data / "images" / f"{id}.npy", np.concatenate([picture, 255 - picture[..., :2]], axis=2))
+            save(data / "masks" / classes[0] / f"{id}.png", outer)
+            save(data / "masks" / classes[1] / f"{id}.png", inner)
+        else:
+            save(data / "images" / f"{id}.png", picture[..., 1].astype(np.uint16) * 100 + 1000)
+            save(data / "masks" / f"{id}.png", outer.astype(np.uint8) + inner)
+    (data / "dataset.yaml").write_text(description)
+    (folder / "few.yaml").write_text(
+        f"""\
+question: What does it cost?
+baseline: one
+variants: {{one: {{model: medlitenet, options: {{backbone: mobilenetv3_small_050, width: 32}}}}}}
+dataset: {{folder: {data}, size: 64}}
+encoder_weights: none
+seeds: 1
+training: {{epochs: 2, batch_size: 8, learning_rate: 0.01}}
+"""
+    )
+    words = ["run", folder / "few.yaml", "--store", folder / "runs"]
+    done = CliRunner().invoke(app, list(map(str, words)), env={"MEDBENCH_CACHE": str(folder / "cache")})
+    assert done.exit_code == 0, done.output
+    [trial] = (folder / "runs" / "trials").iterdir()
+    return Trained(folder / "runs", trial.name, data, classes, folder / "cache")

@@ -33,7 +33,11 @@ class Format(StrEnum):
 def predict(
     trial: TrialArgument,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="JPEG, PNG, BMP or TIFF files, or folders of them.")
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="JPEG, PNG, BMP or TIFF files, or folders of them; .npy and .nii where the trial's set may have them.",
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the masks, <stem>.png each.")],
     overwrite: Annotated[
@@ -43,22 +47,29 @@ def predict(
 ) -> None:
     """Segment images with a trained model.
 
-    A mask an image, at the image's own size, white where the lesion is. Exactly what evaluations score:
-    `medbench score` compares the masks with references. Subfolders are left alone; exit 1 where an image could not be
-    read.
+    A mask an image, at the image's own size, white where the lesion is. Of several classes it holds their numbers, 0
+    for the background, as indices of a palette; labels have a folder each. Exactly what evaluations score: `medbench
+    score` compares the masks with references. Subfolders are left alone; exit 1 where an image could not be read.
     """
     opened, id = found_trial(trial, store)
-    from ..evaluation.predicting import find_images, predict_images
-    from ..study.trials import trained_model
+    from ..evaluation.predicting import Sight, find_images, predict_images
+    from ..study.trials import seen_by, trained_model
     from ..training.device import best_device
 
-    found = find_images(images, out, overwrite=overwrite)
+    sight = Sight.of(opened.config(id)["size"], seen_by(opened, id))
+    found = find_images(images, out, sight, overwrite=overwrite)
     model = trained_model(opened, id).to(best_device())
     with progress_bar("segmenting") as show, quietly():
-        n_empty, problems = predict_images(model, found, opened.config(id)["size"], out, on_image=show)
-    console().print(f"{len(found) - len(problems)} masks are in {out}; {n_empty} of them are empty")
-    if problems:
-        console(stderr=True).print("\n".join(problems))
+        written = predict_images(model, found, sight, out, on_image=show)
+    terminal, target = console(), sight.target
+    terminal.print(f"{written.n_masks} masks are in {out}; {written.n_empty} of them are empty")
+    if not target.is_single:
+        if not target.overlap:
+            told = ", ".join(f"{code} {name}" for code, name in enumerate((target.background, *target.names)))
+            terminal.print(f"they hold {told}")
+        terminal.print(f"not found: {', '.join(f'{name} in {written.without[name]}' for name in target.names)} images")
+    if written.problems:
+        console(stderr=True).print("\n".join(written.problems))
         raise typer.Exit(1)
 
 

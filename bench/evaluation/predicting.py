@@ -1,22 +1,92 @@
 """Images of anybody's, segmented by a trained model."""
 
+import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
-from ...datasets.reading import IMAGE_ENDINGS, read_image
+from ...datasets.described.formats import ChannelsError, read_values
+from ...datasets.described.windowing import through_window
+from ...datasets.reading import IMAGE_ENDINGS, MORE_ENDINGS, ending_of, read_image
 from ...datasets.resizing import squeeze
 from ..errors import MedbenchError
+from ..metrics import LESION, Target
 from ..store.records import write_bytes
-from ..training.forward import EVALUATION_BATCH, predict
+from ..training.forward import EVALUATION_BATCH, found_in, predict
 from .testing import resized
 
 
-def find_images(paths: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict[str, Path]:
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a model sees and what it looks for.
+
+    Attributes:
+        size: pixels a side of its input.
+        channels: of images; 3 are RGB.
+        window: the two values between which images of more than 8 bits are seen; None of images of 8 bits.
+        target: what its maps mean.
+    """
+
+    size: int
+    channels: int = 3
+    window: tuple[float, float] | None = None
+    target: Target = LESION
+
+    @classmethod
+    def of(cls, size: int, config: Mapping[str, Any]) -> "Sight":
+        """That of a trial's configuration."""
+        window = config["source"].get("window")
+        target = Target.of(config.get("target"))
+        return cls(size, config.get("channels", 3), (window[0], window[1]) if window else None, target)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Of masks, in the folder that they are written to: one for each label, else that folder itself."""
+        return self.target.names if self.target.overlap else ("",)
+
+    @property
+    def endings(self) -> frozenset[str]:
+        """Of the files that are images in a folder: arrays too, but for models of one structure in plain RGB."""
+        is_plain = self.channels == 3 and self.window is None and self.target == LESION
+        return IMAGE_ENDINGS if is_plain else IMAGE_ENDINGS | MORE_ENDINGS
+
+    def read(self, path: Path) -> NDArray[np.uint8]:
+        """An image (H, W, channels) as the model's own set had them; MedbenchError where it is of another kind."""
+        if self.channels == 3 and self.window is None and ending_of(path).lower() not in MORE_ENDINGS:
+            return read_image(path)
+        try:
+            values = read_values(path, self.channels)
+        except ChannelsError as error:
+            kind = "grey images" if self.channels == 1 else f"images of {self.channels} channels"
+            raise MedbenchError(
+                f"{path}: {error.found}; the model was trained on {kind}, and takes no others"
+            ) from error
+        if (values.dtype == np.uint8) != (self.window is None):
+            told = "8 bits" if self.window is None else "more than 8 bits"
+            raise MedbenchError(f"{path}: is stored as {values.dtype}; the model was trained on images of {told}")
+        return values if self.window is None else through_window(values, *self.window)
+
+
+@dataclass(slots=True)
+class Written:
+    """How masks came out: how many there are, how many of them are empty, in how many images each name was not found,
+    and a line for each image that cannot be read."""
+
+    n_masks: int = 0
+    n_empty: int = 0
+    without: Counter[str] = field(default_factory=Counter[str])
+    problems: list[str] = field(default_factory=list[str])
+
+
+def find_images(paths: Sequence[Path], out: Path, sight: Sight, *, overwrite: bool = False) -> dict[str, Path]:
     """Image files by their stems, of files and of folders, whose subfolders are left alone.
 
     Raises:
@@ -28,59 +98,98 @@ def find_images(paths: Sequence[Path], out: Path, *, overwrite: bool = False) ->
     found: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
-            files = sorted(each for each in path.iterdir() if each.suffix.lower() in IMAGE_ENDINGS)
+            files = sorted(each for each in path.iterdir() if ending_of(each).lower() in sight.endings)
             if not files:
-                raise MedbenchError(f"{path}: holds no image ({', '.join(sorted(IMAGE_ENDINGS))})")
+                raise MedbenchError(f"{path}: holds no image ({', '.join(sorted(sight.endings))})")
         elif path.is_file():
             files = [path]
         else:
             raise MedbenchError(f"{path}: no such file or folder")
         for file in files:
-            if found.setdefault(file.stem, file) != file:
-                raise MedbenchError(f"{file}: its mask would have the name of that of {found[file.stem]}; rename one")
-            if (out / f"{file.stem}.png").resolve() == file.resolve():
+            stem = file.name.removesuffix(ending_of(file))
+            if found.setdefault(stem, file) != file:
+                raise MedbenchError(f"{file}: its mask would have the name of that of {found[stem]}; rename one")
+            if file.resolve() in [each.resolve() for each in _masks(out, stem, sight)]:
                 raise MedbenchError(f"{file}: its mask would take its place; name another folder with --out")
-    there = [path for stem in found if (path := out / f"{stem}.png").exists()]
+    there = [path for stem in found for path in _masks(out, stem, sight) if path.exists()]
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise MedbenchError(f"{there[0]}: is there already{more}; name another folder with --out, or say --overwrite")
     return found
 
 
+def _masks(out: Path, stem: str, sight: Sight) -> list[Path]:
+    """The files that an image's masks are written to."""
+    return [out / folder / f"{stem}.png" for folder in sight.folders]
+
+
 def predict_images(
     model: nn.Module,
     images: Mapping[str, Path],
-    size: int,
+    sight: Sight,
     out: Path,
     *,
     on_image: Callable[[int, int], None] = lambda *_: None,
-) -> tuple[int, list[str]]:
-    """Writes <stem>.png for each image: 255 where the model sees lesion, else 0, at the image's own size, as
-    evaluations score it; gives the number of masks without a single pixel of lesion, and a line for each image that
-    cannot be read.
+) -> Written:
+    """Writes <stem>.png for each image at its own size, as evaluations score it.
+
+    Of one structure 255 where the model sees it, else 0. Of labels the same of each, in a folder of its name. Of
+    classes their numbers in the order of the target, 0 being the background, as indices of a palette.
 
     Args:
-        model: images (B, 3, size, size) to logits (B, 1, size, size), on any device.
+        model: images (B, channels, size, size) to logits (B, maps, size, size), on any device.
         images: files by stem.
-        size: pixels a side of the model's input.
+        sight: what the model sees.
         out: a folder, made if need be.
         on_image: called with the numbers of images done and to do.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    stems, n_empty, problems = list(images), 0, list[str]()
+    for folder in sight.folders:
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    stems, written = list(images), Written()
     for start in range(0, len(stems), EVALUATION_BATCH):
         batch = stems[start : start + EVALUATION_BATCH]
         pixels: dict[str, NDArray[np.uint8]] = {}
         for stem in batch:
             try:
-                pixels[stem] = read_image(images[stem])
+                pixels[stem] = sight.read(images[stem])
             except MedbenchError as error:
-                problems.append(str(error))
+                written.problems.append(str(error))
         if pixels:
-            logits = predict(model, np.stack([squeeze(each, size) for each in pixels.values()]))
+            logits = predict(model, np.stack([squeeze(each, sight.size) for each in pixels.values()]))
             for (stem, image), each in zip(pixels.items(), logits, strict=True):
-                mask = (resized(each, *image.shape[:2])[0] > 0).numpy()
-                n_empty += not mask.any()
-                write_bytes(out / f"{stem}.png", cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes())
+                planes = found_in(resized(each, *image.shape[:2])[None], sight.target)[0].numpy()
+                written.without.update(
+                    name for name, plane in zip(sight.target.names, planes, strict=True) if not plane.any()
+                )
+                masks = _encoded(planes, sight.target)
+                written.n_masks += len(masks)
+                written.n_empty += sum(not plane.any() for plane in (planes if len(masks) > 1 else [planes]))
+                for path, content in zip(_masks(out, stem, sight), masks, strict=True):
+                    write_bytes(path, content)
         on_image(start + len(batch), len(stems))
-    return n_empty, problems
+    return written
+
+
+def _encoded(planes: NDArray[np.bool_], target: Target) -> list[bytes]:
+    """PNG files of the planes (K, H, W) of an image: one for each, or one of classes."""
+    if target.is_single or target.overlap:
+        return [cv2.imencode(".png", plane.astype(np.uint8) * 255)[1].tobytes() for plane in planes]
+    indices = Image.fromarray(target.codes(planes))
+    indices.putpalette(palette().tobytes())
+    buffer = io.BytesIO()
+    indices.save(buffer, format="PNG")
+    return [buffer.getvalue()]
+
+
+def palette() -> NDArray[np.uint8]:
+    """(256, 3) RGB colours by index, those of PASCAL VOC, which viewers of such masks have made usual: the bits of an
+    index are dealt to red, green and blue in turn, the lowest being the brightest.
+
+    >>> palette()[:4].tolist()
+    [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    """
+    index = np.arange(256)[:, None]
+    colours = np.zeros((256, 3), np.int64)
+    for place in range(8):
+        colours |= (index >> (3 * place + np.arange(3)) & 1) << (7 - place)
+    return colours.astype(np.uint8)

@@ -33,6 +33,14 @@ MOST_COLOUR = 16  # of 255: what compression leaves between the channels of a gr
 AGAIN = "download or save it again"
 
 
+class ChannelsError(MedbenchError):
+    """An image has other channels than it should; `found` says which."""
+
+    def __init__(self, path: Path, found: str, remedy: str) -> None:
+        super().__init__(f"{path}: {found}; {remedy}")
+        self.found = found
+
+
 def read_values(path: Path, channels: int) -> NDArray[Any]:
     """An image as (H, W, channels), upright, as stored: uint8, uint16, int16 or finite float32.
 
@@ -164,10 +172,10 @@ def _fitted(path: Path, values: NDArray[Any], channels: int) -> NDArray[Any]:
         return np.repeat(found, 3, axis=2) if n == 1 else found[..., :3]
     if channels == 1 and n in (3, 4):
         if has_colours(found):
-            raise MedbenchError(f"{path}: is in colour; say channels: 3 in dataset.yaml, or save it as grey")
+            raise ChannelsError(path, "is in colour", "say channels: 3 in dataset.yaml, or save it as grey")
         return found[..., 1:2]
     if n != channels:
-        raise MedbenchError(f"{path}: has {n} channels (shape {found.shape}); dataset.yaml says channels: {channels}")
+        raise ChannelsError(path, f"has {n} channels (shape {found.shape})", f"dataset.yaml says channels: {channels}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,7 @@ class WindowedSet(ImageSet):
         self.spacing, self.is_described, self.label = base.spacing, base.is_described, base.label
 
     def image(self, id: str) -> NDArray[np.uint8]:
-        share = (self.base.image(id).astype(np.float64) - self.low) / (self.high - self.low)
-        return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+        return through_window(self.base.image(id), self.low, self.high)
 
     def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
         return self.base.mask(id)
@@ -53,6 +53,12 @@ class WindowedSet(ImageSet):
 
     def labels_of(self, column: str) -> dict[str, str]:
         return self.base.labels_of(column)
+
+
+def through_window(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """Values as 0 to 255, `low` and below being 0, `high` and above 255."""
+    share = (values.astype(np.float64) - low) / (high - low)
+    return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
 
 
 def window_of(

@@ -177,7 +177,7 @@ def or_nan(values: list[float | None]) -> list[float]:
 
 
 def as_palette(path: Path, mask: NDArray[np.uint8]) -> None:
-    image = Image.fromarray(mask, "P")
+    image = Image.fromarray(mask)
     image.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())
     image.save(path.with_suffix(".png"))
 

@@ -1,5 +1,6 @@
 """`medbench predict` draws what evaluations score."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from medbench.bench.cli import app
@@ -17,7 +19,7 @@ from medbench.bench.store.folder import Store
 from medbench.datasets.reading import read_image
 from medbench.datasets.synthetic import SyntheticSet
 
-from ..conftest import ROOT
+from ..conftest import ROOT, Trained
 from ..image_files import save
 
 
@@ -178,3 +180,90 @@ def test_a_trial_is_named_by_the_beginning_of_its_id_alone_where_that_is_clear(s
         store.trial_named("")
     with pytest.raises(Exception, match="no finished trial begins with"):
         store.trial_named("*")
+
+
+def scores_of(trained: Trained) -> pd.DataFrame:
+    [folder] = (trained.store / "trials" / trained.trial / "evaluations").iterdir()
+    return pd.read_parquet(folder / "scores.parquet").set_index("image")
+
+
+def predicted(trained: Trained, out: Path) -> Any:
+    """The test images of its study, segmented."""
+    [*images] = (path for path in (trained.data / "images").iterdir() if path.stem in scores_of(trained).index)
+    return predict(trained.trial, *images, "--store", trained.store, "-o", out)
+
+
+@pytest.mark.parametrize("kind", ["trained_on_classes", "trained_on_labels"])
+def test_masks_of_several_classes_have_the_scores_of_the_evaluation(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    trained: Trained = request.getfixturevalue(kind)
+
+    done = predicted(trained, tmp_path / "prediction")
+
+    assert done.exit_code == 0, done.output
+    wanted = scores_of(trained)
+    masks = trained.data / "masks"
+    for path in masks.rglob("*.png"):
+        if path.stem in wanted.index:
+            save(tmp_path / "reference" / path.relative_to(masks), np.asarray(Image.open(path)))
+    shutil.copy(trained.data / "dataset.yaml", tmp_path)
+    words = ["score", "--prediction", tmp_path / "prediction", "--reference", tmp_path / "reference", "--json"]
+    found = json.loads(CliRunner().invoke(app, [*map(str, words)]).stdout)
+    assert len(found["per_image"]) == len(wanted) > 3
+    for row in found["per_image"]:
+        for name in ("dice", "hd95", "tp", "fp"):
+            assert row[name] == pytest.approx(wanted.loc[row["image"], name])
+    assert wanted["tp"].max() > 0
+
+
+def test_of_classes_a_mask_holds_their_numbers_in_colours(trained_on_classes: Trained, tmp_path: Path) -> None:
+    done = predicted(trained_on_classes, tmp_path)
+
+    masks = [Image.open(path) for path in tmp_path.iterdir()]
+    found = [np.asarray(each) for each in masks]
+    assert {each.mode for each in masks} == {"P"}
+    assert {*np.unique(np.stack(found))} <= {0, 1, 2}
+    assert masks[0].getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]  # pyright: ignore[reportOptionalSubscript]
+    assert "they hold 0 background, 1 cell, 2 nucleus" in done.stdout
+    n_without = sum(not (each == 2).any() for each in found)
+    assert f"nucleus in {n_without} images" in done.stdout
+    assert f"{sum(not each.any() for each in found)} of them are empty" in done.stdout
+
+
+def test_labels_have_a_folder_each_in_black_and_white(trained_on_labels: Trained, tmp_path: Path) -> None:
+    done = predicted(trained_on_labels, tmp_path)
+
+    masks = {path.relative_to(tmp_path).as_posix(): np.asarray(Image.open(path)) for path in tmp_path.glob("*/*")}
+    assert {name.split("/")[0] for name in masks} == {"disc", "cup"}
+    assert {*np.unique(np.stack([*masks.values()]))} <= {0, 255}
+    assert f"{len(masks)} masks are in" in done.stdout
+    assert f"{sum(not each.any() for each in masks.values())} of them are empty" in done.stdout
+    again = predicted(trained_on_labels, tmp_path)
+    assert again.exit_code == 2
+    assert f"is there already (and {len(masks) - 1} more)" in again.stderr
+
+
+RGB = np.zeros((8, 8, 3), np.uint8) + np.array([200, 10, 10], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pixels", "said"),
+    [
+        ("trained_on_classes", RGB, "is in colour; the model was trained on grey images, and takes no others"),
+        ("trained_on_classes", RGB[..., 0], "is stored as uint8; the model was trained on images of more than 8 bits"),
+        ("trained_on_labels", RGB, "has 3 channels (shape (8, 8, 3)); the model was trained on images of 5 channels"),
+        ("trained_on_labels", np.ones((8, 8, 5)), "is stored as float32; the model was trained on images of 8 bits"),
+    ],
+)
+def test_an_image_of_another_kind_than_the_models_is_told(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, pixels: Any, said: str
+) -> None:
+    trained: Trained = request.getfixturevalue(kind)
+    np.save(tmp_path / "a.npy", pixels)
+
+    done = predict(trained.trial, tmp_path, "--store", trained.store, "-o", tmp_path / "out")
+
+    assert done.exit_code == 1
+    assert f"{tmp_path / 'a.npy'}: {said}" in done.stderr
+    assert "0 masks are in" in done.stdout
