@@ -14,6 +14,7 @@ from ..errors import MedbenchError, UnknownNameError
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..metrics import Target
     from ..store.folder import Store
 
 OptionsOption = Annotated[
@@ -56,12 +57,33 @@ class Chosen:
         """Pixels a side that the trial was trained on."""
         return self.trial[0].config(self.trial[1])["size"] if self.trial else None
 
-    def build(self) -> "nn.Module":
-        """The model, its weights trained or random."""
+    @property
+    def seen(self) -> dict[str, Any]:
+        """The configuration that says what the trial's model sees and predicts; empty of a model by name."""
+        from ..study.trials import seen_by
+
+        return seen_by(*self.trial) if self.trial else {}
+
+    @property
+    def channels(self) -> int:
+        """Of the images that the model takes."""
+        return self.seen.get("channels", 3)
+
+    @property
+    def target(self) -> "Target":
+        """What the model's maps mean."""
+        from ..metrics import Target
+
+        return Target.of(self.seen.get("target"))
+
+    def build(self, *, maps: int = 1, channels: int = 3) -> "nn.Module":
+        """The model, its weights trained or random; one by name of so many maps, for images of so many channels."""
         from ...models.catalog import untrained_model
         from ..study.trials import trained_model
 
-        return trained_model(*self.trial) if self.trial else untrained_model(self.said, self.options, self.output)
+        if self.trial:
+            return trained_model(*self.trial)
+        return untrained_model(self.said, self.options, self.output, maps=maps, channels=channels)
 
     def check_outputs(self, size: int) -> None:
         """Refuses a network by name whose outputs are no logits, unless `--output` says what they are."""

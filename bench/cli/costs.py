@@ -66,7 +66,7 @@ def latency(
     folded into convolutions.
     """
     batches, chosen = _numbers("--batch", batch), choose_all(names, store, options, output)
-    side = size or _shared_size(chosen)
+    side, (maps, channels) = size or _shared_size(chosen), _shared_kind(chosen)
     import torch
 
     from ...models.counting import cost
@@ -80,8 +80,18 @@ def latency(
     runtimes = ",".join(runtime).split(",") if runtime else ["eager", *(["graph"] if device.type == "cuda" else [])]
     before = conditions(device)
     with progress_bar("timing") as show, pinned(threads), quietly():
-        subjects = [Subject(each.said, each.build(), side) for each in chosen]
-        costs = {each.name: cost(lambda model=each.plain: copy.deepcopy(model), side) for each in subjects}
+        subjects = [
+            Subject(
+                each.said,
+                each.build(maps=maps, channels=channels),
+                side,
+                channels=each.channels if each.trial else channels,
+            )
+            for each in chosen
+        ]
+        costs = {
+            each.name: cost(lambda model=each.plain: copy.deepcopy(model), side, each.channels) for each in subjects
+        }
         rows = time_side_by_side(
             subjects,
             batches=batches,
@@ -109,6 +119,15 @@ def _shared_size(chosen: list[Chosen]) -> int:
         told = ", ".join(f"{said} on {size}" for said, size in sizes.items())
         raise MedbenchError(f"trials of different sizes ({told} pixels): say at which --size they are to be timed")
     return next(iter(sizes.values()), DEFAULT_SIZE)
+
+
+def _shared_kind(chosen: list[Chosen]) -> tuple[int, int]:
+    """Maps and channels of models by name: those of the trials beside them; MedbenchError where these differ."""
+    kinds = {each.said: (each.target.n_maps, each.channels) for each in chosen if each.trial}
+    if len({*kinds.values()}) > 1 and len(kinds) < len(chosen):
+        told = ", ".join(f"{said} has {channels} channels and {maps} maps" for said, (maps, channels) in kinds.items())
+        raise MedbenchError(f"trials of different sets ({told}): time them without models by name")
+    return next(iter(kinds.values()), (1, 3))
 
 
 def _tell(rows: list[dict[str, Any]]) -> None:

@@ -96,10 +96,11 @@ def export(
 ) -> None:
     """Write a trained model as ONNX or TorchScript.
 
-    It is checked against torch before it is written. Its input is `image`, float32 (batch, 3, size, size), RGB from 0
-    to 1, then less the mean and over the deviation that stand in an ONNX file's metadata; its output `logits`, (batch,
-    1, size, size), above 0 where the lesion is. A model's name in the place of a trial tells whether it can be exported
-    before it is trained.
+    It is checked against torch before it is written. Its input is `image`, float32 (batch, channels, size, size), RGB
+    or what the trial's set has, from 0 to 1, then less the mean and over the deviation that stand in an ONNX file's
+    metadata; its output `logits`, (batch, maps, size, size): one map, above 0 where the lesion is; or one for each
+    class, the background first, or for each label, in the order of the metadata. Softmax and sigmoid are left to you. A
+    model's name in the place of a trial tells whether it can be exported before it is trained.
     """
     if int8 and to != Format.ONNX:
         raise MedbenchError("--int8: only with --to onnx")
@@ -120,13 +121,15 @@ def export(
 
         side = chosen.size or size or DEFAULT_SIZE
         chosen.check_outputs(side)
-        model = chosen.build().eval()
+        model, channels, target = chosen.build().eval(), chosen.channels, chosen.target
         show(f"writing {to}, and comparing it with torch", 0, 0)
         if to == Format.TORCHSCRIPT:
-            content = to_torchscript(model, side)
+            content = to_torchscript(model, side, channels=channels)
         else:
             origin = {"trial": chosen.id} if chosen.id else {"model": trial, "weights": "random"}
-            content = to_onnx(model, side, {**origin, "medbench": package_version("medbench") or ""})
+            notes = {**origin, "medbench": package_version("medbench") or ""}
+            window = chosen.seen.get("source", {}).get("window")
+            content = to_onnx(model, side, notes, channels=channels, target=target, window=window)
             if int8 and chosen.trial:
                 show("taking the ranges of integers from training images", 0, 0)
                 content = to_int8(content, calibration_of(*chosen.trial, Sets(data_folder(data), cache_folder(), show)))
@@ -135,3 +138,7 @@ def export(
     same = "integers: `medbench deployment` measures what they lose" if int8 else "logits as torch's to 1e-4"
     weights = "" if chosen.trial else "random weights, nothing is trained; "
     console().print(f"{out}: {len(content) / 1e6:.1f} MB{opset}, {side}x{side}, any batch; {weights}{same}")
+    if not target.is_single:
+        names = target.names if target.overlap else (target.background, *target.names)
+        left = "sigmoid" if target.overlap else "softmax"
+        console().print(f"maps in order: {', '.join(names)}; {left}, for probabilities, is left to you")

@@ -4,6 +4,7 @@ Shapes: B = batch, C = channels of the images, K = maps of logits, S = size.
 """
 
 import io
+import json
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 
 from ...models.heads import segmentation_only
 from ..errors import MedbenchError, first_line
+from ..metrics import LESION, Target
 from ..quiet import quietly
-from ..training.batches import DEVIATION, MEAN
+from ..training.batches import normalisation
 
 OPSET = 20
 TOLERANCE = 1e-4  # of logits, relative to the largest where that is above 1
-HOW_TO = "RGB, upright, squeezed to a square by averaging areas, from 0 to 1, less mean, over deviation"
+HOW_TO = "upright, squeezed to a square by averaging areas, from 0 to 1, less mean, over deviation"
 BATCHES = (1, 3)  # that an exported model is tried on
 INPUT, OUTPUT = "image", "logits"
 P = ParamSpec("P")
@@ -44,14 +46,25 @@ def needs_extra(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @needs_extra
-def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None, *, channels: int = 3) -> bytes:
+def to_onnx(
+    model: nn.Module,
+    size: int,
+    notes: Mapping[str, str] | None = None,
+    *,
+    channels: int = 3,
+    target: Target = LESION,
+    window: Sequence[float] | None = None,
+) -> bytes:
     """An ONNX file: float32 `image` (B, C, S, S), normalised as training did, to float32 `logits` (B, K, S, S), any B.
+    Softmax or sigmoid, where probabilities are wanted, are left to who runs it.
 
     Args:
         model: on the CPU, in evaluation mode; its heads, if it has any, are left out.
         size: S.
-        notes: kept in the file's metadata, beside the input's mean and deviation.
+        notes: kept in the file's metadata, beside the input's mean and deviation and what the maps mean.
         channels: C.
+        target: what the maps mean.
+        window: the two values between which images of more than 8 bits are seen, 0 and 1 of the input.
 
     Raises:
         MedbenchError: torch cannot export the model, or the file computes something else than the model.
@@ -71,13 +84,31 @@ def to_onnx(model: nn.Module, size: int, notes: Mapping[str, str] | None = None,
         )
     assert program is not None
     proto = program.model_proto
-    facts = {"mean": repr(MEAN), "deviation": repr(DEVIATION), "input": HOW_TO, "output": "logits, lesion above 0"}
-    for key, value in {**facts, **(notes or {})}.items():
+    for key, value in {**_facts(channels, target, window), **(notes or {})}.items():
         proto.metadata_props.add(key=key, value=value)
     content = proto.SerializeToString()
     run = onnxruntime_session(content, threads=1)
     _check_same(model, lambda image: torch.from_numpy(run(image.numpy())), size, channels, "ONNX")
     return content
+
+
+def _facts(channels: int, target: Target, window: Sequence[float] | None) -> dict[str, str]:
+    """What whoever runs an exported model must know, by key of the file's metadata."""
+    mean, deviation = normalisation(channels)
+    kind = {3: "RGB", 1: "grey"}.get(channels, f"{channels} channels")
+    facts = {"mean": repr(mean), "deviation": repr(deviation), "input": f"{kind}, {HOW_TO}"}
+    if window:
+        facts |= {"window": repr(tuple(window)), "input": f"{kind}, {HOW_TO}; 0 and 1 are the ends of the window"}
+    facts["output"] = "logits, lesion above 0"
+    if target.overlap:
+        facts |= {
+            "labels": json.dumps(target.names),
+            "output": "logits of the labels, each above 0; sigmoid is left out",
+        }
+    elif not target.is_single:
+        names = json.dumps((target.background, *target.names))
+        facts |= {"classes": names, "output": "logits of the classes, the highest is a pixel's; softmax is left out"}
+    return facts
 
 
 def to_torchscript(model: nn.Module, size: int, *, channels: int = 3) -> bytes:

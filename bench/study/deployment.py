@@ -24,7 +24,7 @@ from ..store.provenance import device_name, instructions, machine_id, package_ve
 from ..store.records import read_yaml, write_json
 from ..training.batches import to_input
 from .sets import Sets
-from .trials import trained_model
+from .trials import seen_by, trained_model
 
 CPU = torch.device("cpu")
 CALIBRATION_IMAGES = 100
@@ -77,7 +77,8 @@ def measure_deployment(
     for done, (name, model) in enumerate(models.items()):
         on_step("exporting", done, len(models))
         trial = trials[name]["trial"]
-        subjects[name] = Subject(name, model, store.config(trial)["size"], calibration_of(store, trial, sets))
+        size, channels = store.config(trial)["size"], seen_by(store, trial).get("channels", 3)
+        subjects[name] = Subject(name, model, size, calibration_of(store, trial, sets), channels=channels)
         _ = subjects[name].int8
     latency = time_side_by_side(
         list(subjects.values()),
@@ -118,11 +119,9 @@ def measure_deployment(
 
 
 def calibration_of(store: Store, trial: str, sets: Sets) -> list[NDArray[np.float32]]:
-    """Inputs (1, 3, size, size) of 100 images, or as many as there are, spread evenly over what a trial, or the first
-    member of an ensemble, was trained on."""
-    config = store.config(trial)
-    if "ensemble" in config:
-        config = store.config(next(iter(config["ensemble"]["members"].values())))
+    """Inputs (1, channels, size, size) of 100 images, or as many as there are, spread evenly over what a trial, or the
+    first member of an ensemble, was trained on."""
+    config = seen_by(store, trial)
     images, ids = sets.arrays(sets.of(config), config["size"]), config["train"]
     chosen = sorted(ids)[:: max(1, len(ids) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
     pixels = (torch.from_numpy(np.array(images.images[[images.row[id]]])) for id in chosen)
@@ -130,7 +129,11 @@ def calibration_of(store: Store, trial: str, sets: Sets) -> list[NDArray[np.floa
 
 
 def paired_loss(scores: pd.Series, reference: pd.Series) -> dict[str, Any]:
-    """Mean Dice of both, their paired difference over images with its 95 % t interval, and which images lose most."""
+    """Mean Dice of both, their paired difference over images with its 95 % t interval, and which images lose most.
+
+    Of several classes an image's Dice is the mean over those that it holds; one without any has none, and is left out.
+    """
+    scores = scores[scores.notna()]
     difference = (scores - reference[scores.index]).astype(float)
     n, mean = len(difference), float(difference.mean())
     half = float(cast(Any, stats).t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n)) if n > 1 else None
@@ -174,7 +177,7 @@ def _loss(
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     on_image: Callable[[int, int], None],
 ) -> dict[str, Any] | None:
-    """What `paired_loss` says, or None where torch's model was not evaluated."""
+    """What `paired_loss` says, or None where torch's model was not evaluated, or on no image that holds a class."""
     id = trial["evaluations"].get(evaluation)
     if id is None or not store.has_evaluation(trial["trial"], id):
         return None
@@ -192,11 +195,12 @@ def _loss(
         on_image=on_image,
     )
     reference = pd.read_parquet(folder / "scores.parquet").set_index("image")["dice"]
-    return paired_loss(cast(pd.Series, scored.images.set_index("image")["dice"]), cast(pd.Series, reference))
+    found = cast(pd.Series, scored.images.set_index("image")["dice"])
+    return paired_loss(found, cast(pd.Series, reference)) if found.notna().any() else None
 
 
 def _sizes(trial: Mapping[str, Any], model: nn.Module, subject: Subject) -> dict[str, Any]:
-    costs = cost(lambda: copy.deepcopy(model), subject.size)
+    costs = cost(lambda: copy.deepcopy(model), subject.size, subject.channels)
     activations = costs["activation_bytes"]
     return {
         "variant": subject.name,

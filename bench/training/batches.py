@@ -114,12 +114,17 @@ def to_input(images_bhwc: Tensor, device: torch.device) -> Tensor:
     return (images_bhwc.to(device, non_blocking=True).permute(0, 3, 1, 2).float() - mean) / deviation
 
 
+def normalisation(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel of images from 0 to 1 that `to_input` normalises by."""
+    if channels == 3:
+        return MEAN, DEVIATION
+    return (sum(MEAN) / 3,) * channels, (sum(DEVIATION) / 3,) * channels
+
+
 @cache
 def _normalisation(device: torch.device, channels: int) -> tuple[Tensor, Tensor]:
     """Kept, because a GPU would be waited for while they are copied to it."""
-    means, deviations = MEAN, DEVIATION
-    if channels != 3:
-        means, deviations = ([sum(each) / 3] * channels for each in (MEAN, DEVIATION))
+    means, deviations = normalisation(channels)
     with torch.inference_mode(False):  # whoever asks first
         mean = torch.tensor(means, device=device).view(1, channels, 1, 1) * 255
         return mean, torch.tensor(deviations, device=device).view(1, channels, 1, 1) * 255

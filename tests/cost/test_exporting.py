@@ -2,6 +2,7 @@
 
 import builtins
 import io
+from ast import literal_eval
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from medbench.bench.store.folder import Store
 from medbench.bench.study.trials import trained_model
 from medbench.models.catalog import build_model
 
+from ..conftest import Trained
 from ..models.test_fusing import lived
 
 SIZE = 64
@@ -84,6 +86,11 @@ def test_an_onnx_file_says_what_it_is(file: bytes) -> None:
     notes = {each.key: each.value for each in read.metadata_props}
     assert notes["trial"] == "abc"
     assert notes["mean"] == "(0.485, 0.456, 0.406)"
+    assert (
+        notes["input"]
+        == "RGB, upright, squeezed to a square by averaging areas, from 0 to 1, less mean, over deviation"
+    )
+    assert notes["output"] == "logits, lesion above 0"
 
 
 def test_torchscript_gives_torchs_logits(model: nn.Module) -> None:
@@ -207,6 +214,55 @@ def test_integers_are_exported_with_ranges_of_training_images(small_store: Path,
     assert done.exit_code == 0, done.output
     assert "integers" in done.stdout
     assert onnxruntime_session((tmp_path / "a.onnx").read_bytes(), threads=1)(images(2).numpy()).shape == (2, 1, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "notes", "told"),
+    [
+        (
+            "trained_on_classes",
+            (1, 3),
+            {"classes": '["background", "cell", "nucleus"]', "input": "grey, upright, squeezed to a square"},
+            "maps in order: background, cell, nucleus; softmax, for probabilities, is left to you",
+        ),
+        (
+            "trained_on_labels",
+            (5, 2),
+            {"labels": '["disc", "cup"]', "input": "5 channels, upright, squeezed to a square"},
+            "maps in order: disc, cup; sigmoid, for probabilities, is left to you",
+        ),
+    ],
+)
+def test_maps_of_several_classes_are_exported_and_named_in_their_order(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, shape: tuple[int, int], notes: dict[str, str], told: str
+) -> None:
+    trained: Trained = request.getfixturevalue(kind)
+    channels, maps = shape
+    image = torch.randn(2, channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    done = [
+        export(trained.trial, "--store", trained.store, "--to", to, "-o", tmp_path / to)
+        for to in ("onnx", "torchscript")
+    ]
+
+    assert [each.exit_code for each in done] == [0, 0], done[0].output
+    assert told in done[0].stdout
+    with torch.no_grad():
+        wanted = trained_model(Store(trained.store), trained.trial)(image).numpy()
+    content = (tmp_path / "onnx").read_bytes()
+    np.testing.assert_allclose(onnxruntime_session(content, threads=1)(image.numpy()), wanted, atol=1e-4)
+    assert wanted.shape == (2, maps, 64, 64)
+    with pytest.warns(FutureWarning, match="deprecated"):
+        script = torch.jit.load(tmp_path / "torchscript")
+    np.testing.assert_allclose(script(image).detach().numpy(), wanted, atol=1e-4)
+    read: Any = onnx.load_from_string(content)
+    found = {each.key: each.value for each in read.metadata_props}
+    for key, value in notes.items():
+        assert found[key].startswith(value)
+    assert literal_eval(found["mean"]) == pytest.approx([0.449] * channels)  # of what RGB has, the mean
+    config = Store(trained.store).config(trained.trial)
+    assert ("window" in found) == ("window" in config["source"])
+    if "window" in found:
+        assert [*literal_eval(found["window"])] == config["source"]["window"]
 
 
 def test_a_model_is_exported_before_it_is_trained(tmp_path: Path) -> None:

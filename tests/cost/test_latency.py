@@ -19,7 +19,10 @@ from medbench.bench.cost import latency
 from medbench.bench.cost.latency import pinned, ratio_to, time_side_by_side
 from medbench.bench.cost.runtimes import DTYPES, RUNTIMES, Runtime, Subject
 from medbench.bench.errors import MedbenchError
-from medbench.models.catalog import build_model
+from medbench.models.catalog import build_model, untrained_model
+from medbench.models.counting import count_parameters
+
+from ..conftest import Trained
 
 CPU = torch.device("cpu")
 
@@ -234,6 +237,19 @@ def test_networks_of_others_and_trials_are_timed_beside_each_other(small_store: 
     assert [row["trial"] for row in rows] == [None, id]
     assert {row["size"] for row in rows} == {64}  # the trial's
     assert rows[0]["macs"] == 64 * 64 * 3
+
+
+def test_a_model_by_name_is_built_for_the_classes_and_channels_of_the_trial_beside_it(
+    trained_on_classes: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "INSTANCES", 2)
+    words = ["latency", trained_on_classes.trial, "ulite", "--store", trained_on_classes.store, "--batch", 1]
+
+    done = CliRunner().invoke(app, [*map(str, words), "--passes", "20", "--json"])
+
+    assert done.exit_code == 0, done.output
+    plain, wanted = (untrained_model("ulite", **more) for more in ({}, {"maps": 3, "channels": 1}))
+    assert json.loads(done.stdout)[1]["parameters"] == count_parameters(wanted) != count_parameters(plain)
 
 
 def test_options_go_to_the_network_of_others_that_is_timed_beside_ours() -> None:

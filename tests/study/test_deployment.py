@@ -12,9 +12,14 @@ from typer.testing import CliRunner
 
 from medbench.bench.cli import app
 from medbench.bench.cost import latency
+from medbench.bench.store.folder import Store
 from medbench.bench.store.provenance import instructions
 from medbench.bench.store.records import read_json, read_yaml, write_yaml
 from medbench.bench.study.deployment import paired_loss
+from medbench.bench.study.trials import trained_model
+from medbench.models.counting import count_macs
+
+from ..conftest import Trained
 
 
 def deployment(*words: object) -> Any:
@@ -66,6 +71,38 @@ def test_integers_are_scored_on_the_images_of_the_study(found: dict[str, Any], s
         assert each["reference_dice"] == pytest.approx(reference.mean())
         assert each["difference"] == pytest.approx(each["dice"] - each["reference_dice"])
         assert abs(each["difference"]) < 0.2  # an untrained model's scores, but not another model's
+
+
+def test_of_several_classes_the_loss_is_that_of_the_mean_over_those_of_each_image(
+    trained_on_classes: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained_on_classes.store, tmp_path / "runs")
+    monkeypatch.setattr(latency, "INSTANCES", 2)
+    monkeypatch.setattr(latency, "PAUSE_S", 0.0)
+    monkeypatch.setenv("MEDBENCH_CACHE", str(trained_on_classes.cache))
+
+    done = deployment("few", "--store", tmp_path / "runs", "--runtime", "onnxruntime", "--passes", 20)
+
+    assert done.exit_code == 0, done.output
+    [file] = (tmp_path / "runs" / "deployment" / "few").iterdir()
+    found = read_json(file)
+    [scores] = (tmp_path / "runs").glob("trials/*/evaluations/*/scores.parquet")
+    reference = pd.read_parquet(scores)["dice"]
+    assert found["scores"][0]["reference_dice"] == pytest.approx(reference.mean())
+    assert found["scores"][0]["n_images"] == reference.notna().sum()
+    assert abs(found["scores"][0]["difference"]) < 0.1
+    store, id = Store(trained_on_classes.store), trained_on_classes.trial
+    assert found["models"][0]["macs"] == count_macs(lambda: trained_model(store, id), 64, channels=1)
+
+
+def test_an_image_without_any_class_has_no_loss() -> None:
+    names = ["a", "b", "c"]
+    reference = pd.Series([0.5, float("nan"), 0.8], names)
+
+    found = paired_loss(reference - pd.Series([0.1, 0, 0.2], names), reference)
+
+    assert (found["n_images"], found["reference_dice"], found["difference"]) == pytest.approx((2, 0.65, -0.15))
+    assert [each["image"] for each in found["worst"]] == ["c", "a"]
 
 
 def test_a_loss_is_a_paired_t_interval() -> None:
