@@ -27,6 +27,7 @@ PARTS = {  # of a study file, in reading order: the name in the schema, and wher
     "DatasetSpec": "dataset",
     "VariantSpec": "variants.NAME",
     "OutputSpec": "variants.NAME.output",
+    "TaskSpec": "tasks.NAME",
     "EnsembleSpec": "variants.NAME.ensemble",
     "Training": "training",
     "Augment": "training.augment",

@@ -17,6 +17,7 @@ from .recipe import Augment, Count, Spec, Training, as_tuple
 
 NAME = r"^[A-Za-z0-9_.-]+$"
 Size = Annotated[int, Field(ge=32, multiple_of=32)]
+TaskName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 def _one_or_more(value: Any) -> Any:
@@ -79,6 +80,8 @@ class OutputSpec(Spec):
     """The same, where the network gives something else once it is trained."""
     upsample: bool = False
     """Interpolate maps that are smaller than the image to its size."""
+    bottleneck: str | None = None
+    """The part of the network that heads of `tasks` see, as in encoder.layer4; medbench's own models have theirs."""
 
     @model_validator(mode="after")
     def _names_one(self) -> "OutputSpec":
@@ -89,6 +92,16 @@ class OutputSpec(Spec):
         return self
 
 
+class TaskSpec(Spec):
+    """What is to be said of an image as a whole, by a head on the bottleneck that is trained with the segmentation."""
+
+    column: str | None = None
+    """The column of the set's table that says it; the set's own `label` where the key is left out. An empty cell is
+    not known: no loss and no score counts it."""
+    weight: Annotated[float, Field(ge=0)] = 0.2
+    """Weight of the task's cross-entropy beside the loss of the segmentation."""
+
+
 class VariantSpec(Spec):
     """A model and what it overrides, or an ensemble of other variants."""
 
@@ -97,7 +110,7 @@ class VariantSpec(Spec):
     options: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the model; an unknown one is an error."""
     output: OutputSpec | None = None
-    """For a network of your own that gives several maps, probabilities, two channels or small maps."""
+    """For a network of your own that gives several maps, probabilities, two channels or small maps, or has heads."""
     deep_supervision: (
         Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1), BeforeValidator(as_tuple)] | None
     ) = None
@@ -111,12 +124,15 @@ class VariantSpec(Spec):
     """Keys of `training` that differ from the study's."""
     dataset: dict[Literal["name", "folder", "images", "size"], Any] = Field(default_factory=dict)
     """Another set, or another size, than the study's."""
+    tasks: dict[TaskName, TaskSpec] | None = None
+    """Instead of the study's, all of them: `{}` is masks alone."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "VariantSpec":
         if (self.model is None) == (self.ensemble is None):
             raise ValueError("give either a model or an ensemble")
-        learns = self.options, self.output, self.deep_supervision, self.encoder_weights, self.training, self.dataset
+        learns = [self.options, self.output, self.deep_supervision, self.encoder_weights, self.training, self.dataset]
+        learns.append(self.tasks)
         if self.ensemble and any(learns):
             raise ValueError("an ensemble has members and weighting, nothing to train: set these keys at its members")
         return self
@@ -240,6 +256,8 @@ class Study(Spec):
     answers side by side."""
     encoder_weights: str
     """`imagenet`, `none`, or the path of a safetensors file with timm's names."""
+    tasks: dict[TaskName, TaskSpec] = Field(default_factory=dict)
+    """What is learnt of images as a whole beside their masks, by name, as in {diagnosis: {column: dx}}."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), BeforeValidator(_seeds)]
     """Trainings of each variant: a number n for 0 to n - 1, or a list."""
     training: Training
@@ -297,6 +315,8 @@ class Study(Spec):
             for member in variant.ensemble.members if variant.ensemble else ():
                 if member not in trained:
                     raise _at(f"variants.{name}.ensemble.members", UnknownNameError("member", member, trained))
+            if variant.output and variant.output.bottleneck and not self.tasks_of(name):
+                raise _at(f"variants.{name}.output.bottleneck", "is what heads of tasks see, and there are no tasks")
         return self
 
     def training_of(self, variant: str) -> Training:
@@ -320,6 +340,11 @@ class Study(Spec):
             said["deep_supervision"] = list(spec.deep_supervision)
         return said
 
+    def tasks_of(self, variant: str) -> dict[str, TaskSpec]:
+        """What a variant learns of images as a whole: its own tasks, or the study's; an ensemble has none."""
+        spec = self.variants[variant]
+        return {} if spec.ensemble else self.tasks if spec.tasks is None else spec.tasks
+
     def encoder_weights_of(self, variant: str) -> str:
         """Where the encoder of a variant gets its weights."""
         return self.variants[variant].encoder_weights or self.encoder_weights
@@ -332,6 +357,7 @@ KEYS = {
         Study,
         VariantSpec,
         OutputSpec,
+        TaskSpec,
         DatasetSpec,
         EnsembleSpec,
         Training,

@@ -260,5 +260,5 @@ def test_overlays_merge_mappings_and_replace_the_rest() -> None:
 def test_the_schema_brings_no_default_of_the_recipe() -> None:
     defaults: dict[str, Any] = yaml.safe_load((HERE / "defaults.yaml").read_text(encoding="utf-8"))
 
-    own = {"question", "registered", "baseline", "variants", "claims", "profiles", "sets"}
+    own = {"question", "registered", "baseline", "variants", "tasks", "claims", "profiles", "sets"}
     assert set(Study.model_fields) - set(defaults) == own
