@@ -16,7 +16,7 @@ from ..bench.errors import MedbenchError
 from ..bench.metrics import LESION, Target
 from .masks import Levels
 from .reading import read_image, read_levels, read_mask
-from .tables import id_of, read_rows
+from .tables import columns_of, id_of, read_rows
 
 Part = Literal["train", "validation", "test"]
 PUBLISHED: dict[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
@@ -108,11 +108,16 @@ class ImageSet(ABC):
         nothing where levels are classes."""
         return {"": Levels(self.mask(id).astype("u1"), 1)}
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the table that says something of its images; empty where there is none."""
+        return ()
+
     def labels_of(self, column: str) -> dict[str, str]:
         """What the set's table says of each image in a column; images of which it says nothing are left out.
 
         Raises:
-            MedbenchError: there is no table, or it has no such column.
+            MedbenchError: there is no table, it has no such column, or says two things of one image.
         """
         raise MedbenchError(f"{self.name}: has no table of its images, and so no column {column!r}")
 
@@ -157,6 +162,7 @@ class FileSet(ImageSet):
         self.unmatched = (*unmatched, *alone, *parts)
         self.table: Path | None = None
         self.column = "image"  # of the table: which image a row tells of
+        self._told: dict[str, dict[str, str]] = {}  # by column, read once
 
     def image(self, id: str) -> NDArray[Any]:
         return read_image(self.files(id)[0])
@@ -167,14 +173,25 @@ class FileSet(ImageSet):
     def levels(self, id: str) -> dict[str, Levels]:
         return {"": read_levels(self.files(id)[1])}
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return columns_of(self.table) if self.table else ()
+
     def labels_of(self, column: str) -> dict[str, str]:
         if self.table is None:
             raise MedbenchError(
                 f"{self.name}: no table says anything of its images; put labels.csv with the columns {self.column} and "
                 f"{column} into {self.root}"
             )
-        told = {id_of(row[self.column]): row[column].strip() for row in read_rows(self.table, (self.column, column))}
-        return {id: told[id] for id in self.ids if told.get(id)}
+        if column not in self._told:
+            told: dict[str, str] = {}
+            for row in read_rows(self.table, (self.column, column)):
+                id, value = id_of(row[self.column]), row[column].strip()
+                if value and told.setdefault(id, value) != value:
+                    raise MedbenchError(f"{self.table}: {column} of {id} is {told[id]} and {value}; keep one row of it")
+            self._told[column] = told
+        told = self._told[column]
+        return {id: told[id] for id in self.ids if id in told}
 
     def digest(self, id: str) -> str:
         try:

@@ -75,7 +75,8 @@ def isic2018(root: Path) -> FileSet:
     """ISIC 2018 Task 1: `ISIC2018_Task1-2_{Training,Validation,Test}_Input` and `ISIC2018_Task1_..._GroundTruth`.
 
     Each folder is optional. `metadata.csv` (isic_id, lesion_id, patient_id) groups images that share a lesion or a
-    patient, through any chain of shared ones.
+    patient, through any chain of shared ones. Its label is `diagnosis`, which newer tables of the archive call
+    `diagnosis_3`.
     """
     parts: dict[str, Part] = {name: part for part, name in PUBLISHED.items()}
     images: list[tuple[Path, Part | None]] = []
@@ -91,6 +92,7 @@ def isic2018(root: Path) -> FileSet:
     table = find_file(root, r"metadata\.csv")
     found = pair("isic2018", root, images, masks, groups_of(table, "isic_id", ("lesion_id", "patient_id")))
     found.table, found.column = table, "isic_id"
+    found.label = next((name for name in ("diagnosis", "diagnosis_3") if name in found.columns), None)
     return found
 
 
@@ -104,7 +106,8 @@ def ph2(root: Path) -> FileSet:
 def ham10000(root: Path) -> FileSet:
     """HAM10000: `HAM10000_images*` and `HAM10000_segmentations_lesion_tschandl`.
 
-    `HAM10000_metadata.csv`, or `.tab` or bare as the archives have it (lesion_id, image_id), groups by lesion.
+    `HAM10000_metadata.csv`, or `.tab` or bare as the archives have it (lesion_id, image_id), groups by lesion; its
+    label is the diagnosis, `dx`.
     """
     images: list[Path] = []
     masks: list[Path] = []
@@ -117,6 +120,7 @@ def ham10000(root: Path) -> FileSet:
     groups = groups_of(table, "image_id", ("lesion_id",))
     found = pair("ham10000", root, ((path, None) for path in images), masks, groups, has_groups=True)
     found.table, found.column = table, "image_id"
+    found.label = "dx" if "dx" in found.columns else None
     return found
 
 

@@ -5,7 +5,7 @@ the same index shows the same lesion at every size. Numbers without a source wer
 """
 
 import hashlib
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -24,6 +24,8 @@ BLOOD = np.array([0.05, 0.45, 0.35], np.float32)
 DEEP_MELANIN = np.array([1.05, 0.85, 0.60], np.float32)
 
 MIN_SIZE = 16
+LABEL = "size"  # the one column that is known of these images
+LARGE = 0.1  # share of the pixels from which a lesion is large: about half of them are
 
 
 class SyntheticSet(ImageSet):
@@ -41,12 +43,27 @@ class SyntheticSet(ImageSet):
         self.ids = tuple(sorted(self._index))
         self.groups = {id: id for id in self.ids}
         self.official = {}
+        self.label = LABEL
 
     def image(self, id: str) -> NDArray[np.uint8]:
         return draw(self.seed, self._index[id], self.size)[0].copy()
 
     def mask(self, id: str) -> NDArray[np.bool_]:
         return draw(self.seed, self._index[id], self.size)[1].copy()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (LABEL,)
+
+    def labels_of(self, column: str) -> dict[str, str]:
+        """The only column is `size`, of the lesion: large or small."""
+        if column != LABEL:
+            raise MedbenchError(f"{self.name}: no column {column!r}; it has {LABEL}")
+        return {id: self._sizes[id] for id in self.ids}
+
+    @cached_property
+    def _sizes(self) -> dict[str, str]:
+        return {id: "large" if self.mask(id).mean() > LARGE else "small" for id in self._index}
 
     def digest(self, id: str) -> str:
         image, mask = draw(self.seed, self._index[id], self.size)

@@ -41,17 +41,26 @@ def groups_of(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str
 def read_rows(table: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """The rows of a UTF-8 table, by comma, semicolon or tab; MedbenchError where it cannot be read or a column of
     `columns` is missing."""
+    rows = _opened(table)
+    for column in columns:
+        if column not in (rows.fieldnames or ()):
+            raise MedbenchError(f"{table}: no column {column!r}; needed are {', '.join(columns)}")
+    return [{str(key): value or "" for key, value in row.items() if key is not None} for row in rows]
+
+
+def columns_of(table: Path) -> tuple[str, ...]:
+    """The columns of such a table."""
+    return tuple(_opened(table).fieldnames or ())
+
+
+def _opened(table: Path) -> "csv.DictReader[str]":
     try:
         text = table.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise MedbenchError(f"{table}: cannot be read as a UTF-8 table ({error})") from error
     header = text.partition("\n")[0]
     delimiter = next((mark for mark in "\t;" if mark in header), ",")
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    for column in columns:
-        if column not in (rows.fieldnames or ()):
-            raise MedbenchError(f"{table}: no column {column!r}; needed are {', '.join(columns)}")
-    return [{str(key): value or "" for key, value in row.items() if key is not None} for row in rows]
+    return csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
 
 
 def id_of(named: str) -> str:

@@ -97,7 +97,7 @@ def test_validation_agrees_between_gpu_and_cpu_after_the_same_steps(arrays: Arra
     model.load_state_dict(done.weights)
     ids = sorted(arrays.row)[64:]
     recipe = load_study("baa").study.training.model_dump()
-    loss, dice = validate(model, arrays, ids, recipe)
+    loss, dice, _ = validate(model, arrays, ids, recipe)
     assert (loss, dice) == pytest.approx(
         (done.history[-1]["validation_loss"], done.history[-1]["validation_dice"]), abs=2e-3
     )

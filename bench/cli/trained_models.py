@@ -49,7 +49,8 @@ def predict(
 
     A mask an image, at the image's own size, white where the lesion is. Of several classes it holds their numbers, 0
     for the background, as indices of a palette; labels have a folder each. Exactly what evaluations score: `medbench
-    score` compares the masks with references. Subfolders are left alone; exit 1 where an image could not be read.
+    score` compares the masks with references. A model of several tasks also writes labels.csv, with the class and the
+    probabilities of each image. Subfolders are left alone; exit 1 where an image could not be read.
     """
     opened, id = found_trial(trial, store)
     from ..evaluation.predicting import Sight, find_images, predict_images
@@ -63,6 +64,8 @@ def predict(
         written = predict_images(model, found, sight, out, on_image=show)
     terminal, target = console(), sight.target
     terminal.print(f"{written.n_masks} masks are in {out}; {written.n_empty} of them are empty")
+    if sight.tasks:
+        terminal.print(f"{', '.join(sight.tasks)} of each image: {out / 'labels.csv'}")
     if not target.is_single:
         if not target.overlap:
             told = ", ".join(f"{code} {name}" for code, name in enumerate((target.background, *target.names)))

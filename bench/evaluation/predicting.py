@@ -1,5 +1,6 @@
 """Images of anybody's, segmented by a trained model."""
 
+import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +20,12 @@ from ...datasets.reading import IMAGE_ENDINGS, MORE_ENDINGS, ending_of, read_ima
 from ...datasets.resizing import squeeze
 from ..errors import MedbenchError
 from ..metrics import LESION, Target
-from ..store.records import write_bytes
+from ..store.records import write_bytes, write_text
 from ..training.forward import EVALUATION_BATCH, found_in, predict
+from .labels import probabilities_of
 from .testing import resized
+
+LABELS = "labels.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +37,22 @@ class Sight:
         channels: of images; 3 are RGB.
         window: the two values between which images of more than 8 bits are seen; None of images of 8 bits.
         target: what its maps mean.
+        tasks: the classes of each of its image-level tasks.
     """
 
     size: int
     channels: int = 3
     window: tuple[float, float] | None = None
     target: Target = LESION
+    tasks: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
     @classmethod
     def of(cls, size: int, config: Mapping[str, Any]) -> "Sight":
         """That of a trial's configuration."""
         window = config["source"].get("window")
         target = Target.of(config.get("target"))
-        return cls(size, config.get("channels", 3), (window[0], window[1]) if window else None, target)
+        tasks = {name: task["classes"] for name, task in config.get("tasks", {}).items()}
+        return cls(size, config.get("channels", 3), (window[0], window[1]) if window else None, target, tasks)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -90,8 +97,9 @@ def find_images(paths: Sequence[Path], out: Path, sight: Sight, *, overwrite: bo
     """Image files by their stems, of files and of folders, whose subfolders are left alone.
 
     Raises:
-        MedbenchError: a path is not there, a folder holds no image, two images have one stem, or a mask in `out` would
-            take the place of an image, or of another file where `overwrite` does not allow it.
+        MedbenchError: a path is not there, a folder holds no image, two images have one stem, or a mask in `out`, or
+            the table of a model's tasks, would take the place of an image, or of another file where
+            `overwrite` does not allow it.
     """
     if out.exists() and not out.is_dir():
         raise MedbenchError(f"{out}: is a file; name a folder for the masks")
@@ -111,7 +119,8 @@ def find_images(paths: Sequence[Path], out: Path, sight: Sight, *, overwrite: bo
                 raise MedbenchError(f"{file}: its mask would have the name of that of {found[stem]}; rename one")
             if file.resolve() in [each.resolve() for each in _masks(out, stem, sight)]:
                 raise MedbenchError(f"{file}: its mask would take its place; name another folder with --out")
-    there = [path for stem in found for path in _masks(out, stem, sight) if path.exists()]
+    written = [path for stem in found for path in _masks(out, stem, sight)] + ([out / LABELS] if sight.tasks else [])
+    there = [path for path in written if path.exists()]
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
         raise MedbenchError(f"{there[0]}: is there already{more}; name another folder with --out, or say --overwrite")
@@ -134,10 +143,12 @@ def predict_images(
     """Writes <stem>.png for each image at its own size, as evaluations score it.
 
     Of one structure 255 where the model sees it, else 0. Of labels the same of each, in a folder of its name. Of
-    classes their numbers in the order of the target, 0 being the background, as indices of a palette.
+    classes their numbers in the order of the target, 0 being the background, as indices of a palette. Where the model
+    has tasks, labels.csv too, a row an image: its class of each task, and the probabilities of all.
 
     Args:
-        model: images (B, channels, size, size) to logits (B, maps, size, size), on any device.
+        model: images (B, channels, size, size) to logits (B, maps, size, size), or `Outputs`, on any
+            device.
         images: files by stem.
         sight: what the model sees.
         out: a folder, made if need be.
@@ -146,6 +157,7 @@ def predict_images(
     for folder in sight.folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
     stems, written = list(images), Written()
+    rows: list[dict[str, str]] = []
     for start in range(0, len(stems), EVALUATION_BATCH):
         batch = stems[start : start + EVALUATION_BATCH]
         pixels: dict[str, NDArray[np.uint8]] = {}
@@ -155,9 +167,14 @@ def predict_images(
             except MedbenchError as error:
                 written.problems.append(str(error))
         if pixels:
-            logits = predict(model, np.stack([squeeze(each, sight.size) for each in pixels.values()]))
-            for (stem, image), each in zip(pixels.items(), logits, strict=True):
-                planes = found_in(resized(each, *image.shape[:2])[None], sight.target)[0].numpy()
+            found = predict(model, np.stack([squeeze(each, sight.size) for each in pixels.values()]))
+            for place, (stem, image) in enumerate(pixels.items()):
+                rows.append({"image": stem})
+                for task, names in sight.tasks.items():
+                    shares = probabilities_of(found.labels[task][place])
+                    rows[-1][task] = names[int(shares.argmax())]
+                    rows[-1] |= {f"{task}: {name}": f"{share:.6f}" for name, share in zip(names, shares, strict=True)}
+                planes = found_in(resized(found.logits[place], *image.shape[:2])[None], sight.target)[0].numpy()
                 written.without.update(
                     name for name, plane in zip(sight.target.names, planes, strict=True) if not plane.any()
                 )
@@ -167,6 +184,12 @@ def predict_images(
                 for path, content in zip(_masks(out, stem, sight), masks, strict=True):
                     write_bytes(path, content)
         on_image(start + len(batch), len(stems))
+    if sight.tasks and rows:
+        with io.StringIO(newline="") as text:
+            table = csv.DictWriter(text, [*rows[0]])
+            table.writeheader()
+            table.writerows(rows)
+            write_text(out / LABELS, text.getvalue())
     return written
 
 

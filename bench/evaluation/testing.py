@@ -24,6 +24,7 @@ from ..metrics.calibration import N_BINS, brier, reliability
 from ..metrics.classes import over_classes, score_classes
 from ..metrics.failures import artifact_fpr, failure_modes
 from ..training.forward import EVALUATION_BATCH, found_in, predict, probabilities
+from .labels import Asked, Told
 
 MASK_SIDE = 512  # pixels of the longer side of masks kept for the gallery
 PICTURE_SIDE = 384
@@ -41,11 +42,13 @@ class Scored:
         reliability: of each image and each bin of probability with pixels in it: image, bin, pixels, confidence (sum
             of the probabilities), positives (pixels of the lesion); of several classes by `name`, one against the rest.
         classes: of several classes one row an image and name: image, name and the values of `score_classes`; else None.
+        labels: of each task that was asked for one row an image whose truth is known: see `labels.Told`; else None.
     """
 
     images: pd.DataFrame
     reliability: pd.DataFrame
     classes: pd.DataFrame | None = None
+    labels: pd.DataFrame | None = None
 
 
 def evaluate(
@@ -56,28 +59,33 @@ def evaluate(
     *,
     score_at: str,
     masks: Path | None,
+    tasks: Mapping[str, Asked] | None = None,
     on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> Scored:
     """Scores every image and writes the predicted masks into the folder `masks`, if there is one: as 1-bit PNG, of
     several classes as codes.
 
     Args:
-        model: images (B, channels, H, W) to logits (B, C, H, W), on any device.
+        model: images (B, channels, H, W) to logits (B, C, H, W), or `Outputs`, on any device.
         image_set: where reference masks at their own resolution come from.
         images: the test images at the model's input size.
         ids: which images.
         score_at: "native" resizes logits to the reference mask; "input" scores at the input size.
         masks: a folder to write to, or None.
+        tasks: what is asked of images as a whole, by the names of the model's heads.
         on_image: called with the numbers of images done and to do.
     """
     if masks:
         masks.mkdir(parents=True, exist_ok=True)
-    target = images.target
+    target, told = images.target, Told(tasks or {})
     if not target.is_single or target.ignores:
-        return _evaluate_classes(model, image_set, images, ids, score_at=score_at, masks=masks, on_image=on_image)
+        return _evaluate_classes(
+            model, image_set, images, ids, score_at=score_at, masks=masks, told=told, on_image=on_image
+        )
     rows: list[dict[str, Any]] = []
     sums: list[NDArray[np.float64]] = []
-    for image, reference, maps in _compared(model, image_set, images, ids, score_at):
+    for image, reference, maps, of_image in _compared(model, image_set, images, ids, score_at):
+        told.add(image, of_image)
         reference, logits = reference > 0, maps[0]
         height, width = reference.shape
         prediction, probability = (logits > 0).numpy(), logits.sigmoid().numpy()
@@ -99,7 +107,8 @@ def evaluate(
         if masks:
             write_mask(masks / f"{image}.png", prediction, MASK_SIDE)
         on_image(len(rows), len(ids))
-    return Scored(pd.DataFrame(rows), _bins(sums, {"image": [row["image"] for row in rows]}))
+    bins = _bins(sums, {"image": [row["image"] for row in rows]})
+    return Scored(pd.DataFrame(rows), bins, labels=told.table())
 
 
 def _bins(sums: Sequence[NDArray[np.float64]], keys: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -120,6 +129,7 @@ def _evaluate_classes(
     *,
     score_at: str,
     masks: Path | None,
+    told: Told,
     on_image: Callable[[int, int], None],
 ) -> Scored:
     """`evaluate` where a mask has several classes or labels, or pixels that do not count."""
@@ -127,7 +137,8 @@ def _evaluate_classes(
     rows: list[dict[str, Any]] = []
     by_name: list[pd.DataFrame] = []
     sums: list[NDArray[np.float64]] = []
-    for image, reference, maps in _compared(model, image_set, images, ids, score_at):
+    for image, reference, maps, of_image in _compared(model, image_set, images, ids, score_at):
+        told.add(image, of_image)
         prediction, probability = (
             each[0].numpy() for each in (found_in(maps[None], target), probabilities(maps[None], target))
         )
@@ -151,7 +162,7 @@ def _evaluate_classes(
         "image": [row["image"] for row in rows for _ in target.names],
         "name": [name for _ in rows for name in target.names],
     }
-    return Scored(pd.DataFrame(rows), _bins(sums, keys), pd.concat(by_name, ignore_index=True))
+    return Scored(pd.DataFrame(rows), _bins(sums, keys), pd.concat(by_name, ignore_index=True), told.table())
 
 
 def write_masks(
@@ -160,7 +171,7 @@ def write_masks(
     """Writes the masks that `evaluate` would, and no more."""
     folder.mkdir(parents=True, exist_ok=True)
     target = images.target
-    for image, _, maps in _compared(model, image_set, images, ids, score_at):
+    for image, _, maps, _ in _compared(model, image_set, images, ids, score_at):
         found = found_in(maps[None], target)[0].numpy()
         if target.is_single:
             write_mask(folder / f"{image}.png", found[0], MASK_SIDE)
@@ -187,14 +198,17 @@ def _at(mask: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
 
 def _compared(
     model: nn.Module, image_set: ImageSet, images: Arrays, ids: Sequence[str], score_at: str
-) -> Iterator[tuple[str, NDArray[Any], torch.Tensor]]:
-    """Each image with its reference mask (H, W), True or codes, and the logits (C, H, W) at that size."""
+) -> Iterator[tuple[str, NDArray[Any], torch.Tensor, dict[str, torch.Tensor]]]:
+    """Each image with its reference mask (H, W), True or codes, the logits (C, H, W) at that size, and those (n,) of
+    each task that the model has a head for."""
     ids = sorted(ids)
     for start in range(0, len(ids), EVALUATION_BATCH):
         batch = ids[start : start + EVALUATION_BATCH]
-        for id, logits in zip(batch, predict(model, images.images[[images.row[id] for id in batch]]), strict=True):
+        found = predict(model, images.images[[images.row[id] for id in batch]])
+        for place, id in enumerate(batch):
             reference = image_set.mask(id) if score_at == "native" else np.array(images.masks[images.row[id]])
-            yield id, reference, resized(logits, *reference.shape)
+            labels = {task: each[place] for task, each in found.labels.items()}
+            yield id, reference, resized(found.logits[place], *reference.shape), labels
 
 
 def resized(logits: torch.Tensor, height: int, width: int) -> torch.Tensor:

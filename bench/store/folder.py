@@ -34,8 +34,10 @@ def trial_id(config: Mapping[str, Any]) -> str:
 
 
 def evaluation_id(config: Mapping[str, Any]) -> str:
-    """The id of an evaluation: its trial, the test images' content, and the scoring. Its name does not count."""
-    return short_id({key: config[key] for key in ("scoring", "trial", "images_digest", "score_at")})
+    """The id of an evaluation: its trial, the test images' content, and the scoring; where there are tasks also what is
+    known of these images as a whole. Its name does not count."""
+    keys = ("scoring", "trial", "images_digest", "score_at", "labels_digest")
+    return short_id({key: config[key] for key in keys if key != "labels_digest" or key in config})
 
 
 class Store:

@@ -21,6 +21,7 @@ from ..training.loop import train
 from ..training.schedule import size_at
 from .planning import Job
 from .sets import Sets
+from .tasks import labels_of
 from .trials import KEPT_OF_ARTIFACTS
 
 IMAGES = (
@@ -142,7 +143,8 @@ class _Meter:
             ids, images = config["train"][:n], self._arrays(config, config["train"][:n], config["size"])[0]
             prepare(0, self.threads)
             model = build_model(config["model"], **network_of(config)).model.to(best_device())
-            trained = train(model, images, ids, ids[:1], training, size=config["size"], seed=0)
+            labels = labels_of(config.get("tasks", {}), self.sets.of(config).image_set)
+            trained = train(model, images, ids, ids[:1], training, size=config["size"], seed=0, labels=labels)
             n_bytes = sum(tensor.nbytes for tensor in trained.weights.values())
             return whole / trained.history[-1]["images_per_second"], n_bytes  # the first epoch warms up
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,6 +18,7 @@ from ..errors import MedbenchError
 from ..store.folder import PROTOCOL, trial_id
 from ..store.provenance import package_version
 from ..store.records import same_trials, short_id
+from . import tasks
 from .checking import check_fit, check_names, placed, placed_dataset, placed_model
 from .sets import Sets
 from .unseen_images import HeldOut, Material
@@ -81,6 +82,10 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
                 windows = {fold: sets.window(material.opened, each.train) for fold, each in material.splits.items()}
                 material.windows.update(windows)
             check_fit(loaded, name, material.opened.image_set)
+            for task, spec in study.tasks_of(name).items():
+                with placed(loaded, *(() if variant.tasks is None else ("variants", name)), "tasks", task):
+                    parts = [split.train for split in material.splits.values()]
+                    material.tasks[task] = tasks.resolved(task, spec, material.opened.image_set, parts)
     for name, variant in study.variants.items():
         if variant.ensemble:
             with placed(loaded, "variants", name, "ensemble"):
@@ -90,6 +95,8 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
         if variant.model:
             smallest = _smallest_size(study, name)
             seen = described(materials[name].opened.image_set)
+            if materials[name].tasks:
+                seen |= {"tasks": materials[name].tasks}
             parts = [variant.model, variant.options, study.output_of(name), study.encoder_weights_of(name), smallest]
             key = short_id([*parts, seen])
             with placed_model(loaded, name):
@@ -140,7 +147,7 @@ def _shared_material(study: Study, members: Sequence[str], materials: Mapping[st
             raise MedbenchError(f"{members[0]} and {member} are trained on different data sets")
         if study.dataset_of(member).size != study.dataset_of(members[0]).size:
             raise MedbenchError(f"{members[0]} and {member} have different input sizes")
-    return first
+    return replace(first, tasks={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +179,7 @@ def _smallest_size(study: Study, variant: str) -> int:
 
 
 def _resolve(study: Study, variant: str, smallest: int, seen: Mapping[str, Any], sets: Sets) -> _Model:
-    """`seen` is what `described` says of the images that the model is to be trained on."""
+    """`seen` is what `described` says of the images that the model is to be trained on, and the tasks."""
     from ...models.catalog import build_model, network_of, resolve_model
     from ...models.counting import count_macs, count_parameters
 
@@ -183,7 +190,7 @@ def _resolve(study: Study, variant: str, smallest: int, seen: Mapping[str, Any],
     network = network_of({"options": spec.options, **output, **seen})
     built = build_model(spec.model, **network, encoder_weights=weights, data=sets.data)
     name, options, description = resolve_model(spec.model, spec.options)
-    network = network_of({"options": options, **seen})
+    network = network_of({"options": options, **(output if seen.get("tasks") else {}), **seen})
     macs = count_macs(lambda: build_model(name, **network).model, channels=seen.get("channels", 3))
     return _Model(
         name=name,
@@ -252,6 +259,9 @@ def _trial_config(loaded: Loaded, cell: Cell, model: _Model, material: Material,
         },
     }
     config |= model.output | described(image_set)
+    if material.tasks:
+        learnt = [*split.train, *split.validation]
+        config |= {"tasks": material.tasks, "labels_digest": tasks.digest_of(material.tasks, image_set, learnt)}
     if "artifacts" in training["augment"]:
         config["artifacts_version"] = ARTIFACTS_VERSION
     return config
@@ -319,6 +329,7 @@ def _record(
                     "training": training.model_dump(exclude_none=True),
                     "size": study.dataset_of(name).size,
                     **described(materials[name].opened.image_set),
+                    **({"tasks": materials[name].tasks} if materials[name].tasks else {}),
                 },
                 "trials": trials,
             }

@@ -13,6 +13,7 @@ from torch import nn
 from ...datasets.artifacts.painted import PaintedSet
 from ...models.catalog import build_model, network_of
 from ...models.ensemble import Ensemble
+from ...models.heads import segmentation_only
 from ..errors import MedbenchError
 from ..evaluation.testing import evaluate, write_masks, write_pictures
 from ..metrics import COUNTS, Target, constant
@@ -23,7 +24,8 @@ from ..store.records import damage, is_sealed, read_json, sealed_folder, write_j
 from ..training.device import best_device, prepare
 from ..training.loop import train
 from .planning import Job
-from .sets import Sets
+from .sets import OpenSet, Sets
+from .tasks import Tasks, asked, digest_of, labels_of
 
 KEPT_OF_ARTIFACTS, KEPT_OF_FAILURES = 8, 3
 
@@ -103,7 +105,7 @@ def trained_model(store: Store, trial: str) -> nn.Module:
         weights = config["ensemble"]["weights"]
         models = [trained_model(store, id) for id in members.values()]
         overlap = Target.of(seen_by(store, trial).get("target")).overlap
-        return Ensemble(models, [weights[name] for name in members], overlap=overlap).eval()
+        return segmentation_only(Ensemble(models, [weights[name] for name in members], overlap=overlap)).eval()
     model = build_model(config["model"], **network_of(config)).model
     model.load_state_dict(store.weights(trial))
     return model.eval()
@@ -121,6 +123,7 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
     config = job.config
     opened = sets.of(config)
     _same(opened.digest_of([*config["train"], *config["validation"]]), config["images_digest"], opened.image_set.name)
+    labels = labels_of(_tasks(config, opened, [*config["train"], *config["validation"]]), opened.image_set)
     images = sets.arrays(opened, config["size"])
     device, parts = best_device(), 1
     while True:
@@ -143,6 +146,7 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
                     config["training"],
                     size=config["size"],
                     seed=config["seed"],
+                    labels=labels,
                     workers=place.workers,
                     parts=parts,
                     compiled=place.compiled,
@@ -172,6 +176,15 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
     store.checkpoint(job.id).unlink(missing_ok=True)
 
 
+def _tasks(config: dict[str, Any], opened: OpenSet, ids: list[str]) -> Tasks:
+    """The tasks of a training or an evaluation; what the table says of these images must be what was planned."""
+    tasks = config.get("tasks", {})
+    if tasks:
+        found = digest_of(tasks, opened.image_set, ids)
+        _same(found, config["labels_digest"], f"what the table of {opened.image_set.name} says of images")
+    return tasks
+
+
 def _same(found: str | None, planned: str | None, what: str) -> None:
     """Hours may lie between planning and training; what the trial's id was computed from must still be so."""
     if found != planned:
@@ -194,6 +207,7 @@ def _evaluate(
 ) -> None:
     opened = sets.of(config)
     _same(opened.digest_of(config["images"]), config["images_digest"], opened.image_set.name)
+    tasks = asked(_tasks(config, opened, config["images"]), opened.image_set)
     images = sets.arrays(opened, job.config["size"])
     is_painted = isinstance(opened.image_set, PaintedSet)
     gallery = store.gallery(config["images_digest"])
@@ -208,6 +222,7 @@ def _evaluate(
             config["images"],
             score_at=config["score_at"],
             masks=None if is_painted else folder / "masks",
+            tasks=tasks,
             on_image=lambda done, total: tell("image", evaluation=name, done=done, total=total),
         )
         if is_painted:  # of so many evaluations, pictures are kept of what went worst
@@ -219,6 +234,8 @@ def _evaluate(
         scored.reliability.to_parquet(folder / "reliability.parquet", index=False)
         if scored.classes is not None:
             scored.classes.to_parquet(folder / "classes.parquet", index=False)
+        if scored.labels is not None:
+            scored.labels.to_parquet(folder / "labels.parquet", index=False)
         write_yaml(folder / "config.yaml", {key: value for key, value in config.items() if key != "id"})
         write_json(folder / "environment.json", environment(next(model.parameters()).device, "fp32", config))
     means = np.nanmean(scored.images[["dice", "iou"]].to_numpy(), axis=0)  # without any class there is no score

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...ablations.schema.spec import ArtifactTest, OtherSet, Study
@@ -11,18 +11,20 @@ from ...datasets.splits import Split, make_split
 from ..errors import MedbenchError
 from ..metrics import SCORING
 from ..store.folder import evaluation_id
+from . import tasks
 from .sets import OpenSet, Sets
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """What a variant is trained on: a set by its plain description, opened, its split in each fold, and of images of
-    more than 8 bits the window that the training part of each fold gives."""
+    more than 8 bits the window that the training part of each fold gives; and its image-level tasks."""
 
     source: dict[str, Any]
     opened: OpenSet
     splits: dict[int | None, Split]
     windows: dict[int | None, list[float] | None]
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def learnt(self, fold: int | None) -> set[str]:
         """The ids that a trial of this fold is trained or selected on."""
@@ -98,6 +100,7 @@ class HeldOut:
                 config["source"] |= {"window": window}
             if not tested.image_set.target.is_single or tested.image_set.target.ignores:
                 config["target"] = tested.image_set.target.plain()
+            config |= tasks.tested(material.tasks, tested.image_set, ids)
             yield name, {"id": evaluation_id(config), **config}
 
     def _tests(

@@ -20,6 +20,7 @@ from ...datasets.augment import Augmentation
 from ...datasets.cache import Arrays
 from ...datasets.resizing import squeeze, squeeze_codes
 from ..metrics import LESION, Target
+from .labels import NO_LABELS, Labels
 
 STEP = 32  # what every model of stride 32 asks for
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as pretrained encoders expect
@@ -34,22 +35,28 @@ class Draw:
     image: str
 
 
-class TrainingImages(Dataset[tuple[Tensor, Tensor]]):
-    """Augmented images (H, W, C) and masks (H, W) of codes, both uint8, as a pure function of seed and draw."""
+Batch = tuple[Tensor, ...]  # images and masks, and where there are tasks the classes of images (B, T)
 
-    def __init__(self, images: Arrays, recipe: Mapping[str, Any], seed: int) -> None:
+
+class TrainingImages(Dataset[Batch]):
+    """Augmented images (H, W, C) and masks (H, W) of codes, both uint8, as a pure function of seed and draw; where
+    there are tasks, also the images' classes (T,)."""
+
+    def __init__(self, images: Arrays, recipe: Mapping[str, Any], seed: int, labels: Labels = NO_LABELS) -> None:
         self.images = images
         self.recipe = recipe
         self.seed = seed
+        self.labels = labels
         self._augmentations: dict[int, Augmentation] = {}
 
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, draw: Draw) -> Batch:
         if draw.size not in self._augmentations:
             self._augmentations[draw.size] = Augmentation(self.recipe, draw.size, self.images.channels)
         row = self.images.row[draw.image]
         image, mask = resized(self.images.images[row], self.images.masks[row], draw.size, self.images.target)
         image, mask = self._augmentations[draw.size](image, mask, self.seed, draw.epoch, draw.image)
-        return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask))
+        arrays = torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask))
+        return (*arrays, self.labels.of([draw.image])[0]) if self.labels else arrays
 
 
 def resized(
@@ -91,10 +98,17 @@ class Batches:
 
 
 def loader(
-    images: Arrays, batches: Batches, recipe: Mapping[str, Any], *, workers: int, pin: bool
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Loads batches of uint8 images (B, H, W, C) and masks (B, H, W) with any number of worker processes."""
-    dataset = TrainingImages(images, recipe, batches.seed)
+    images: Arrays,
+    batches: Batches,
+    recipe: Mapping[str, Any],
+    *,
+    workers: int,
+    pin: bool,
+    labels: Labels = NO_LABELS,
+) -> DataLoader[Batch]:
+    """Loads batches of uint8 images (B, H, W, C) and masks (B, H, W), where there are tasks also of classes (B, T),
+    with any number of worker processes."""
+    dataset = TrainingImages(images, recipe, batches.seed, labels)
     return DataLoader(
         dataset,
         batch_sampler=batches,  # pyright: ignore[reportArgumentType]  draws are our indices

@@ -10,6 +10,7 @@ from ...models.outputs import Outputs
 from ..errors import first_line
 from ..metrics import LESION, Target
 from ..quiet import quietly
+from .labels import NO_LABELS, Labels
 from .step import Step
 
 
@@ -39,6 +40,7 @@ class Compiled(Step):
         parts: pieces that each batch is computed in.
         on_failure: called with what `failed` says.
         target: what the masks' codes mean.
+        labels: the tasks that there are beside the masks.
     """
 
     def __init__(
@@ -51,23 +53,24 @@ class Compiled(Step):
         parts: int,
         on_failure: Callable[[str], None] = lambda _: None,
         target: Target = LESION,
+        labels: Labels = NO_LABELS,
     ) -> None:
-        super().__init__(model, forward, optimizer, scaler, training, parts, target)
+        super().__init__(model, forward, optimizer, scaler, training, parts, target, labels)
         self.model = model
         self.on_failure = on_failure
         self.failed: str | None = None
         self._seen: set[torch.Size] = set()
 
-    def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
+    def __call__(self, *batch: Tensor) -> Tensor:
         """The loss, as of a `Step`."""
-        if self.failed is not None or image.shape in self._seen:
-            return super().__call__(image, mask)
+        if self.failed is not None or batch[0].shape in self._seen:
+            return super().__call__(*batch)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         generators = torch.get_rng_state(), torch.cuda.get_rng_state_all()
         try:
             with quietly():
-                loss = super().__call__(image, mask)
-            self._seen.add(image.shape)
+                loss = super().__call__(*batch)
+            self._seen.add(batch[0].shape)
             return loss
         except torch.OutOfMemoryError:
             raise
@@ -78,7 +81,7 @@ class Compiled(Step):
         torch.set_rng_state(generators[0])
         torch.cuda.set_rng_state_all(generators[1])
         self.forward = self.model
-        loss = super().__call__(image, mask)
+        loss = super().__call__(*batch)
         self.failed = why
         self.on_failure(why)
         return loss

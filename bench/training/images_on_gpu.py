@@ -15,7 +15,8 @@ from ...datasets.batched import BatchedAugmentation
 from ...datasets.cache import Arrays
 from ...datasets.resizing import codes_of
 from ..metrics import LESION, Target
-from .batches import Batches
+from .batches import Batch, Batches
+from .labels import NO_LABELS, Labels
 
 SHARE = 0.25  # of the free memory, at most, for the images of one training
 
@@ -28,12 +29,21 @@ class OnDevice:
         batches: which images come together; it holds seed, epoch and size.
         recipe: the augmentation's, without artifacts.
         device: where images are kept, and the batches are made.
+        labels: what is known of images as a whole.
     """
 
-    def __init__(self, images: Arrays, batches: Batches, recipe: Mapping[str, Any], device: torch.device) -> None:
+    def __init__(
+        self,
+        images: Arrays,
+        batches: Batches,
+        recipe: Mapping[str, Any],
+        device: torch.device,
+        labels: Labels = NO_LABELS,
+    ) -> None:
         rows = [images.row[id] for id in batches.ids]
         self.images = torch.from_numpy(images.images[rows]).to(device)  # (N, H, W, 3)
         self.masks = torch.from_numpy(images.masks[rows]).to(device)  # (N, H, W)
+        self.classes = labels.of(batches.ids).to(device) if labels else None  # (N, T)
         self.target = images.target
         self.position = {id: i for i, id in enumerate(batches.ids)}
         self.batches = batches
@@ -41,8 +51,9 @@ class OnDevice:
         self.device = device
         self._at_size: tuple[int, BatchedAugmentation, Tensor] | None = None
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, H, W, 3) and masks (B, H, W), both uint8 on the device, at `batches.size`."""
+    def __iter__(self) -> Iterator[Batch]:
+        """Images (B, H, W, 3) and masks (B, H, W), both uint8 on the device, at `batches.size`; where there are tasks,
+        also classes (B, T)."""
         batches = self.batches
         if self._at_size is None or self._at_size[0] != batches.size:
             augment = BatchedAugmentation(self.recipe, batches.size, self.device)
@@ -54,7 +65,8 @@ class OnDevice:
             rows = rows.pin_memory() if self.device.type == "cuda" else rows
             rows = rows.to(self.device, non_blocking=True)
             image, mask = shrunk(self.images[rows], self.masks[rows], shrink, self.target)
-            yield augment(image, mask, batches.seed, batches.epoch, number)
+            arrays = augment(image, mask, batches.seed, batches.epoch, number)
+            yield arrays if self.classes is None else (*arrays, self.classes[rows])
 
 
 def fits(images: Arrays, count: int, device: torch.device) -> bool:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from ...datasets.cache import Arrays
 from ..errors import MedbenchError
-from .batches import Batches, loader
+from .batches import Batch, Batches, loader
 from .checkpoints import Progress, restore_checkpoint, save_checkpoint
 from .compiling import Compiled, compiled_model
 from .forward import validate
 from .images_on_gpu import OnDevice, fits
+from .labels import NO_LABELS, Labels
 from .schedule import learning_rate_share, optimizer_for, set_learning_rate, size_at
 from .step import Replayed, Step, cuda_graph
 
@@ -48,6 +49,7 @@ def train(
     *,
     size: int,
     seed: int,
+    labels: Labels = NO_LABELS,
     workers: int = 0,
     parts: int = 1,
     compiled: bool = False,
@@ -60,14 +62,15 @@ def train(
     """Trains a model and gives back the weights of the last epoch, or of the best one on validation.
 
     Args:
-        model: images (B, C, H, W) to logits (B, images.target.n_maps, H, W); changed in place, on the device where it
-            lies.
+        model: images (B, C, H, W) to logits (B, images.target.n_maps, H, W), or `Outputs`, which have the tasks of
+            `labels`; changed in place, on the device where it lies.
         images: all images of the set at `size`.
         train_ids: what is learnt from.
         validation_ids: what each epoch is scored on.
         training: the recipe, with the keys of ablations/schema/defaults.yaml.
         size: the full input size; early epochs may be smaller.
         seed: of the order of images and their augmentation. Weights and dropout follow torch's seed (`prepare`).
+        labels: what is known of images as a whole, where that is learnt too. Which epoch is the best is up to Dice.
         workers: loader processes; on a CPU no result depends on it. On a GPU, 0 keeps the images there and augments
             them there where it can: where they fit, are RGB, and have no artifacts painted on.
         parts: pieces that each batch is computed in, to fit a small GPU; batch norm sees them apart.
@@ -91,15 +94,16 @@ def train(
     batches = Batches(train_ids, training["batch_size"], seed)
     painted = training["augment"].get("artifacts")
     stays = on_gpu and not workers and not painted and images.channels == 3 and fits(images, len(train_ids), device)
-    loading: Iterable[tuple[Tensor, Tensor]] = (
-        OnDevice(images, batches, training["augment"], device)
+    loading: Iterable[Batch] = (
+        OnDevice(images, batches, training["augment"], device, labels)
         if stays
-        else loader(images, batches, training["augment"], workers=workers, pin=on_gpu)
+        else loader(images, batches, training["augment"], workers=workers, pin=on_gpu, labels=labels)
     )
+    of_step = optimizer, scaler, training, parts
     if compiled:
-        one_step = Compiled(model, compiled_model(model), optimizer, scaler, training, parts, on_eager, images.target)
+        one_step = Compiled(model, compiled_model(model), *of_step, on_eager, images.target, labels)
     else:
-        one_step = Step(model, model, optimizer, scaler, training, parts, images.target)
+        one_step = Step(model, model, *of_step, images.target, labels)
     take_step = Replayed(one_step, cuda_graph) if on_gpu and parts == 1 else one_step
     epochs, steps = training["epochs"], training["epochs"] * len(batches)
     warmup = training["warmup_epochs"] * len(batches)
@@ -115,16 +119,16 @@ def train(
         model.train()
         losses: list[Tensor] = []
         started = time.perf_counter()
-        for batch, (image, mask) in enumerate(loading):
-            step = epoch * len(batches) + batch
+        for number, batch in enumerate(loading):
+            step = epoch * len(batches) + number
             share = learning_rate_share(step, steps, warmup, training["final_learning_rate"])
             set_learning_rate(optimizer, share)
-            losses.append(take_step(image.to(device, non_blocking=True), mask.to(device, non_blocking=True)))
+            losses.append(take_step(*(each.to(device, non_blocking=True) for each in batch)))
             if not on_gpu or step % GPU_SHOWS_EVERY == 0:  # reading a loss waits for the GPU
                 on_step(step + 1, steps, float(losses[-1]))
         train_loss = float(torch.stack(losses).mean())
         seconds = time.perf_counter() - started
-        loss, dice = validate(model, images, validation_ids, training)
+        loss, dice, accuracies = validate(model, images, validation_ids, training, labels)
         if not math.isfinite(train_loss + loss):
             raise MedbenchError(f"the loss is {train_loss + loss} in epoch {epoch + 1}; try a smaller learning_rate")
         if math.isnan(dice) and training["checkpoint"] == "best-val":
@@ -137,6 +141,7 @@ def train(
                 "train_loss": train_loss,
                 "validation_loss": loss,
                 "validation_dice": dice,
+                **{f"validation_{name}": value for name, value in accuracies.items()},
                 "seconds": seconds,
                 "images_per_second": len(batches) * batches.batch_size / seconds,
             }

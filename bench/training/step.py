@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from ...models.outputs import Outputs
 from ..errors import first_line
 from ..metrics import IGNORED, LESION, Target
-from .batches import to_input
+from .batches import Batch, to_input
+from .labels import NO_LABELS, Labels
 from .losses import segmentation_loss
 
 WARM_UP = 3  # steps of one shape before it is captured, as torch asks; they train like any other
-
-Run = Callable[[Tensor, Tensor], Tensor]
 
 
 class Step:
@@ -28,6 +27,7 @@ class Step:
         training: the recipe.
         parts: pieces that each batch is computed in, to fit a small GPU; batch norm sees them apart.
         target: what the masks' codes mean.
+        labels: the tasks that there are beside the masks.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Step:
         training: Mapping[str, Any],
         parts: int,
         target: Target = LESION,
+        labels: Labels = NO_LABELS,
     ) -> None:
         self.parameters = list(model.parameters())
         self.forward = forward
@@ -47,16 +48,19 @@ class Step:
         self.training = training
         self.parts = parts
         self.target = target
+        self.labels = labels
         self.device = self.parameters[0].device
 
-    def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
-        """The loss, detached, of uint8 images (B, H, W, C) and masks (B, H, W) of codes on the model's device."""
+    def __call__(self, *batch: Tensor) -> Tensor:
+        """The loss, detached, of uint8 images (B, H, W, C) and masks (B, H, W) of codes on the model's device, and
+        where there are tasks the images' classes (B, T)."""
         training, losses = self.training, list[Tensor]()
         self.optimizer.zero_grad(set_to_none=True)
-        for image_part, mask_part in zip(image.chunk(self.parts), mask.chunk(self.parts), strict=True):
+        for image, mask, *classes in zip(*(each.chunk(self.parts) for each in batch), strict=True):
             with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
-                outputs = self.forward(to_input(image_part, self.device))
-            loss = total_loss(outputs, mask_part.unsqueeze(1), training, self.target) * (len(image_part) / len(image))
+                outputs = self.forward(to_input(image, self.device))
+            loss = total_loss(outputs, mask.unsqueeze(1), training, self.target, self.labels, *classes)
+            loss = loss * (len(image) / len(batch[0]))
             self.scaler.scale(loss).backward()
             losses.append(loss.detach())
         self.scaler.unscale_(self.optimizer)
@@ -67,10 +71,15 @@ class Step:
 
 
 def total_loss(
-    outputs: Tensor | Outputs, codes_b1hw: Tensor, training: Mapping[str, Any], target: Target = LESION
+    outputs: Tensor | Outputs,
+    codes_b1hw: Tensor,
+    training: Mapping[str, Any],
+    target: Target = LESION,
+    labels: Labels = NO_LABELS,
+    classes_bt: Tensor | None = None,
 ) -> Tensor:
-    """The loss of the main map plus those of the auxiliary ones, each times its weight. Beside several classes, an
-    auxiliary map of one channel is of all of them together."""
+    """The loss of the main map plus those of the auxiliary ones and of the tasks, each times its weight. Beside several
+    classes, an auxiliary map of one channel is of all of them together."""
     if isinstance(outputs, Tensor):
         return segmentation_loss(outputs, codes_b1hw, training, target)
     loss = segmentation_loss(outputs.logits, codes_b1hw, training, target)
@@ -80,7 +89,7 @@ def total_loss(
             wanted, codes = Target(("any",), ignores=target.ignores), codes_b1hw.clamp(max=1)
             codes = torch.where(codes_b1hw == IGNORED, IGNORED, codes) if target.ignores else codes
         loss = loss + weight * segmentation_loss(each, codes, training, wanted)
-    return loss
+    return loss if classes_bt is None else loss + labels.loss(outputs.labels, classes_bt)
 
 
 class Replayed:
@@ -89,7 +98,7 @@ class Replayed:
     A model that cannot be captured, because it asks the GPU for a number say, is trained as before; `failed` says why.
 
     Args:
-        step: what is called, with images and masks on the device.
+        step: what is called, with a batch on the device.
         capture: a function without arguments to one that does the same again; tests put another in CUDA's place.
     """
 
@@ -99,18 +108,18 @@ class Replayed:
         self.failed: str | None = None
         self._stream = torch.cuda.Stream() if step.device.type == "cuda" else None  # where warm-up belongs
         self._seen = 0
-        self._inputs: tuple[Tensor, Tensor] | None = None
+        self._inputs: Batch | None = None
         self._replay: Callable[[], Tensor] | None = None
 
-    def __call__(self, image: Tensor, mask: Tensor) -> Tensor:
+    def __call__(self, *batch: Tensor) -> Tensor:
         """The step's loss, a tensor of its own."""
-        if self._inputs is None or image.shape != self._inputs[0].shape:
+        if self._inputs is None or batch[0].shape != self._inputs[0].shape:
             self._replay = None  # lets go of the memory of the last shape's graph
-            self._inputs, self._seen = (torch.empty_like(image), torch.empty_like(mask)), 0
-        for kept, given in zip(self._inputs, (image, mask), strict=True):
+            self._inputs, self._seen = tuple(torch.empty_like(each) for each in batch), 0
+        for kept, given in zip(self._inputs, batch, strict=True):
             kept.copy_(given, non_blocking=True)
         if self._replay is None and self._seen >= WARM_UP and self.failed is None:
-            self._replay = self._captured(*self._inputs)
+            self._replay = self._captured(self._inputs)
         self._seen += 1
         if self._replay is not None:
             return self._replay().clone()
@@ -122,9 +131,9 @@ class Replayed:
         torch.cuda.current_stream().wait_stream(self._stream)
         return loss
 
-    def _captured(self, image: Tensor, mask: Tensor) -> Callable[[], Tensor] | None:
+    def _captured(self, batch: Batch) -> Callable[[], Tensor] | None:
         try:
-            return self.capture(lambda: self.step(image, mask))
+            return self.capture(lambda: self.step(*batch))
         except RuntimeError as error:
             self.failed = first_line(error)
             if self.step.scaler.is_enabled():

@@ -27,6 +27,7 @@ class PaintedSet(ImageSet):
         self.base = base
         self.kind, self.severity, self.seed = kind, severity, seed
         self.name, self.target, self.channels, self.modality = base.name, base.target, base.channels, base.modality
+        self.label = base.label
         self.ids = tuple(sorted(ids))
         self.groups = {id: base.groups[id] for id in self.ids}
         self.official = {id: base.official[id] for id in self.ids if id in base.official}
@@ -45,6 +46,14 @@ class PaintedSet(ImageSet):
     def artifact_mask(self, id: str) -> NDArray[np.bool_]:
         """(H, W), True where the artifact changed the image visibly; painted anew, `Arrays.artifact` remembers it."""
         return self.painted(id)[1]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.base.columns
+
+    def labels_of(self, column: str) -> dict[str, str]:
+        told = self.base.labels_of(column)
+        return {id: told[id] for id in self.ids if id in told}
 
     def digest(self, id: str) -> str:
         return self.digest_over(self.base.digest(id))

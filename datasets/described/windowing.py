@@ -51,6 +51,10 @@ class WindowedSet(ImageSet):
     def levels(self, id: str) -> dict[str, Levels]:
         return self.base.levels(id)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.base.columns
+
     def labels_of(self, column: str) -> dict[str, str]:
         return self.base.labels_of(column)
 

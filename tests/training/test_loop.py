@@ -284,7 +284,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
 def test_validation_is_the_mean_dice_of_images(arrays: Arrays) -> None:
     ids, model = sorted(arrays.row), Small()
 
-    found = predict(model, arrays.images[:20]).numpy()[:, 0] > 0
+    found = predict(model, arrays.images[:20]).logits.numpy()[:, 0] > 0
     wanted = arrays.masks > 0
     dices = [2 * (f & w).sum() / (f.sum() + w.sum()) for f, w in zip(found, wanted, strict=True)]
 
