@@ -15,6 +15,7 @@ from .power import Needed, minimum_detectable, needed
 from .ranks import Ranks, rank_stability
 from .ratios import Ratio, paired_ratio
 from .samples import Gap, gap, paired_gap
+from .strata import Estimate, stratified, stratified_difference
 
 __all__ = [
     "ALPHA",
@@ -23,6 +24,7 @@ __all__ = [
     "Comparison",
     "Components",
     "Effects",
+    "Estimate",
     "Finding",
     "FixedModel",
     "Gap",
@@ -49,5 +51,7 @@ __all__ = [
     "rank_stability",
     "same_scores",
     "same_training",
+    "stratified",
+    "stratified_difference",
     "summarize",
 ]

@@ -8,8 +8,8 @@ DeLong and Clarke-Pearson 1988). Trainings are shared by all strata, images are 
 
 with mean squares as in `crossed`. For a difference between two variants, whose images are the same, M_img_k is that of
 the differences of the seeds' means, M_res_k / S is taken off for either, and var_s(A) / S is added for either. Degrees
-of freedom by Satterthwaite: S - 1 of the trainings, N_k - 1 of each stratum's images. With one training this is
-DeLong's variance.
+of freedom by Satterthwaite: S - 1 of the trainings, N_k - 1 of each stratum's images. Where all trainings agree, this
+is DeLong's variance.
 
 Where a group has images in several strata, a patient with a benign and a malignant lesion say, all images are taken as
 one sample, of A[s] + N / N_k (u_k[s, i] - mean_i u_k[s, i]), whose mean is A[s]; what images of a group have in common
@@ -72,7 +72,8 @@ def stratified(
         )
     terms = _terms([strata], known)
     error, df = total_error(terms)
-    scarcest = min(table.shape[1] if of is None else of.effective for table, of in zip(strata, known.of_strata))
+    every = zip(strata, known.of_strata, strict=True)
+    scarcest = min(table.shape[1] if of is None else of.effective for table, of in every)
     ci = of_mean(_within(value, bounds), terms, scarcest, level=level, bounds=bounds)
     return Estimate(value=value, error=error, df=df, ci_low=ci[0], ci_high=ci[1], p_value=None, too_few=None)
 
