@@ -19,8 +19,7 @@ from .resolved import complete
 from .unpacking import opened
 
 KEYS = ["study", "variant", "seed", "fold", "trial", "evaluation", "image"]
-SCORES = "scores.parquet"
-CLASSES = "classes.parquet"
+SCORES, CLASSES, LABELS = "scores.parquet", "classes.parquet", "labels.parquet"
 BINS = ["bin", "pixels", "confidence", "positives"]
 
 
@@ -37,6 +36,9 @@ class Evaluation:
     classes: pa.Table | None
     """One row a test image and class, or label: image, name, and the values of `metrics.classes.score_classes`; None of
     one structure."""
+    labels: pa.Table | None
+    """One row a task and test image whose truth is known: image, task, truth, predicted, probabilities (in the order of
+    the classes in `config`); None where there is no task."""
 
     def reliability(self) -> pd.DataFrame | None:
         """Sums by bin of probability, image after image: bin, pixels, confidence, positives, and name where there are
@@ -225,9 +227,9 @@ def _load_study(
         if absent:
             missing.append(f"{where}: {', '.join(absent)} of trial {entry['trial']} not evaluated")
         missing += [
-            f"{where}: {places[label] / _damaged(found, files)} is damaged and was not read, its SHA-256 differs from "
-            "the manifest's"
-            for label, found in copies.items()
+            f"{where}: {places[label] / _damaged(copies[label][0], files)} is damaged and was not read, its SHA-256 "
+            "differs from the manifest's"
+            for label in copies
             if label not in sound
         ]
         trials.append(
@@ -303,12 +305,9 @@ def _of_test_sets(what: str, trials: Sequence[Trial], stores: Sequence[Path]) ->
 
 
 def _load_evaluation(copies: Sequence[Path], files: Files) -> Evaluation | None:
-    """An evaluation from the first of its finished copies that holds sound scores."""
+    """An evaluation from the first of its finished copies whose numbers are sound."""
     for folder in copies:
-        if (scores := files.intact_table(folder / SCORES)) is None:
-            continue
-        classes = files.intact_table(folder / CLASSES)
-        if classes is None and CLASSES in files.json(folder / MANIFEST)["files"]:
+        if _damaged(folder, files) or (scores := files.intact_table(folder / SCORES)) is None:
             continue
         absent = [name for name in ("image", *COUNTS) if name not in scores.column_names]
         if absent:
@@ -321,14 +320,17 @@ def _load_evaluation(copies: Sequence[Path], files: Files) -> Evaluation | None:
             config=files.config(folder / "config.yaml"),
             environment=files.json(folder / "environment.json"),
             scores=scores,
-            classes=classes,
+            classes=files.intact_table(folder / CLASSES),
+            labels=files.intact_table(folder / LABELS),
         )
     return None
 
 
-def _damaged(copies: Sequence[Path], files: Files) -> str:
-    """Which file of an evaluation has no sound copy."""
-    return CLASSES if any(files.intact_table(folder / SCORES) is not None for folder in copies) else SCORES
+def _damaged(folder: Path, files: Files) -> str:
+    """The first file of an evaluation's numbers that is not what its manifest lists; "" where all are."""
+    listed = files.json(folder / MANIFEST)["files"]
+    wanted = [SCORES, *(name for name in (CLASSES, LABELS) if name in listed)]
+    return next((name for name in wanted if files.intact_table(folder / name) is None), "")
 
 
 def _latency_rows(folders: Sequence[Path]) -> tuple[dict[str, Any], ...]:

@@ -28,7 +28,7 @@ PICTURES = (".png", ".jpg")
 
 
 def pack(study: Study, store: Path, folder: Path) -> None:
-    """Writes what the store holds of a study: study.yaml, trials.json, history.parquet, scores/, classes/,
+    """Writes what the store holds of a study: study.yaml, trials.json, history.parquet, scores/, classes/, labels/,
     reliability.parquet, annotations/, groups/, latency/ and deployment/, as docs/reference/store.md tells. No text in
     them has an absolute path.
 
@@ -53,6 +53,14 @@ def pack(study: Study, store: Path, folder: Path) -> None:
             rows = pd.concat(by_class, ignore_index=True).assign(evaluation=name)
             for path, content in _split(rows, name).items():
                 write_bytes(folder / "classes" / path, content)
+        labels = [
+            _places_first(found.labels.to_pandas().assign(evaluation=name, **_places(trial)))
+            for trial, found in tested
+            if found.labels is not None
+        ]
+        if labels:
+            for path, content in _split(pd.concat(labels, ignore_index=True), name).items():
+                write_bytes(folder / "labels" / path, content)
         sums += [each.assign(evaluation=name) for trial, found in tested if (each := _sums(trial, found)) is not None]
     if sums:
         write_bytes(folder / "reliability.parquet", _parquet(_places_first(pd.concat(sums, ignore_index=True))))

@@ -76,7 +76,7 @@ def unpack(folder: Path, store: Path) -> None:
         name = _name(read_yaml(folder / "study.yaml")["study"])
         write_bytes(store / "studies" / f"{name}.yaml", (folder / "study.yaml").read_bytes())
         ledger = read_json(folder / "trials.json")
-        classes = _classes(folder)
+        classes, labels = _classes(folder), _labels(folder)
         scores, sums, histories = _scores(folder, classes), _sums(folder), _histories(folder)
         for trial in ledger["trials"]:
             place = store / "trials" / _name(trial["id"])
@@ -92,6 +92,8 @@ def unpack(folder: Path, store: Path) -> None:
                     scores[label, trial["id"]].to_parquet(working / "scores.parquet", index=False)
                     if (label, trial["id"]) in classes:
                         classes[label, trial["id"]].to_parquet(working / "classes.parquet", index=False)
+                    if (label, trial["id"]) in labels:
+                        labels[label, trial["id"]].to_parquet(working / "labels.parquet", index=False)
                     if (label, trial["id"]) in sums:
                         sums[label, trial["id"]].to_parquet(working / "reliability.parquet", index=False)
         for trial, error in ledger["failed"].items():
@@ -153,6 +155,14 @@ def _classes(folder: Path) -> Parts:
         known = {name: stored[name].to_numpy() for name in stored}
         derived = from_counts_of_classes({name: known[name] for name in COUNTS})
         parts |= _parted(pd.DataFrame({"image": rows["image"], "name": rows["name"], **derived, **known}), rows)
+    return parts
+
+
+def _labels(folder: Path) -> Parts:
+    parts: Parts = {}
+    for path in sorted((folder / "labels").rglob("*.parquet")):
+        rows = read_frame(path)
+        parts |= _parted(rows.drop(columns=["evaluation", *PLACES]), rows)
     return parts
 
 

@@ -17,6 +17,7 @@ from . import (
     reproducibility,
     robustness,
     spread,
+    tasks,
     variants,
 )
 
@@ -25,6 +26,7 @@ SECTIONS = (
     variants.SECTION,
     comparisons.SECTION,
     classes.SECTION,
+    tasks.SECTION,
     cost.SECTION,
     deployed.SECTION,
     curves.SECTION,
