@@ -132,7 +132,7 @@ class VariantSpec(Spec):
         if (self.model is None) == (self.ensemble is None):
             raise ValueError("give either a model or an ensemble")
         learns = [self.options, self.output, self.deep_supervision, self.encoder_weights, self.training, self.dataset]
-        learns.append(self.tasks)
+        learns.append(self.tasks is not None)
         if self.ensemble and any(learns):
             raise ValueError("an ensemble has members and weighting, nothing to train: set these keys at its members")
         return self
