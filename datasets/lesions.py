@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import ImageSet
+from .described.windowing import WindowedSet, window_of
 
 THREADS = 2
 SKIN_BAND = 0.1  # shorter sides: how far around the lesion the skin is looked at
@@ -27,12 +28,14 @@ def lesion_contrast(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
 
 
 def lesion_and_skin(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-    """(2, 3) mean L*, a*, b* of the lesion and of the skin around it; None where either is missing."""
+    """(2, 3) mean L*, a*, b* of the lesion and of the skin around it; None where either is missing, and of images that
+    are neither grey nor RGB."""
     reach = max(1, round(SKIN_BAND * min(mask.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     skin = np.asarray(cv2.dilate(mask.view(np.uint8), disc)).view(np.bool_) & ~mask
-    if not mask.any() or not skin.any():
+    if not mask.any() or not skin.any() or image.shape[2] not in (1, 3):
         return None
+    image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
     return np.stack([lab[mask].mean(axis=0), lab[skin].mean(axis=0)])
 
@@ -40,10 +43,18 @@ def lesion_and_skin(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArra
 def describe(image_set: ImageSet, *, on_image: Callable[[int, int], None] = lambda *_: None) -> dict[str, Any]:
     """A set in numbers: images, groups, empty masks, and p5, median and p95 over the images of width and height
     (pixels), aspect (width over height), lesion_area (share of the image), contrast (see `lesion_contrast`), and L*,
-    a*, b* of lesion and skin. What an image lacks, an empty mask say, does not count."""
+    a*, b* of lesion and skin. What an image lacks, an empty mask say, does not count. All classes together are the
+    lesion; images of more than 8 bits are seen through the window of all of them."""
+    target = image_set.target
+    if image_set.is_wide:
+        image_set = WindowedSet(image_set, *window_of(image_set, image_set.ids))
+
+    def look(id: str) -> dict[str, float]:
+        return _row(image_set.image(id), target.planes(image_set.mask(id)).any(axis=0))
+
     rows: list[dict[str, float]] = []
     with ThreadPoolExecutor(THREADS) as pool:
-        for row in pool.map(lambda id: _row(image_set.image(id), image_set.mask(id)), image_set.ids):
+        for row in pool.map(look, image_set.ids):
             rows.append(row)
             on_image(len(rows), len(image_set))
     found: dict[str, Any] = {

@@ -148,7 +148,7 @@ def _evaluate_classes(
         scores["brier"] = np.array([brier(p[counted], w[counted]) for p, w in zip(probability, wanted, strict=True)])
         artifact, shape = images.artifact(image), reference.shape
         artifact = None if artifact is None else _at(artifact, *shape)
-        union = (prediction & counted).any(axis=0), wanted.any(axis=0)
+        union: tuple[Any, Any] = (prediction & counted).any(axis=0), wanted.any(axis=0)
         row = {"image": image, "height": shape[0], "width": shape[1], **over_classes(scores)}
         row |= {"brier": float(scores["brier"].mean()), **_scores_of_artifact(*union, artifact)}
         row["on_artifact"] = failure_modes(*union, artifact)["on_artifact"]

@@ -58,11 +58,9 @@ class Target:
 
     def codes(self, planes: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """(...) codes of planes (K, ...); of classes that meet, the last one stays."""
-        if self.overlap:
-            return sum((plane.astype(np.uint8) << index for index, plane in enumerate(planes)), np.uint8(0))
         codes = np.zeros(planes.shape[1:], np.uint8)
         for index, plane in enumerate(planes):
-            codes[plane] = index + 1
+            codes[plane] = codes[plane] | 1 << index if self.overlap else index + 1
         return codes
 
     def counted(self, codes: NDArray[Any]) -> NDArray[np.bool_] | None:

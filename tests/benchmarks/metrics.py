@@ -66,7 +66,7 @@ def find_images() -> ImageSet:
 def pairs(images: ImageSet) -> Iterator[tuple[Mask, Mask]]:
     rng = np.random.default_rng(0)
     for id in images.ids:
-        reference = images.mask(id)
+        reference = images.mask(id) > 0
         y, x = (place + bend(rng, reference.shape) for place in np.mgrid[: reference.shape[0], : reference.shape[1]])
         bent = cv2.remap(reference.astype(np.uint8), x.astype(np.float32), y.astype(np.float32), cv2.INTER_NEAREST)
         yield np.asarray(bent) > 0, reference

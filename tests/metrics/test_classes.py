@@ -1,5 +1,7 @@
 """Scores of several classes: what counts where, and where our convention and other packages' agree."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -52,8 +54,8 @@ def test_channels_of_the_logits_follow_from_the_target() -> None:
 def test_dice_and_iou_of_names_in_the_reference_are_monais(first: int, second: int) -> None:
     prediction, reference = codes(first, 3), codes(second, 3)
     hot = [torch.from_numpy(HEART.planes(each)).float()[None] for each in (prediction, reference)]
-    dice = DiceMetric(include_background=True, reduction="none", ignore_empty=True)(*hot)
-    iou = MeanIoU(include_background=True, reduction="none", ignore_empty=True)(*hot)
+    dice: Any = DiceMetric(include_background=True, reduction="none", ignore_empty=True)(*hot)
+    iou: Any = MeanIoU(include_background=True, reduction="none", ignore_empty=True)(*hot)
 
     found = score_classes(HEART.planes(prediction), reference, HEART)
 
