@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bench.metrics import COUNTS, METRICS, Metric, n_empty, pooled
+from ..bench.metrics import COUNTS, METRICS, MILLIMETRES, Metric, n_empty, pooled
 from ..bench.metrics.classes import FALSE_ALARMS
 from ..bench.stats import Labels, against_baseline, summarize
 from .load import Study
@@ -22,6 +22,7 @@ from .timings import NOT_TIMED, headline
 KNOWN = METRICS | {
     metric.name: metric
     for metric in (
+        *MILLIMETRES.values(),
         *FALSE_ALARMS.values(),
         Metric("brier", "Brier score", "", False, "mean squared difference of probability and truth over the pixels"),
         Metric("artifact_fpr", "Artifact FPR", "", False, "share of artifact pixels outside the lesion called lesion"),

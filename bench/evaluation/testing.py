@@ -19,7 +19,7 @@ from torch import nn
 
 from ...datasets.base import ImageSet
 from ...datasets.cache import Arrays
-from ..metrics import score_masks, scores_near
+from ..metrics import in_millimetres, score_masks, scores_near
 from ..metrics.calibration import N_BINS, brier, reliability
 from ..metrics.classes import over_classes, score_classes
 from ..metrics.failures import artifact_fpr, failure_modes
@@ -35,7 +35,8 @@ class Scored:
     """What an evaluation found.
 
     Attributes:
-        images: one row an image: image, height, width (of the masks compared), all metrics, tp, fp, fn, tn in pixels,
+        images: one row an image: image, height, width (of the masks compared), all metrics (distances in mm too, where
+            the set says how large its pixels are), tp, fp, fn, tn in pixels,
             brier, and 0, 1 or NaN for each of `FAILURES`. Of a set with an artifact that covers a part of the image
             also artifact_fpr, assd_near and nsd2_near. Where there are several classes, see `over_classes`; brier is
             then the mean over all names, and what concerns an artifact is of all names together.
@@ -84,6 +85,7 @@ def evaluate(
         )
     rows: list[dict[str, Any]] = []
     sums: list[NDArray[np.float64]] = []
+    spacing = spacing_of(image_set, score_at)
     for image, reference, maps, of_image in _compared(model, image_set, images, ids, score_at):
         told.add(image, of_image)
         reference, logits = reference > 0, maps[0]
@@ -97,7 +99,7 @@ def evaluate(
                 "image": image,
                 "height": height,
                 "width": width,
-                **{name: float(values[0]) for name, values in score_masks(prediction[None], reference[None]).items()},
+                **{name: float(values[0]) for name, values in _agreement(prediction, reference, spacing).items()},
                 "brier": brier(probability, reference),
                 **_scores_of_artifact(prediction, reference, artifact),
                 **failure_modes(prediction, reference, artifact),
@@ -109,6 +111,18 @@ def evaluate(
         on_image(len(rows), len(ids))
     bins = _bins(sums, {"image": [row["image"] for row in rows]})
     return Scored(pd.DataFrame(rows), bins, labels=told.table())
+
+
+def spacing_of(image_set: ImageSet, score_at: str) -> tuple[float, float] | None:
+    """Height and width of a pixel in mm, where the set says it and masks are compared at their own size."""
+    return image_set.spacing if score_at == "native" else None
+
+
+def _agreement(
+    prediction: NDArray[np.bool_], reference: NDArray[np.bool_], spacing: tuple[float, float] | None
+) -> dict[str, NDArray[np.float64]]:
+    scores = score_masks(prediction[None], reference[None])
+    return scores | (in_millimetres(prediction[None], reference[None], spacing) if spacing else {})
 
 
 def _bins(sums: Sequence[NDArray[np.float64]], keys: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -144,7 +158,7 @@ def _evaluate_classes(
         )
         wanted, counted = target.planes(reference), target.counted(reference)
         counted = np.ones(reference.shape, np.bool_) if counted is None else counted
-        scores = score_classes(prediction, reference, target)
+        scores = score_classes(prediction, reference, target, spacing_of(image_set, score_at))
         scores["brier"] = np.array([brier(p[counted], w[counted]) for p, w in zip(probability, wanted, strict=True)])
         artifact, shape = images.artifact(image), reference.shape
         artifact = None if artifact is None else _at(artifact, *shape)

@@ -44,7 +44,7 @@ class Metric:
 
     name: str
     label: str
-    unit: str  # of distances: "px", to be read as "mm" where the data set has a spacing
+    unit: str  # of distances: "px" or "mm"
     higher_is_better: bool
     description: str
 
@@ -70,6 +70,14 @@ METRICS: dict[str, Metric] = {
         Metric("biou", "Boundary IoU", "", True, "IoU of the inner boundary bands, 2 % of the diagonal wide"),
         Metric("iou_t65", "IoU ≥ 0.65", "", True, "IoU, or 0 where it is below 0.65 (ISIC challenge)"),
     )
+}
+
+
+MILLIMETRES: dict[str, Metric] = {  # besides those in pixels, where a set says how large its pixels are
+    name: Metric(
+        name, METRICS[name.removesuffix("_mm")].label, "mm", False, METRICS[name.removesuffix("_mm")].description
+    )
+    for name in ("hd95_mm", "assd_mm")
 }
 
 
@@ -122,6 +130,21 @@ def score_masks(
     names = ("hd95", "assd", "nsd1", "nsd2", "biou")
     scores |= dict(zip(names, np.array(rows, dtype=np.float64).reshape(-1, len(names)).T, strict=True))
     return {name: scores[name] for name in METRICS} | counts
+
+
+def in_millimetres(prediction: Mask, reference: Mask, spacing: tuple[float, float]) -> dict[str, Values]:
+    """The metrics of `MILLIMETRES`, each (N,), as `score_masks` has them in pixels.
+
+    Args:
+        prediction: (N, H, W), as in `score_masks`.
+        reference: (N, H, W), as in `score_masks`.
+        spacing: height and width of a pixel in mm.
+
+    >>> in_millimetres(np.array([[[True, False]]]), np.array([[[False, True]]]), (1.0, 0.5))["hd95_mm"].item()
+    0.5
+    """
+    scores = score_masks(prediction, reference, spacing=spacing)
+    return {name: scores[name.removesuffix("_mm")] for name in MILLIMETRES}
 
 
 def from_counts(counts: Mapping[str, Values]) -> dict[str, Values]:

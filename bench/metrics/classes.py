@@ -21,7 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .agreement import COUNTS, METRICS, Mask, Metric, Values, from_counts, score_masks
+from .agreement import (
+    COUNTS,
+    METRICS,
+    MILLIMETRES,
+    Mask,
+    Metric,
+    Values,
+    from_counts,
+    in_millimetres,
+    score_masks,
+)
 from .failures import FAILURES, failure_modes
 from .targets import Target
 
@@ -34,12 +44,14 @@ FALSE_ALARMS: Mapping[str, Metric] = {
 }
 
 
-def score_classes(prediction: Mask, reference: NDArray[Any], target: Target) -> dict[str, Values]:
+def score_classes(
+    prediction: Mask, reference: NDArray[Any], target: Target, spacing: tuple[float, float] | None = None
+) -> dict[str, Values]:
     """Scores of one image by name, each (K,).
 
     Keys:
         present: 1 where the reference holds the name, else 0.
-        every metric of `METRICS` and of `FAILURES`: NaN where it does not.
+        every metric of `METRICS` and of `FAILURES`, and of `MILLIMETRES` with a spacing: NaN where it does not.
         tp, fp, fn, tn: in pixels that count.
         false_alarm, false_alarm_area: whether anything is predicted of a name, and the share of the pixels that count;
             NaN where the reference holds it.
@@ -48,6 +60,7 @@ def score_classes(prediction: Mask, reference: NDArray[Any], target: Target) -> 
         prediction: (K, H, W) True where each name is predicted.
         reference: (H, W) codes.
         target: what they mean; ignored pixels count nowhere, boundaries run around them.
+        spacing: height and width of a pixel in mm, where that is known.
 
     >>> found = score_classes(np.array([[[True, True]], [[False, True]]]), np.array([[1, 0]]), Target(("a", "b")))
     >>> found["dice"].round(3).tolist(), found["false_alarm"].tolist()
@@ -55,12 +68,13 @@ def score_classes(prediction: Mask, reference: NDArray[Any], target: Target) -> 
     """
     wanted, counted = target.planes(reference), target.counted(reference)
     prediction = prediction if counted is None else prediction & counted
-    scores = score_masks(prediction, wanted)
+    scores = score_masks(prediction, wanted) | (in_millimetres(prediction, wanted, spacing) if spacing else {})
     if counted is not None:
         scores["tn"] = scores["tn"] - np.count_nonzero(~counted)
     counts = {name: scores[name] for name in COUNTS}
     derived = from_counts_of_classes(counts)
-    by_name = {name: derived.get(name, np.where(derived["present"] > 0, scores[name], np.nan)) for name in METRICS}
+    known = [name for name in (*METRICS, *MILLIMETRES) if name in scores]
+    by_name = {name: derived.get(name, np.where(derived["present"] > 0, scores[name], np.nan)) for name in known}
     modes = [failure_modes(p, w) for p, w in zip(prediction, wanted, strict=True)]
     by_name |= {name: np.array([each[name] for each in modes]) for name in FAILURES}
     return {"present": derived["present"], **by_name, **counts, **{name: derived[name] for name in FALSE_ALARMS}}
@@ -86,7 +100,7 @@ def over_classes(scores: Mapping[str, Values]) -> dict[str, Values]:
     names does; `false_alarm` is the mean over the names that are not there, `false_alarm_area` their sum, NaN where all
     are; tp, fp, fn and tn are sums over all names.
     """
-    row = {name: _over(np.nanmean, scores[name]) for name in METRICS}
+    row = {name: _over(np.nanmean, scores[name]) for name in (*METRICS, *MILLIMETRES) if name in scores}
     row |= {name: scores[name].sum(axis=-1) for name in COUNTS}
     row |= {name: _over(np.nanmax, scores[name]) for name in FAILURES}
     row["false_alarm"] = _over(np.nanmean, scores["false_alarm"])

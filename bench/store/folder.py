@@ -35,9 +35,9 @@ def trial_id(config: Mapping[str, Any]) -> str:
 
 def evaluation_id(config: Mapping[str, Any]) -> str:
     """The id of an evaluation: its trial, the test images' content, and the scoring; where there are tasks also what is
-    known of these images as a whole. Its name does not count."""
-    keys = ("scoring", "trial", "images_digest", "score_at", "labels_digest")
-    return short_id({key: config[key] for key in keys if key != "labels_digest" or key in config})
+    known of these images as a whole, and the size of a pixel where the set says it. Its name does not count."""
+    keys = ("scoring", "trial", "images_digest", "score_at", "labels_digest", "spacing")
+    return short_id({key: config[key] for key in keys if key in config})
 
 
 class Store:

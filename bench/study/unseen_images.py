@@ -98,6 +98,8 @@ class HeldOut:
                 config["source"] |= {"artifact": artifact}
             if window:
                 config["source"] |= {"window": window}
+            if self.study.score_at == "native" and tested.image_set.spacing:
+                config["spacing"] = list(tested.image_set.spacing)
             if not tested.image_set.target.is_single or tested.image_set.target.ignores:
                 config["target"] = tested.image_set.target.plain()
             config |= tasks.tested(material.tasks, tested.image_set, ids)

@@ -220,3 +220,15 @@ def test_pictures_of_a_grey_set_are_grey_and_its_masks_codes(tmp_path: Path) -> 
     with Image.open(tmp_path / "a.jpg") as picture:
         assert picture.mode == "L"
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), Rings().mask("a"))
+
+
+def test_a_set_with_the_size_of_its_pixels_has_distances_in_millimetres_too(arrays: Arrays) -> None:
+    discs = Discs()
+    discs.spacing = (0.25, 0.25)
+
+    native = evaluate(Bright(shift=5), discs, arrays, ["a"], score_at="native", masks=None).images
+    at_input = evaluate(Bright(shift=5), discs, arrays, ["a"], score_at="input", masks=None).images
+
+    assert native["hd95_mm"].item() == pytest.approx(native["hd95"].item() / 4)
+    assert native["assd_mm"].item() == pytest.approx(native["assd"].item() / 4)
+    assert {"hd95_mm", "assd_mm"}.isdisjoint(at_input.columns)

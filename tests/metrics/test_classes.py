@@ -12,7 +12,7 @@ from monai.metrics.meaniou import MeanIoU
 from numpy.typing import NDArray
 from torchmetrics.functional.segmentation import dice_score
 
-from medbench.bench.metrics import COUNTS, IGNORED, METRICS, Target, score_masks
+from medbench.bench.metrics import COUNTS, IGNORED, METRICS, MILLIMETRES, Target, score_masks
 from medbench.bench.metrics.classes import from_counts_of_classes, over_classes, score_classes
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the peers warn of their own dependencies
@@ -157,3 +157,19 @@ def test_many_images_at_once_are_each_of_them_and_counts_give_what_follows_from_
         np.testing.assert_array_equal(values, [over_classes(row)[name] for row in rows])
     for name, values in from_counts_of_classes({name: together[name] for name in COUNTS}).items():
         np.testing.assert_array_equal(values, together[name])
+
+
+def test_with_the_size_of_a_pixel_distances_are_told_in_millimetres_beside_pixels() -> None:
+    reference = np.zeros((20, 20), np.uint8)
+    reference[5:15, 5:15] = 2
+    prediction = np.roll(reference, 3, axis=0)
+
+    found = score_classes(HEART.planes(prediction), reference, HEART, spacing=(0.5, 2.0))
+    plain = score_classes(HEART.planes(prediction), reference, HEART)
+
+    alone = score_masks(HEART.planes(prediction)[[1]], HEART.planes(reference)[[1]], spacing=(0.5, 2.0))
+    np.testing.assert_array_equal(found["hd95_mm"], [np.nan, alone["hd95"].item(), np.nan])
+    assert found["assd_mm"][1] == alone["assd"].item()
+    assert over_classes(found)["hd95_mm"] == alone["hd95"].item()
+    np.testing.assert_array_equal(found["hd95"], plain["hd95"])
+    assert found.keys() - plain.keys() == {*MILLIMETRES}
