@@ -14,7 +14,6 @@ from .terminal import JsonOption, console, print_table, progress_bar, told_in_on
 
 if TYPE_CHECKING:
     from ...datasets.described.description import Description
-    from ..evaluation.class_scoring import ClassScores
 
 SHOWN_BY_CLASS = ("dice", "iou", "hd95", "assd", "nsd1", "nsd2")  # --json has every metric
 POOLED_BY_CLASS = ("dice", "iou")
@@ -108,7 +107,7 @@ def _score_classes(
     if as_json:
         typer.echo(json.dumps(summary, indent=1))
         return
-    _tell_classes(scores, summary)
+    _tell_classes(summary)
     typer.echo(f"{_levels_of(description)}, says {source}")
     if scores.by_number:
         typer.echo("predictions hold the classes' numbers (0, 1, 2, ...), not their levels")
@@ -118,7 +117,7 @@ def _score_classes(
         typer.echo(f"the scores of each image{' and class' if out.suffix == '.csv' else ''} are in {out}")
 
 
-def _tell_classes(scores: "ClassScores", summary: dict[str, Any]) -> None:
+def _tell_classes(summary: dict[str, Any]) -> None:
     """The table by class, with the two means below it."""
     from ..metrics import METRICS
 
@@ -140,7 +139,7 @@ def _tell_classes(scores: "ClassScores", summary: dict[str, Any]) -> None:
         for name, each in summary["classes"].items()
     ]
     over_classes = cells(summary["class_mean"], SHOWN_BY_CLASS), cells(summary["pooled"], POOLED_BY_CLASS)
-    n_scored = int(scores.per_image["dice"].notna().sum())
+    n_scored = sum(row["dice"] is not None for row in summary["per_image"])
     over_images = cells(summary["mean"], SHOWN_BY_CLASS)
     rows.append(("mean over classes", "", *over_classes[0], *over_classes[1], ""))
     rows.append(("mean over images", str(n_scored), *over_images, *("" for _ in POOLED_BY_CLASS), ""))

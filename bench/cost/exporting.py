@@ -152,7 +152,10 @@ def to_int8(onnx_model: bytes, calibration: Sequence[NDArray[np.float32]]) -> by
     with tempfile.TemporaryDirectory() as folder, quietly():
         given, prepared, made = (Path(folder) / name for name in ("given.onnx", "prepared.onnx", "int8.onnx"))
         given.write_bytes(onnx_model)
-        quant_pre_process(given, prepared)
+        try:
+            quant_pre_process(given, prepared)
+        except Exception:  # it says no more where it does not find every shape by symbols; numbers are enough
+            quant_pre_process(given, prepared, skip_symbolic_shape=True)
         spared = {"TensorQuantOverrides": _spared(onnx.load(prepared))}
         quantize_static(
             prepared,

@@ -62,7 +62,7 @@ class ClassScores:
         """
         metrics = self.per_image[list(METRICS)]
         classes = {str(name): _of_class(rows) for name, rows in self.by_class.groupby("class", sort=False)}
-        missed = self.by_class["dice"].notna() & (self.by_class["tp"] + self.by_class["fp"] == 0)
+        missed: Any = self.by_class[_is_missed(self.by_class)]
         by_image: dict[str, dict[str, Any]] = {}
         for row in self.by_class.to_dict("records"):
             by_image.setdefault(row["image"], {})[row["class"]] = _plain({key: row[key] for key in KEPT})
@@ -72,7 +72,7 @@ class ClassScores:
             "median": _plain(metrics.median()),
             "class_mean": _mean_of([each["mean"] for each in classes.values()]),
             "pooled": _mean_of([each["pooled"] for each in classes.values()]),
-            "n_empty": int(self.by_class["image"][missed].nunique()),
+            "n_empty": len({*missed["image"]}),
             "classes": classes,
             "per_image": [
                 {**row, **_plain({key: row[key] for key in KEPT}), "classes": by_image[row["image"]]}
@@ -81,7 +81,12 @@ class ClassScores:
         }
 
 
-def _of_class(rows: pd.DataFrame) -> dict[str, Any]:
+def _is_missed(rows: Any) -> NDArray[np.bool_]:
+    """Whether a row's class is in the reference and predicted nowhere."""
+    return np.asarray(rows["dice"].notna() & (rows["tp"] + rows["fp"] == 0))
+
+
+def _of_class(rows: Any) -> dict[str, Any]:
     held = rows[rows["dice"].notna()]
     over_pixels = pooled({name: rows[name].to_numpy() for name in COUNTS})
     return {
@@ -89,7 +94,7 @@ def _of_class(rows: pd.DataFrame) -> dict[str, Any]:
         "mean": _plain(held[list(METRICS)].mean()),
         "median": _plain(held[list(METRICS)].median()),
         "pooled": over_pixels if len(held) else dict.fromkeys(over_pixels),
-        "n_empty": int(np.count_nonzero(held["tp"] + held["fp"] == 0)),
+        "n_empty": int(np.count_nonzero(_is_missed(rows))),
         **_plain(rows[list(FALSE_ALARMS)].mean()),
     }
 

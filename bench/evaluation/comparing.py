@@ -113,10 +113,10 @@ def read_scores(path: Path, metric: str, bounds: Bounds | None = None, *, name: 
     order = table["variant"].drop_duplicates()
     tables = {variant: wide.loc[variant].to_numpy() for variant in order}
     groups = _groups(path, table, wide.columns) if GROUP in table else None
-    return Scores(tables, groups, classes, table["image"].nunique() - len(wide.columns))
+    return Scores(tables, groups, classes, len({*table["image"]}) - len(wide.columns))
 
 
-def _by_class(path: Path, table: pd.DataFrame, metric: str, name: str | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _by_class(path: Path, table: Any, metric: str, name: str | None) -> tuple[Any, tuple[str, ...]]:
     """The rows of the class of that name, or all, and whose they are; no classes where each image has one score, which
     is no more than told of by a column class."""
     if CLASS not in table:
@@ -138,9 +138,10 @@ def _by_class(path: Path, table: pd.DataFrame, metric: str, name: str | None) ->
     return table[table[CLASS] == name], (name,)
 
 
-def _values(path: Path, rows: pd.DataFrame, metric: str, bounds: Bounds | None, keys: Sequence[str]) -> pd.Series:
+def _values(path: Path, rows: Any, metric: str, bounds: Bounds | None, keys: Sequence[str]) -> Any:
     """The scores of these rows; NaN where a cell is empty and may be, as that of a class."""
-    values: pd.Series = pd.to_numeric(rows[metric], errors="coerce").astype(float)  # pyright: ignore
+    numbers: Any = pd.to_numeric(rows[metric], errors="coerce")
+    values = numbers.astype(float)
     may_be_empty = (rows[metric].str.strip() == "") & (CLASS in keys)
     for line in rows.index[~np.isfinite(values) & ~may_be_empty]:
         row = rows.loc[line]
@@ -153,7 +154,7 @@ def _values(path: Path, rows: pd.DataFrame, metric: str, bounds: Bounds | None, 
     return values
 
 
-def _over_classes(path: Path, wide: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _over_classes(path: Path, wide: Any, metric: str) -> Any:
     """The mean over the classes of each image that has any, of columns by image and class.
 
     Raises:

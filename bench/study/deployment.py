@@ -133,7 +133,7 @@ def paired_loss(scores: pd.Series, reference: pd.Series) -> dict[str, Any]:
 
     Of several classes an image's Dice is the mean over those that it holds; one without any has none, and is left out.
     """
-    scores = scores[scores.notna()]
+    scores = scores.dropna()
     difference = (scores - reference[scores.index]).astype(float)
     n, mean = len(difference), float(difference.mean())
     half = float(cast(Any, stats).t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n)) if n > 1 else None

@@ -248,7 +248,7 @@ def test_a_model_by_name_is_built_for_the_classes_and_channels_of_the_trial_besi
     done = CliRunner().invoke(app, [*map(str, words), "--passes", "20", "--json"])
 
     assert done.exit_code == 0, done.output
-    plain, wanted = (untrained_model("ulite", **more) for more in ({}, {"maps": 3, "channels": 1}))
+    plain, wanted = untrained_model("ulite"), untrained_model("ulite", maps=3, channels=1)
     assert json.loads(done.stdout)[1]["parameters"] == count_parameters(wanted) != count_parameters(plain)
 
 

@@ -155,7 +155,7 @@ def test_written_masks_have_monais_means_and_torchmetrics_pooled_dice(seeds: lis
     indices = [torch.from_numpy(np.stack([*each.values()]).astype(np.int64)) for each in (predicted, reference)]
     hot = [torch.nn.functional.one_hot(each, 4).permute(0, 3, 1, 2)[:, 1:] for each in indices]
     for name, metric in (("dice", DiceMetric), ("iou", MeanIoU)):
-        theirs = metric(include_background=True, reduction="none", ignore_empty=True)(*hot)
+        theirs: Any = metric(include_background=True, reduction="none", ignore_empty=True)(*hot)
         by_class = [torch.nanmean(each).item() for each in theirs.T]
         means = [each["mean"][name] for each in found["classes"].values()]
         assert or_nan(means) == pytest.approx(by_class, abs=1e-6, nan_ok=True)

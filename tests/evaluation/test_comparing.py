@@ -362,7 +362,7 @@ def by_class(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def tables_by_class(name: str | None) -> dict[str, Any]:
-    kept = by_class(frame()).query("image != 'im0'")
+    kept: Any = by_class(frame()).query("image != 'im0'")
     if name:
         kept = kept[kept["class"] == name].dropna(subset="dice")
     return tables_of(kept.groupby(["variant", "seed", "image"], as_index=False)["dice"].mean())

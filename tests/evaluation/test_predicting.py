@@ -202,7 +202,7 @@ def test_masks_of_several_classes_have_the_scores_of_the_evaluation(
     done = predicted(trained, tmp_path / "prediction")
 
     assert done.exit_code == 0, done.output
-    wanted = scores_of(trained)
+    wanted: Any = scores_of(trained)
     masks = trained.data / "masks"
     for path in masks.rglob("*.png"):
         if path.stem in wanted.index:
