@@ -201,3 +201,37 @@ def test_ham10000_without_its_metadata_is_told_that_lesions_may_be_divided(tmp_p
 
     assert problem.kind == "note"
     assert "a split may divide a lesion" in str(problem)
+
+
+def test_publishers_tables_say_the_diagnosis(tmp_path: Path) -> None:
+    save_pair(tmp_path, "HAM10000_images/a.jpg", "HAM10000_segmentations_lesion_tschandl/a_segmentation.png")
+    (tmp_path / "HAM10000_metadata.csv").write_text("lesion_id,image_id,dx\nL1,a,nv\nL2,b,mel\n")
+
+    found = ham10000(tmp_path)
+
+    assert (found.label, found.columns) == ("dx", ("lesion_id", "image_id", "dx"))
+    assert found.labels_of("dx") == {"a": "nv"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "label"),
+    [("diagnosis,diagnosis_3", "diagnosis"), ("diagnosis_1,diagnosis_3", "diagnosis_3"), ("x,y", None)],
+)
+def test_isic2018s_diagnosis_goes_by_the_name_that_the_table_has(
+    tmp_path: Path, columns: str, label: str | None
+) -> None:
+    save_pair(tmp_path, "ISIC2018_Task1-2_Test_Input/a.jpg", "ISIC2018_Task1_Test_GroundTruth/a_segmentation.png")
+    (tmp_path / "metadata.csv").write_text(f"isic_id,lesion_id,patient_id,{columns}\na,,,one,two\n")
+
+    assert isic2018(tmp_path).label == label
+
+
+def test_a_table_that_says_two_things_of_an_image_is_refused(tmp_path: Path) -> None:
+    save_pair(tmp_path, "images/a.png", "masks/a.png")
+    table = tmp_path / "labels.csv"
+    table.write_text("image,label\na,benign\na.png,\na,benign\n")
+    assert read_folder(tmp_path).labels_of("label") == {"a": "benign"}
+
+    table.write_text("image,label\na,benign\na.png,malignant\n")
+    with pytest.raises(MedbenchError, match=r"labels\.csv: label of a is benign and malignant; keep one row of it"):
+        read_folder(tmp_path).labels_of("label")

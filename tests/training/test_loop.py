@@ -202,9 +202,9 @@ def test_training_learns(arrays: Arrays) -> None:
 def test_the_last_epoch_or_the_best_on_validation_is_kept(arrays: Arrays, monkeypatch, checkpoint, kept) -> None:
     after_epoch: list[dict[str, Tensor]] = []
 
-    def scripted(model: nn.Module, *_: Any) -> tuple[float, float]:
+    def scripted(model: nn.Module, *_: Any) -> tuple[float, float, dict[str, float]]:
         after_epoch.append({name: value.clone() for name, value in model.state_dict().items()})
-        return 0.5, (0.1, 0.9, 0.2)[len(after_epoch) - 1]
+        return 0.5, (0.1, 0.9, 0.2)[len(after_epoch) - 1], {}
 
     monkeypatch.setattr(loop, "validate", scripted)
 
