@@ -66,7 +66,7 @@ def methods(evidence: Evidence) -> str:
     begun = {trial["variant"] for trial in evidence.trials} or {*evidence.names}  # else it tells what is planned
     done = [name for name in evidence.names if name in begun]
     trained = [name for name in done if "ensemble.members" not in evidence.settings[name]]
-    phrases = (_data, _input, _schedule, _outputs, _encoder, _augmentation, _precision, _trainings, _kept)
+    phrases = (_data, _input, _schedule, _outputs, _labels, _encoder, _augmentation, _precision, _trainings, _kept)
     text = [_target(evidence), _models(evidence, trained)]
     text += [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]
     text = text[:3] + [sentence.replace("Models were", "They were", 1) for sentence in text[3:]]
@@ -218,6 +218,16 @@ def _outputs(evidence: Evidence, variant: str) -> str:
     parts = [f"{READ[kind]}{when}" for when, kind in kinds if kind in READ]
     parts += ["as smaller maps, interpolated to the size of the image"] if settings.get("output.upsample") else []
     return f"taken to give its output {' and '.join(parts)}" if parts else ""
+
+
+def _labels(evidence: Evidence, variant: str) -> str:
+    """What is learnt of images as a whole."""
+    tasks = evidence.spec["variants"][variant]["settings"].get("tasks", {})
+    told = [
+        f"{name} ({len(task['classes'])} classes, {task['weight']} of the cross-entropy in the loss)"
+        for name, task in tasks.items()
+    ]
+    return f"also taught, by a linear layer on the mean over the bottleneck, {listed(told)}" if told else ""
 
 
 def _encoder(evidence: Evidence, variant: str) -> str:

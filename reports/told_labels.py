@@ -41,7 +41,7 @@ class Told:
     def of(self, images: Sequence[str]) -> "Told":
         """The same of some of the images."""
         places = np.searchsorted(self.images, images)
-        groups = None if self.groups is None else [self.groups[place] for place in places]
+        groups = None if self.groups is None else [self.groups[place] for place in places.tolist()]
         return Told(
             classes=self.classes,
             images=list(images),
@@ -64,7 +64,10 @@ class Told:
         """The groups of the images of each class that has any."""
         if self.groups is None:
             return None
-        return [[self.groups[place] for place in np.flatnonzero(self.truth == each)] for each in np.unique(self.truth)]
+        return [
+            [group for group, truth in zip(self.groups, self.truth, strict=True) if truth == each]
+            for each in np.unique(self.truth)
+        ]
 
 
 def told_labels(evidence: Evidence) -> dict[Key, Told]:
@@ -139,7 +142,7 @@ def tasks_table(evidence: Evidence, told: dict[Key, Told]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-NOT_COMPARED = dict.fromkeys(("difference", "difference_low", "difference_high", "p_value"))
+NOT_COMPARED: dict[str, float | None] = dict.fromkeys(("difference", "difference_low", "difference_high", "p_value"))
 
 
 def reference_of(evidence: Evidence, told: dict[Key, Told], evaluation: str, task: str) -> str:

@@ -141,7 +141,9 @@ def placements(positive: Values, negative: Values) -> tuple[Values, Values]:
 def roc(score: Values, positive: NDArray[np.bool_], grid: Values) -> Values:
     """(G,) sensitivities at false positive rates `grid` (G,), rising: the curve from (0, 0) to (1, 1), straight from
     one threshold to the next, so that the area below it is `auroc`."""
-    thresholds = np.r_[np.inf, np.unique(score)[::-1]]
-    hits, alarms = (np.sort(score[each]) for each in (positive, ~positive))
-    x, y = (1 - np.searchsorted(each, thresholds, "left") / len(each) for each in (alarms, hits))
-    return np.interp(grid, x, y)
+    thresholds = np.append(np.unique(score), np.inf)[::-1]
+
+    def reached(scores: Values) -> Values:
+        return 1 - np.searchsorted(np.sort(scores), thresholds, "left") / len(scores)
+
+    return np.interp(grid, reached(score[~positive]), reached(score[positive]))

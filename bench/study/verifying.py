@@ -102,6 +102,12 @@ def rerun(store: Store, trial: str, place: "Place", listen: "Listen", *, weights
                     precision=np.float32 if weights else np.float64,
                 )
             ),
+            *(
+                line
+                for name, each in evaluations.items()
+                if each.get("tasks")
+                for line in _labels_differ(name, *(_labels(s, trial, each["id"]) for s in (store, again)))
+            ),
         ]
 
 
@@ -109,7 +115,7 @@ def _history_differs(before: "pd.DataFrame", after: "pd.DataFrame") -> Iterator[
     for row in range(min(len(before), len(after))):
         for column in before.columns:
             old, new = float(before[column].iloc[row]), float(after[column].iloc[row])
-            if column not in TIMES and old != new:
+            if column not in TIMES and not np.array_equal(old, new, equal_nan=True):
                 yield f"history: epoch {row + 1} is the first that differs: {column} {old!r}, now {new!r}"
                 return
 
@@ -149,3 +155,20 @@ def _scores_differ(name: str, before: "pd.DataFrame", after: "pd.DataFrame", *, 
                 f"most on {before.index[worst]}, by {apart[worst]:.3g}"
             )
             return
+
+
+def _labels(store: Store, trial: str, evaluation: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.read_parquet(store.evaluation(trial, evaluation) / "labels.parquet").set_index(["task", "image"])
+
+
+def _labels_differ(name: str, before: "pd.DataFrame", after: "pd.DataFrame") -> Iterator[str]:
+    pairs = zip(before["probabilities"], after["probabilities"], strict=True)
+    apart = [float(np.abs(old - new).max()) for old, new in pairs]
+    if any(apart):
+        task, image = before.index[int(np.argmax(apart))]
+        yield (
+            f"{name}: probabilities of {task} differ on {np.count_nonzero(apart)} of {len(before)} images, most on "
+            f"{image}, by {max(apart):.3g}"
+        )

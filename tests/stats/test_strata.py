@@ -84,12 +84,10 @@ def test_one_stratum_is_the_crossed_analysis() -> None:
     groups = np.arange(10).repeat(3).tolist()
 
     for labels in (None, groups):
-        one, mean = (
-            stratified([a], bounds=(0, 1), groups=labels and [labels]),
-            summarize(a, bounds=(0, 1), groups=labels),
-        )
+        known = None if labels is None else [labels]
+        one, mean = stratified([a], bounds=(0, 1), groups=known), summarize(a, bounds=(0, 1), groups=labels)
         two, pair = (
-            stratified_difference([a], [b], bounds=(0, 1), groups=labels and [labels]),
+            stratified_difference([a], [b], bounds=(0, 1), groups=known),
             compare(a, b, bounds=(0, 1), groups=labels),
         )
         assert (one.ci_low, one.ci_high, one.df) == pytest.approx((mean.ci_low, mean.ci_high, mean.df))

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from medbench.bench.cli import app
 from medbench.bench.errors import MedbenchError
@@ -25,6 +24,7 @@ from medbench.models.heads import WithHeads
 from medbench.reports.load import load_studies
 from medbench.reports.publishing import problems, publish
 
+from ..fabricated_store import unsealed
 from .test_planning import planned
 
 UNKNOWN = 3  # position of the image of which nobody says anything
@@ -169,6 +169,7 @@ def test_the_page_tells_what_the_store_holds(place: Path) -> None:
     counts = [row for row in facts["confusions"] if row["variant"] == "label"]
     assert sum(row["n"] for row in counts if row["truth"] == row["predicted"]) == sum(right) * len(truth)
     page = (place / "report" / "index.html").read_text()
+    assert "heavy was also taught, by a linear layer on the mean over the bottleneck, kind (2 classes, 2.0 of" in page
     assert 'id="mine-tasks"' in page
     assert (place / "report" / "figures" / "mine-roc-kind.svg").is_file()
     assert len(pd.read_csv(place / "report" / "tables" / "mine-tasks.csv")) == len(rows)
@@ -180,16 +181,33 @@ def test_predict_writes_what_evaluations_say(place: Path, tmp_path: Path) -> Non
 
     found = pd.read_csv(tmp_path / "out" / "labels.csv").set_index("image")
     assert len(found) == 24
-    for row in told(place, trial).itertuples():
-        assert found.loc[row.image, "kind"] == row.predicted
-        assert found.loc[row.image, ["kind: large", "kind: small"]].to_list() == pytest.approx(
-            list(row.probabilities), abs=1e-3
-        )
+    for row in told(place, trial).to_dict("records"):
+        of_image: Any = found.loc[row["image"]]
+        assert of_image["kind"] == row["predicted"]
+        assert of_image[["kind: large", "kind: small"]].to_list() == pytest.approx(list(row["probabilities"]), abs=1e-3)
     command = ["predict", trial, place / "mine" / "images", "-o", tmp_path / "other", "--store", place / "runs"]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "labels.csv").write_text("mine")
     refused = CliRunner().invoke(app, list(map(str, command)))
     assert (refused.exit_code, "labels.csv: is there already" in " ".join(refused.output.split())) == (2, True)
+
+
+def test_a_trial_done_again_says_the_same_of_images(place: Path, tmp_path: Path) -> None:
+    trial = trials_of(place, "label")[0]
+
+    same = medbench(place, "verify", place / "runs", "--rerun", trial)
+    assert "labels" not in same.output
+
+    shutil.copytree(place / "runs", tmp_path / "runs")
+    [folder] = (tmp_path / "runs" / "trials" / trial / "evaluations").iterdir()
+    with unsealed(folder) as working:
+        table = pd.read_parquet(working / "labels.parquet")
+        table["probabilities"] = [each[::-1] for each in table["probabilities"]]
+        table.to_parquet(working / "labels.parquet", index=False)
+    words = ["verify", tmp_path / "runs", "--rerun", trial]
+    done = CliRunner().invoke(app, list(map(str, words)), env={"MEDBENCH_CACHE": str(place / "cache")})
+    assert done.exit_code == 1
+    assert "clean: probabilities of kind differ" in " ".join(done.output.split())
 
 
 def test_a_published_result_takes_labels_along(place: Path, tmp_path: Path) -> None:
