@@ -50,7 +50,7 @@ def describe(image_set: ImageSet, *, on_image: Callable[[int, int], None] = lamb
         image_set = WindowedSet(image_set, *window_of(image_set, image_set.ids))
 
     def look(id: str) -> dict[str, float]:
-        return _row(image_set.image(id), target.planes(image_set.mask(id)).any(axis=0))
+        return _row(image_set.image(id), np.asarray(target.planes(image_set.mask(id)).any(axis=0)))
 
     rows: list[dict[str, float]] = []
     with ThreadPoolExecutor(THREADS) as pool:

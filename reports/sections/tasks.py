@@ -10,7 +10,7 @@ import pandas as pd
 from ...bench.metrics.labels import LABEL_METRICS, confusion, roc
 from ..drawing import INK, as_svg, beside, colour_of, dash_of, drawing, legend, panels
 from ..evidence import Evidence, Row
-from ..section import Part, Section
+from ..section import NOTHING, Part, Section
 from ..tables import records
 from ..told_labels import Key, Told, tasks_table, told_labels
 
@@ -27,6 +27,8 @@ class Facts:
 
 def make(evidence: Evidence) -> Part:
     told = told_labels(evidence)
+    if not told:
+        return Part(facts=NOTHING, is_shown=False)
     table, confusions = tasks_table(evidence, told), confusions_table(evidence, told)
     figures: dict[str, str] = {}
     for task in dict.fromkeys(task for _, task, _ in told):
@@ -36,9 +38,9 @@ def make(evidence: Evidence) -> Part:
             figures[f"roc-{task}"] = draw(shown, evidence.names, evidence.id(f"roc-{task}"))
     return Part(
         facts=Facts(records(table), records(confusions)),
-        is_shown=bool(told),
+        is_shown=True,
         figures=figures,
-        tables={"tasks": table, "confusions": confusions} if told else {},
+        tables={"tasks": table, "confusions": confusions},
         view={"metrics": LABEL_METRICS, "rows": _rows(table), "confusions": _matrices(told)},
     )
 
