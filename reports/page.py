@@ -24,7 +24,7 @@ from . import naming, notes, tables
 from .answers import Answer
 from .drawing import PALETTE, standalone
 from .every_image import Room
-from .evidence import Evidence, Row
+from .evidence import Evidence, Row, anchor_of
 from .load import load_studies
 from .overview import overview
 from .section import Part, Section
@@ -92,7 +92,10 @@ def write_report(
     script = (HERE / "page.js").read_text(encoding="utf-8")
     page = environment.get_template("page.html.j2").render(
         studies=studies,
-        series=[{**each, "figure": _series_figure(out, each)} for each in series],
+        series=[
+            {**each, "anchor": f"{anchor_of(each['name'])}-series", "figure": _series_figure(out, each)}
+            for each in series
+        ],
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -89,6 +89,8 @@ def test_the_page_shows_the_sets_and_leads_to_their_studies(tmp_path: Path) -> N
     [found] = told["series"]
     assert page.count('class="study series"') == 1
     assert '<a href="#carry-skin">skin</a>' in page
+    assert '<a href="#carry-series">carry, side by side</a>' in page
+    assert page.count('id="carry-series"') == 1
     assert "Does &lt;it&gt; carry over?" in page
     assert (tmp_path / "out" / "figures" / "carry-sets.svg").is_file()
     first = told["studies"][0]
