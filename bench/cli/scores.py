@@ -51,7 +51,7 @@ def score(
     """
     if out and out.suffix not in (".csv", ".json"):
         raise MedbenchError(f"--out {out}: end the name in .csv or .json")
-    from ..evaluation.class_scoring import told_classes
+    from ..evaluation.class_masks import told_classes
     from ..evaluation.scoring import score_folders
     from ..metrics import METRICS
     from ..store.records import write_json, write_text

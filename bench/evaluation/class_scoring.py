@@ -1,12 +1,8 @@
-"""Masks of several classes or labels that any tool made, scored against reference masks in files.
-
-What their levels mean is told, by `dataset.yaml` or by name, and never guessed. Shapes: K = names that are scored, H, W
-= height and width.
-"""
+"""Masks of several classes or labels that any tool made, scored against reference masks in files."""
 
 import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...datasets.described.description import FILE, Description, checked_description, read_description
-from ...datasets.described.formats import read_codes, read_structure
-from ...datasets.layouts import walk
-from ...datasets.masks import Coding, clashes, coding_of
-from ...datasets.reading import MORE_ENDINGS
+from ...datasets.described.description import Description
 from ..errors import MedbenchError
 from ..metrics import COUNTS, IGNORED, METRICS, Target, pooled
 from ..metrics.classes import FALSE_ALARMS, over_classes, score_classes
-from .pairing import Pairs, cuts_of, differ_in_size, first_of, lines, paired, summed
+from .class_masks import paired_by_label, predictions_of, references_of
+from .pairing import differ_in_size, summed
 
 KEPT = (*METRICS, *COUNTS, *FALSE_ALARMS)
-Read = Callable[[str], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,30 +100,6 @@ def _plain(values: Any) -> dict[str, float | None]:
     return {str(name): None if np.isnan(value) else float(value) for name, value in values.items()}
 
 
-def told_classes(references: Path, classes: str | None, ignore: int | None) -> tuple[Description, str] | None:
-    """What the levels of masks mean, and who says so; None where masks show one structure in black and white.
-
-    Args:
-        references: a folder, in or beside which `dataset.yaml` may lie.
-        classes: names with commas, the background first, of levels 0, 1, 2, ...; goes before `dataset.yaml`.
-        ignore: the level of pixels that nobody labelled, which goes with `classes`.
-
-    Raises:
-        MedbenchError: names, the level or `dataset.yaml` are not what they should be.
-    """
-    if classes is None and ignore is not None:
-        raise MedbenchError(f"--ignore {ignore}: goes with --classes; dataset.yaml has an ignore of its own")
-    if classes is not None:
-        named = [name.strip() for name in classes.split(",")]
-        description, source = checked_description({"classes": named, "ignore": ignore}, "--classes"), "--classes"
-    else:
-        found = [path for each in (references, references.absolute().parent) if (path := each / FILE).is_file()]
-        if not found:
-            return None
-        description, source = read_description(found[0]), str(found[0])
-    return (description, source) if description.has_levels or len(description.target.names) > 1 else None
-
-
 def score_class_folders(
     predictions: Path,
     references: Path,
@@ -156,36 +124,28 @@ def score_class_folders(
         MedbenchError: references are not read, predictions or a label's masks are missing, masks cannot be decoded,
             have a level that no class has or can be read in two ways, or sizes differ; names them.
     """
-    labels = description.labels or ("",)
-    predicted_in, wanted_in = (_folders(each, labels) for each in (predictions, references))
-    pairs = {label: paired(predicted_in[label], wanted_in[label], MORE_ENDINGS) for label in labels}
-    ids = sorted({id for each in pairs.values() for id in each.ids})
-    for label, each in pairs.items():
-        if absent := [id for id in ids if id not in each.wanted]:
-            raise MedbenchError(
-                f"{wanted_in[label]}: has no mask of {first_of(absent)}, and another label has; add empty ones"
-            )
+    pairs = paired_by_label(predictions, references, description)
+    files = next(iter(pairs.values()))
     rows: list[dict[str, Any]] = []
     tables: list[pd.DataFrame] = []
     problems: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        wanted = _references(description, pairs, pool)
-        found, by_number = _predictions(description, pairs, pool)
+        wanted = references_of(description, pairs, pool)
+        found, by_number = predictions_of(description, pairs, pool)
 
         def row(id: str) -> tuple[dict[str, Any], pd.DataFrame] | str:
-            files = pairs[labels[0]]
             try:
                 return _row(id, found(id), wanted(id), description.target, files.predicted[id], files.wanted[id])
             except MedbenchError as error:
                 return str(error)
 
-        for scored in pool.map(row, ids):
+        for scored in pool.map(row, files.ids):
             if isinstance(scored, str):
                 problems.append(scored)
             else:
                 rows.append(scored[0])
                 tables.append(scored[1])
-            on_image(len(rows) + len(problems), len(ids))
+            on_image(len(rows) + len(problems), len(files.wanted))
     if problems:
         raise MedbenchError(summed(problems))
     spare = sorted({id for each in pairs.values() for id in each.without_reference})
@@ -207,86 +167,3 @@ def _row(
     means, by_class = over_classes(scores), {key: scores[key] for key in KEPT}
     names = {"image": id, "class": target.names, "height": row["height"], "width": row["width"]}
     return {**row, **{key: means[key] for key in KEPT}}, pd.DataFrame(names | by_class)
-
-
-def _folders(folder: Path, labels: tuple[str, ...]) -> dict[str, Path]:
-    """Where the masks of each label lie, of classes ("") all; in `masks/` where there is one, as in a set's folder."""
-    masks = inner if (inner := folder / "masks").is_dir() else folder
-    if labels == ("",):
-        return {"": masks}
-    known = {label.lower() for label in labels}
-    for path, folders in walk(masks):
-        if not folders or folders[0] not in known:
-            raise MedbenchError(
-                f"{path}: lies in the folder of no label ({', '.join(labels)}); each has its masks in one of its name"
-            )
-    there = {each.name.lower(): each for each in masks.iterdir() if each.is_dir()} if masks.is_dir() else {}
-    return {label: there.get(label.lower(), masks / label) for label in labels}
-
-
-def _references(description: Description, pairs: Mapping[str, Pairs], pool: Executor) -> Read:
-    """Gives the codes (H, W) of an image's reference."""
-    if description.labels is None:
-        [files] = [each.wanted for each in pairs.values()]
-        return lambda id: description.codes(read_codes(files[id]), str(files[id]))
-    cuts: dict[str, dict[str, float]] = {}
-    for label, each in pairs.items():
-        codings = _codings(each.wanted, pool)
-        doubts = {id: coding.refusal for id, coding in codings.items() if coding.refusal} or clashes(codings)
-        if doubts:
-            raise MedbenchError(summed(lines(doubts, each.wanted)))
-        cuts[label] = {id: coding.cut for id, coding in codings.items()}
-    return _structures(description.target, {label: each.wanted for label, each in pairs.items()}, cuts)
-
-
-def _predictions(description: Description, pairs: Mapping[str, Pairs], pool: Executor) -> tuple[Read, bool]:
-    """Gives the codes (H, W) of an image's prediction; and whether these are in its file where levels are others."""
-    target = description.target
-    paths = {label: {id: each.predicted[id] for id in each.wanted} for label, each in pairs.items()}
-    if target.overlap or target.is_single:
-        cuts = {label: cuts_of(_codings(each, pool), each) for label, each in paths.items()}
-        return _structures(target, paths, cuts), False
-    [files] = paths.values()
-    by_number = _is_by_number(description, files, pool)
-    told = description.model_copy(update={"classes": description.names}) if by_number else description
-    return (lambda id: told.codes(read_codes(files[id]), str(files[id]))), by_number
-
-
-def _is_by_number(description: Description, files: Mapping[str, Path], pool: Executor) -> bool:
-    """Whether predictions hold the classes' numbers, not their levels; MedbenchError where they might hold either."""
-    code_of = {level: code for code, level in enumerate(description.levels)}
-    if all(level == code for level, code in code_of.items()):
-        return False
-    used = {int(level) for each in pool.map(lambda path: np.unique(read_codes(path)), files.values()) for level in each}
-    used -= {description.ignore}
-    if not used <= {*code_of.values()}:
-        return False
-    if used <= code_of.keys() and (doubt := sorted(level for level in used if code_of[level] != level)):
-        level = doubt[0]
-        raise MedbenchError(
-            f"{next(iter(files.values())).parent}: level {level} is that of {description.names[code_of[level]]}, and "
-            f"{description.names[level]} has the number {level}: which is meant? With --classes name the classes of "
-            "both folders in the order of their levels"
-        )
-    return not used <= code_of.keys()
-
-
-def _codings(paths: Mapping[str, Path], pool: Executor) -> dict[str, Coding]:
-    return dict(zip(paths, pool.map(lambda path: coding_of(read_structure(path)), paths.values()), strict=True))
-
-
-def _structures(
-    target: Target, paths: Mapping[str, Mapping[str, Path]], cuts: Mapping[str, Mapping[str, float]]
-) -> Read:
-    """Gives the codes of an image whose structures have a mask each, by label."""
-
-    def codes(id: str) -> NDArray[np.uint8]:
-        planes = {label: read_structure(each[id]).values > cuts[label][id] for label, each in paths.items()}
-        first = next(iter(planes))
-        for label, plane in planes.items():
-            if plane.shape != planes[first].shape:
-                sizes = " and ".join(f"{each.shape[1]}x{each.shape[0]}" for each in (plane, planes[first]))
-                raise MedbenchError(f"{paths[label][id]}: is not as large as the mask of {first}: {sizes}")
-        return target.codes(np.stack([*planes.values()]))
-
-    return codes

@@ -20,7 +20,8 @@ from torchmetrics.functional.segmentation import dice_score
 from typer.testing import CliRunner
 
 from medbench.bench.cli import app
-from medbench.bench.evaluation.class_scoring import score_class_folders, told_classes
+from medbench.bench.evaluation.class_masks import told_classes
+from medbench.bench.evaluation.class_scoring import score_class_folders
 from medbench.bench.metrics import IGNORED, METRICS, Target
 from medbench.bench.metrics.classes import over_classes, score_classes
 from medbench.datasets.described.description import Description
