@@ -7,7 +7,7 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -150,7 +150,8 @@ def to_int8(onnx_model: bytes, calibration: Sequence[NDArray[np.float32]]) -> by
             image = next(self.images, None)
             return None if image is None else {INPUT: image}
 
-    with tempfile.TemporaryDirectory() as folder, quietly():
+    # ONNX Runtime leaves a file where it is when it does not find every shape by symbols.
+    with tempfile.TemporaryDirectory() as folder, chdir(folder), quietly():
         given, prepared, made = (Path(folder) / name for name in ("given.onnx", "prepared.onnx", "int8.onnx"))
         given.write_bytes(onnx_model)
         try:

@@ -122,7 +122,10 @@ def test_integers_are_smaller_and_near(
     assert not np.array_equal(found, wanted)
 
 
-def test_a_model_of_which_not_every_shape_is_found_by_symbols_gets_integers_too() -> None:
+def test_a_model_of_which_not_every_shape_is_found_by_symbols_gets_integers_too_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     model = build_model("egeunet", maps=4, channels=1).model.eval()
     inputs = [torch.randn(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(seed)).numpy() for seed in range(4)]
@@ -132,6 +135,7 @@ def test_a_model_of_which_not_every_shape_is_found_by_symbols_gets_integers_too(
     with torch.no_grad():
         wanted = model(torch.from_numpy(inputs[0])).numpy()
     assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.98
+    assert not [*tmp_path.iterdir()]
 
 
 def test_no_processor_cuts_off_a_sum_of_two_products(small: bytes) -> None:
