@@ -28,7 +28,6 @@ TOLERANCE = 1e-4  # of logits, relative to the largest where that is above 1
 HOW_TO = "upright, squeezed to a square by averaging areas, from 0 to 1, less mean, over deviation"
 BATCHES = (1, 3)  # that an exported model is tried on
 INPUT, OUTPUT = "image", "logits"
-LEFT_BEHIND = "sym_shape_infer_temp.onnx"  # that ONNX Runtime writes where one is when it does not find every shape
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -157,7 +156,6 @@ def to_int8(onnx_model: bytes, calibration: Sequence[NDArray[np.float32]]) -> by
         try:
             quant_pre_process(given, prepared)
         except Exception:  # it says no more where it does not find every shape by symbols; numbers are enough
-            Path(LEFT_BEHIND).unlink(missing_ok=True)
             quant_pre_process(given, prepared, skip_symbolic_shape=True)
         spared = {"TensorQuantOverrides": _spared(onnx.load(prepared))}
         quantize_static(
