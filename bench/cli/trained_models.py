@@ -49,7 +49,7 @@ def predict(
 
     A mask an image, at the image's own size, white where the lesion is. Of several classes it holds their numbers, 0
     for the background, as indices of a palette; labels have a folder each. Exactly what evaluations score: `medbench
-    score` compares the masks with references. A model of several tasks also writes labels.csv, with the class and the
+    score` compares the masks with references. A model that has tasks also writes labels.csv, with the class and the
     probabilities of each image. Subfolders are left alone; exit 1 where an image could not be read.
     """
     opened, id = found_trial(trial, store)

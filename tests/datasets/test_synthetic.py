@@ -127,3 +127,14 @@ def test_drawing_is_quick(size: int, limit_ms: float) -> None:
         return time.thread_time() - start
 
     assert np.median([seconds(index) for index in range(15)]) * 1000 < limit_ms
+
+
+def test_what_is_known_of_an_image_as_a_whole_is_the_size_of_its_lesion() -> None:
+    images = SyntheticSet(images=200, size=32)
+    found = images.labels_of("size")
+
+    assert (images.label, images.columns) == ("size", ("size",))
+    assert {found[id] for id in images.ids if images.mask(id).mean() > 0.1} == {"large"}
+    assert 70 < sum(label == "large" for label in found.values()) < 130
+    with pytest.raises(MedbenchError, match="no column 'dx'; it has size"):
+        images.labels_of("dx")
