@@ -15,6 +15,7 @@ from medbench.bench.cost.runtimes import Subject
 from medbench.bench.training import loop
 from medbench.bench.training.device import prepare
 from medbench.bench.training.forward import validate
+from medbench.bench.training.labels import NO_LABELS, UNKNOWN, Labels
 from medbench.bench.training.loop import Trained, train
 from medbench.bench.training.schedule import optimizer_for, set_learning_rate
 from medbench.bench.training.step import Replayed, Step, cuda_graph
@@ -33,6 +34,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*deterministic"),
 ]
 GPU = torch.device("cuda")
+KINDS = Labels({"kind": {}}, {"kind": 0.5})
 
 
 @pytest.fixture(scope="module")
@@ -69,21 +71,25 @@ def test_the_other_paths_learn_too(arrays: Arrays, options: dict[str, Any]) -> N
     assert done.history[-1]["train_loss"] < 0.7 * done.history[0]["train_loss"]
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-def test_captured_steps_follow_the_eager_ones(mixed: bool) -> None:
+@pytest.mark.parametrize(("mixed", "labels"), [(False, NO_LABELS), (True, NO_LABELS), (True, KINDS)])
+def test_captured_steps_follow_the_eager_ones(mixed: bool, labels: Labels) -> None:
+    classes = (torch.tensor([[0], [UNKNOWN], [1], [1]]),) if labels else ()
+
     def losses(captured: bool) -> list[float]:
         prepare(0, 1)
-        model = build_model("medlitenet").model.to(GPU).train()
+        model = build_model("medlitenet", tasks=dict.fromkeys(labels.tasks, 2)).model.to(GPU).train()
         for dropout in (each for each in model.modules() if isinstance(each, nn.Dropout)):
             dropout.p = 0.0  # its draws may differ
         recipe = load_study("baa").study.training.model_dump(exclude_none=True)
         optimizer = optimizer_for(model, recipe)
-        step = Step(model, model, optimizer, torch.amp.GradScaler("cuda", enabled=mixed), recipe, 1)
+        scaler = torch.amp.GradScaler("cuda", enabled=mixed)
+        step = Step(model, model, optimizer, scaler, recipe, 1, labels=labels)
         run = Replayed(step, cuda_graph) if captured else step
         found: list[Tensor] = []
         for number in range(12):
             set_learning_rate(optimizer, 1 / (1 + number))
-            found.append(run(*(each.to(GPU) for each in batch(number, 64 if number < 6 else 96))))
+            given = *batch(number, 64 if number < 6 else 96), *classes
+            found.append(run(*(each.to(GPU) for each in given)))
         assert not captured or run.failed is None  # pyright: ignore[reportAttributeAccessIssue]
         return [float(each) for each in found]
 

@@ -63,7 +63,8 @@ def study_schema(
     profiles["additionalProperties"] = {"$ref": "#/$defs/Overlay"}
     (any_name,) = study["sets"]["patternProperties"]
     study["sets"]["patternProperties"] = {any_name: {"$ref": "#/$defs/DatasetSpec"}}
-    study["variants"]["additionalProperties"] = study["sets"]["additionalProperties"] = False
+    for named in (study["variants"], study["sets"], study["tasks"], of_part["VariantSpec"]["tasks"]):
+        named["additionalProperties"] = False
     names = study["variants"]["patternProperties"]
     variant = {"allOf": [{"$ref": "#/$defs/VariantSpec"}, _either("model", "ensemble")]}
     one_set = {"required": ["dataset"], "properties": {"dataset": _either("name", "folder")}}

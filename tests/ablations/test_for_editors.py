@@ -56,6 +56,7 @@ def test_every_shipped_study_is_valid(schema: dict[str, Any], path: Path) -> Non
         "seeds: [4, 2]",
         "evaluate: [clean, {dataset: ph2}, {folder: a/b, part: test}, {artifact: hair, severity: 3}]",
         "training: {epochs: 3, progressive_sizes: {0.0: 1.0}, losses: {focal: 0.5}}",
+        "tasks: {diagnosis: {column: dx, weight: 0.5}, kind: {}}",
         "profiles: {small: {dataset: {size: 64}, variants: {a: {training: {epochs: 2}}}}}",
     ],
 )
@@ -75,6 +76,8 @@ def test_what_a_study_may_say_is_valid(schema: dict[str, Any], more: str) -> Non
         pytest.param(GOOD + "evaluate: [{artifact: hare, severity: 1}]", id="an artifact"),
         pytest.param(GOOD + "training: {losses: {fokal: 1}}", id="a loss"),
         pytest.param(GOOD.replace("medlitenet", "medlitnet"), id="a model"),
+        pytest.param(GOOD + "tasks: {a b: {}}", id="a task's name"),
+        pytest.param(GOOD + "tasks: {kind: {colum: dx}}", id="a key of a task"),
     ],
 )
 def test_what_is_misspelt_is_marked(schema: dict[str, Any], text: str) -> None:
