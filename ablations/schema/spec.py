@@ -256,7 +256,7 @@ class Study(Spec):
     answers side by side."""
     encoder_weights: str
     """`imagenet`, `none`, or the path of a safetensors file with timm's names."""
-    tasks: dict[TaskName, TaskSpec] = Field(default_factory=dict)
+    tasks: dict[TaskName, TaskSpec] | None = None
     """What is learnt of images as a whole beside their masks, by name, as in {diagnosis: {column: dx}}."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), BeforeValidator(_seeds)]
     """Trainings of each variant: a number n for 0 to n - 1, or a list."""
@@ -343,7 +343,7 @@ class Study(Spec):
     def tasks_of(self, variant: str) -> dict[str, TaskSpec]:
         """What a variant learns of images as a whole: its own tasks, or the study's; an ensemble has none."""
         spec = self.variants[variant]
-        return {} if spec.ensemble else self.tasks if spec.tasks is None else spec.tasks
+        return {} if spec.ensemble else (self.tasks or {}) if spec.tasks is None else spec.tasks
 
     def encoder_weights_of(self, variant: str) -> str:
         """Where the encoder of a variant gets its weights."""
