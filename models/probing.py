@@ -87,7 +87,8 @@ def _probed(model: nn.Module, image: Tensor, wanted: Wanted) -> dict[bool, Tenso
             given = network(image)
         except Exception as error:  # whatever a network makes of an image
             n = wanted.channels
-            why = "" if n == 3 else f"; these have {n} channels: {wanted.remedy(SET_CHANNELS, n, 'channels')}"
+            is_other = n != 3 or "channels" in first_line(error)
+            why = f"; these have {n} channels: {wanted.remedy(SET_CHANNELS, n, 'channels')}" if is_other else ""
             raise NoPassError(
                 f"does not run on {PROBED} images of {size} pixels in {_mode(training)}: {first_line(error)}{why}"
             ) from error

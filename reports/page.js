@@ -390,7 +390,7 @@ function explorer(root) {
     const known = data.evaluations[setField.value].metrics;
     const primary = data.metrics.findIndex((each) => each.name === data.primary);
     const wanted = metricField.value === "" ? primary : Number(metricField.value);
-    metricField.replaceChildren(...known.map((i) => make("option", { value: i }, data.metrics[i].label)));
+    metricField.replaceChildren(...known.map((i) => make("option", { value: i }, `${data.metrics[i].label}${data.metrics[i].unit && ` (${data.metrics[i].unit})`}`)));
     metricField.value = known.includes(wanted) ? wanted : primary;
     update();
   }

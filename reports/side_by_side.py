@@ -18,8 +18,9 @@ def side_by_side(studies: Sequence[Row]) -> list[Row]:
     Args:
         studies: the facts of all studies of the report; those of a series have `series`.
 
-    Keys: name, question, primary, margin, baseline, missing (sets without scores), sets (set, study, anchor, dataset,
-    n_images, n_seeds, n_groups where images were counted by groups), means (by variant one entry a set: mean, ci_low,
+    Keys: name, question, primary, margin, baseline, same (groups of sets that are the same trainings, of which the
+    first counts in `depends`), missing (sets without scores), sets (set, study, anchor, dataset, n_images, n_seeds,
+    n_groups where images were counted by groups), means (by variant one entry a set: mean, ci_low,
     ci_high, rank), differences (by variant one entry a set: difference, error, df, ci_low, ci_high, p_adjusted, claim),
     depends (by variant f, df, p_value and n_sets; None where it cannot be told), answers (by variant a sentence). An
     entry is None where there is no score.
@@ -45,13 +46,19 @@ def _series(name: str, members: Mapping[str, Row]) -> Row | None:
         for variant in variants
         if variant != baseline
     }
-    depends = {variant: _depends(rows) for variant, rows in differences.items()}
+    same = _same(scored)
+    first_of = [not any(name in names[1:] for names in same) for name in scored]
+    depends = {
+        variant: _depends([row for row, counts in zip(rows, first_of, strict=True) if counts])
+        for variant, rows in differences.items()
+    }
     return {
         "name": name,
         "question": first["question"],
         "primary": primary,
         "margin": first["margin"],
         "baseline": baseline,
+        "same": same,
         "missing": [each for each in first["series"]["sets"] if each not in scored],
         "sets": [_set(each, study) for each, study in scored.items()],
         "means": means,
@@ -62,6 +69,14 @@ def _series(name: str, members: Mapping[str, Row]) -> Row | None:
             for variant, rows in differences.items()
         },
     }
+
+
+def _same(studies: Mapping[str, Row]) -> list[list[str]]:
+    """Groups of sets whose studies have the same trainings."""
+    by_trials: dict[tuple[str, ...], list[str]] = {}
+    for name, study in studies.items():
+        by_trials.setdefault(tuple(sorted(each["trial"] for each in study["trials"])), []).append(name)
+    return [names for names in by_trials.values() if len(names) > 1]
 
 
 def _set(name: str, study: Row) -> Row:

@@ -142,18 +142,18 @@ def run(
         from ..study.tracking import tracked
         from ..study.trials import Place
 
-        left = [left_to_do(each, Store(store)) for each in plans]
+        left = _each_once([left_to_do(each, Store(store)) for each in plans])
         for planned, todo in zip(plans, left, strict=True) if not dry_run else ():
             decode(todo, sets)
             annotate(planned, Store(store), sets)
-    n_gpus, n_failed, n_constant = len(visible_gpus()), 0, 0
+    n_gpus, n_failed, n_constant, seconds = len(visible_gpus()), 0, 0, 0.0
     for planned, todo in zip(plans, left, strict=True):
         at_once = jobs or trials_at_once(todo, n_gpus)
         at_once = min(at_once, len(todo) or at_once)
         threads = threads_for(at_once, n_gpus) if executor == ExecutorName.LOCAL else cpus
         _tell_plan(planned, todo, threads, at_once if executor == ExecutorName.LOCAL and todo else None)
         if dry_run:
-            _tell_of(planned, todo, sets, threads, at_once)
+            seconds += _tell_of(planned, todo, sets, threads, at_once)
             continue
         # Absolute, so that processes elsewhere find them.
         folders = store.absolute(), sets.data and sets.data.absolute(), cache.absolute()
@@ -168,6 +168,8 @@ def run(
         n_failed += len(failed)
         n_constant += view.n_constant
     if dry_run:
+        if len(plans) > 1:
+            terminal.print(f"all {len(plans)} sets: about {duration(seconds)}")
         if troubles:
             raise MedbenchError("\n".join(troubles))
         return
@@ -179,6 +181,17 @@ def run(
         terminal.print("--retry-failed runs again what failed")
         raise typer.Exit(1)
     terminal.print(f"all {n_trials} trials are in {store}; next: medbench report {store}")
+
+
+def _each_once(left: "list[list[Job]]") -> "list[list[Job]]":
+    """What is left of several studies, without what an earlier one of them does too: sets may be the same."""
+    seen: set[tuple[str, ...]] = set()
+    found: list[list[Job]] = []
+    for jobs in left:
+        keys = [(job.id, *(each["id"] for each in job.evaluations.values())) for job in jobs]
+        found.append([job for job, key in zip(jobs, keys, strict=True) if key not in seen])
+        seen.update(keys)
+    return found
 
 
 def _tell_plan(planned: "Plan", todo: "list[Job]", threads: int, at_once: int | None) -> None:
@@ -220,8 +233,8 @@ def _executor(
     return Local(jobs)
 
 
-def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_once: int) -> None:
-    """What a dry run prints."""
+def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_once: int) -> float:
+    """Prints what a dry run tells, and gives the seconds that it expects."""
     from ..study.estimates import estimate
 
     terminal, refused = console(), planned.refused()
@@ -236,10 +249,12 @@ def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_
         about = f", about {duration(costs.seconds[job.id])}" if job.id in costs.seconds else ""
         trouble = f", no estimate: {costs.troubles[job.id]}" if job.id in costs.troubles else ""
         terminal.print(f"{job.id}  {job.cell.label}: {'to do' if job.id in left else 'done'}{about}{trouble}")
+    seconds = sum(costs.seconds.values()) / at_once + costs.caching
     if costs.seconds:
         without = f", without {len(costs.troubles)} trials that have no estimate" if costs.troubles else ""
         terminal.print(
-            f"about {duration(sum(costs.seconds.values()) / at_once + costs.caching)} on this machine, {at_once} at "
+            f"about {duration(seconds)} on this machine, {at_once} at "
             f"once{without}; {megabytes(costs.stored)} in the store, {megabytes(costs.cached)} of decoded images in "
             f"the cache, {megabytes(costs.at_work * at_once)} for checkpoints while it runs"
         )
+    return seconds

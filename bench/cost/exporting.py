@@ -26,6 +26,7 @@ from ..training.batches import normalisation
 OPSET = 20
 TOLERANCE = 1e-4  # of logits, relative to the largest where that is above 1
 HOW_TO = "upright, squeezed to a square by averaging areas, from 0 to 1, less mean, over deviation"
+IN_STEPS = "between which values are rounded to steps of 1/255 before anything else"  # for the model saw 8 bits
 BATCHES = (1, 3)  # that an exported model is tried on
 INPUT, OUTPUT = "image", "logits"
 P = ParamSpec("P")
@@ -98,7 +99,10 @@ def _facts(channels: int, target: Target, window: Sequence[float] | None) -> dic
     kind = {3: "RGB", 1: "grey"}.get(channels, f"{channels} channels")
     facts = {"mean": repr(mean), "deviation": repr(deviation), "input": f"{kind}, {HOW_TO}"}
     if window:
-        facts |= {"window": repr(tuple(window)), "input": f"{kind}, {HOW_TO}; 0 and 1 are the ends of the window"}
+        facts |= {
+            "window": repr(tuple(window)),
+            "input": f"{kind}, {HOW_TO}; 0 and 1 are the ends of the window, {IN_STEPS}",
+        }
     facts["output"] = "logits, lesion above 0"
     if target.overlap:
         facts |= {

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import MedbenchError, UnknownNameError
-from ..metrics import METRICS, out_of_reach
+from ..metrics import METRICS, MILLIMETRES, out_of_reach
 from ..stats import Bounds, Labels, against_baseline, fixed_model, rank_stability, summarize
 
 KEYS = ("variant", "seed", "image")
@@ -284,6 +284,7 @@ def measure_of(metric: str, higher_is_better: bool | None) -> Measure:
         MedbenchError: an unknown metric without a direction, or a known one with the wrong one.
     """
     known = {alias.lower(): each for each in METRICS.values() for alias in (each.name, each.label)}
+    known |= MILLIMETRES
     found = known.get(metric.lower())
     if found is None:
         if higher_is_better is None:

@@ -117,7 +117,10 @@ def tested(difference: float, terms: Sequence[Term], *, level: float, largest: f
     low, high = interval(difference, error, df, level)
     if uneven := [term for term in terms if term.effective is not None and term.df < LEAST_DF]:
         few = f"{uneven[0].n} {uneven[0].kind}"
-        return Tested(too_few=few, reason=f"{few} of images count for fewer than the 3 of one size that a test takes")
+        reason = (
+            f"{few} of images, as unequal as they are, tell less than 3 equal ones would, the least that a test takes"
+        )
+        return Tested(too_few=few, reason=reason)
     if df < LEAST_DF:
         few = _scarcest(terms)
         reason = f"{few} leave fewer than the 2 degrees of freedom that an interval takes"

@@ -62,7 +62,9 @@ def _check_names(names: list[Any]) -> None:
 
 
 def _pair(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"say two numbers, mm down and to the right, as in [0.5, 0.5], got {value!r}")
+    return tuple(value)
 
 
 Text = Annotated[str, Field(min_length=1)]

@@ -43,7 +43,7 @@ def make(evidence: Evidence) -> Part:
         figures=drawn,
         tables={"classes": table} if rows else {},
         excerpts={"classes": _excerpt(rows, evidence)} if rows else {},
-        warnings=tuple(_never_predicted(evidence)),
+        warnings=(*_never_there(evidence, rows), *_never_predicted(evidence)),
     )
 
 
@@ -109,6 +109,15 @@ def _comparisons(study: Study, here: dict[str, Cell]) -> dict[tuple[str, str], d
         key: {name: getattr(each, name) for name in OF_COMPARISON} | {"p_adjusted": p_adjusted}
         for (key, each), p_adjusted in zip(found.items(), holm_over([*found.values()]), strict=True)
     }
+
+
+def _never_there(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
+    """A sentence for each class that no test image of an evaluation holds."""
+    held = {(row["evaluation"], row["name"]) for row in rows if row["n_images"]}
+    absent = dict.fromkeys(
+        (row["evaluation"], row["name"]) for row in rows if (row["evaluation"], row["name"]) not in held
+    )
+    return [f"No test image of {evaluation} holds {name}: its scores say nothing." for evaluation, name in absent]
 
 
 def _never_predicted(evidence: Evidence) -> list[str]:

@@ -37,7 +37,7 @@ def make(evidence: Evidence) -> Part:
     drawn: str | None = None
     if len(evidence.variants):
         rows: Any = evidence.variants[evidence.variants["evaluation"] == evidence.first]
-        rows = rows.assign(joules=rows["variant"].map(joules))
+        rows = rows.copy().assign(joules=rows["variant"].map(joules))
         drawn = draw(rows, evidence.names, evidence.primary, on_front, evidence.id("cost"))
     return Part(
         facts=Facts(

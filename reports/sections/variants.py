@@ -19,6 +19,7 @@ MAIN_METRICS = (
     "sensitivity",
     "specificity",
     "hd95",
+    "hd95_mm",
     "false_alarm",
     "artifact_fpr",
 )  # in the page; the CSV has all

@@ -238,7 +238,7 @@ def test_a_label_without_any_mask_is_told_when_the_set_is_opened(tmp_path: Path)
         ("classes: [a, b, c]\nignore: 2", "ignore: the level 2 is that of a class"),
         ("channels: 0", "channels: Input should be greater than or equal to 1, got 0"),
         ("channels: '1'", "channels: Input should be a valid integer, got '1'"),
-        ("spacing: [0.5]", r"spacing: .*got \(0.5,\)"),
+        ("spacing: [0.5]", r"spacing: say two numbers.*got \[0.5\]"),
         ("spacing: [0.5, -1]", "spacing: Input should be greater than 0, got -1"),
         ("modality: mrt", "modality: Input should be 'dermoscopy', 'mri', .*got 'mrt'"),
         ("[a, b]", "needs keys with values"),

@@ -38,6 +38,7 @@ def study(
         "dataset": {"name": name},
         "variants": rows,
         "comparisons": compared,
+        "trials": [{"trial": f"{name}-{variant}"} for variant in means],
     }
 
 
@@ -71,6 +72,15 @@ def test_a_sentence_says_where_which_verdict_stands_and_whether_it_depends_on_th
     )
     assert found["depends"]["other"] is None
     assert found["answers"]["other"] == "other against full: no verdict on any set yet."
+
+
+def test_sets_that_are_the_same_trainings_are_told_and_count_once() -> None:
+    again = SKIN | {"series": SKIN["series"] | {"set": "eye"}}
+
+    [found] = side_by_side([SKIN, HEART, again])
+
+    assert found["same"] == [["skin", "eye"]]
+    assert found["depends"]["less"]["n_sets"] == 2
 
 
 def test_one_set_with_scores_is_no_series() -> None:

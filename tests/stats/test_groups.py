@@ -208,7 +208,10 @@ def test_groups_too_uneven_to_tell_decide_nothing_whatever_the_scores(together: 
     found = compare(a, b, groups=[0] * 6 + [1, 2])
 
     assert found.too_few == "3 groups"
-    assert found.reason == "3 groups of images count for fewer than the 3 of one size that a test takes"
+    assert (
+        found.reason
+        == "3 groups of images, as unequal as they are, tell less than 3 equal ones would, the least that a test takes"
+    )
 
 
 def test_groups_without_a_miss_leave_the_interval_of_so_many_coins() -> None:
