@@ -233,6 +233,8 @@ def compare(
         span = "" if row["ci_low"] is None else f" [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}]"
         p = "" if row["p_adjusted"] is None else f", p = {row['p_adjusted']:.2g} (Holm)"
         terminal.print(f"{row['variant']} - {baseline}: {row['difference']:+.4f}{span}{p}: {row['claim']}")
+        if row["reason"]:
+            terminal.print(f"  {row['reason'][0].upper()}{row['reason'][1:]}.")
         terminal.print(f"  It may be said: {row['may']}")
         terminal.print(f"  It does not show {row['not_shown']}")
         if row["cost"]:
