@@ -59,8 +59,13 @@ def score(
     if told := told_classes(reference, classes, ignore):
         _score_classes(prediction, reference, *told, out=out, as_json=as_json)
         return
-    with progress_bar("scoring") as show:
-        scores = score_folders(prediction, reference, on_image=show)
+    try:
+        with progress_bar("scoring") as show:
+            scores = score_folders(prediction, reference, on_image=show)
+    except MedbenchError as error:
+        if classes is None:
+            raise
+        raise MedbenchError(f"--classes {classes}: two are one structure in black and white; {error}") from error
     summary = scores.summary()
     if out and out.suffix == ".csv":
         write_text(out, scores.per_image.to_csv(index=False))

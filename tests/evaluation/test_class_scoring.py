@@ -261,6 +261,12 @@ def test_untold_masks_of_several_classes_are_refused_with_the_remedy(folders: Pa
     assert 'save the lesion as 255 and the rest as 0, or name the classes: --classes "background,..."' in reference
 
 
+def test_where_masks_hold_more_than_the_two_classes_that_are_told_these_are_named(folders: Path) -> None:
+    message = refused(folders, "--classes", "background,cytoplasm")
+
+    assert "--classes background,cytoplasm: two are one structure in black and white; " in message
+
+
 def test_ignored_pixels_count_nowhere_and_may_be_ignored_in_predictions_there_alone(folders: Path) -> None:
     words = ("--classes", NAMES, "--ignore", 255)
     for id, mask in REFERENCE.items():
