@@ -69,7 +69,7 @@ def test_the_gallery_is_searched_and_sorted(page: Any) -> None:
     gallery.get_by_role("button", name="Show more").click()
     assert gallery.locator(".card").count() == 40
 
-    gallery.get_by_label("Sort by").select_option(label="HD95")
+    gallery.get_by_label("Sort by").select_option(label="HD95 (px)")
     scores = [
         float(text) for text in re.findall(r"HD95 (\d+\.\d+)", "".join(gallery.locator(".card").all_inner_texts()))
     ]
