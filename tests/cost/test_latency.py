@@ -59,7 +59,7 @@ def test_the_ratio_is_that_of_the_models() -> None:
 
     assert (quick["ratio"], quick["ratio_low"]) == (1, None)
     assert slow["ratio_low"] < slow["ratio"] < slow["ratio_high"]
-    assert 1.5 < slow["ratio"] < 5  # 3 to 1, what a pass costs besides, and what else this machine does meanwhile
+    assert 1.5 < slow["ratio"] < 3.2  # 3 to 1, and what a pass costs besides
     assert slow["median_ms"] >= 3
     assert slow["images_per_second"] == pytest.approx(2000 / slow["median_ms"])
     assert quick["n"] == slow["n"] == 40
