@@ -23,6 +23,7 @@ KEPT = {
     "last": "taken as they were after the last epoch",
     "best-val": "taken from the epoch with the best validation Dice",
 }
+MODALITIES = {"mri": "MRI", "ct": "CT", "xray": "X-ray"}  # those that are not written as the recipe names them
 PRECISIONS = {"fp16": "mixed precision (FP16)", "fp32": "single precision (FP32)"}
 CHANGES = {  # of training images: what stands behind a probability of the recipe
     "flip": "flips",
@@ -141,7 +142,9 @@ def _data(evidence: Evidence, variant: str) -> str:
         split = f"{rule.removeprefix('kfold:')}-fold cross-validation grouped by lesion and patient where known"
     if evidence.study.target is not None:
         split = split.replace("lesion and patient", "patient")
-    parts = [split, "" if seed is None or rule == "official" else f"split seed {seed}"]
+    modality = evidence.settings[variant].get("modality", "")
+    parts = ["" if modality == "other" else MODALITIES.get(modality, modality)]
+    parts += [split, "" if seed is None or rule == "official" else f"split seed {seed}"]
     parts.append(
         f"{'in the first fold ' if rule.startswith('kfold:') else ''}{sizes['validation']} for validation and "
         f"{sizes['test']} for test"
@@ -157,9 +160,19 @@ def _input(evidence: Evidence, variant: str) -> str:
         return ""
     channels = settings.get("channels")
     of = f" of {counted(channels, 'channel')}" if channels else ""
-    text = f"shown images{of} resized to {size} × {size} pixels"
+    text = f"shown images{of} resized to {size} × {size} pixels{_window(evidence, variant)}"
     sizes = next((trial["sizes"] for trial in evidence.trials if trial["variant"] == variant), [])
     return f"{text}, in training at {', then '.join(map(str, sizes))} a side" if len(sizes) > 1 else text
+
+
+def _window(evidence: Evidence, variant: str) -> str:
+    """Between which values images of more than 8 bits were seen, each training's own part deciding."""
+    trials = [trial for trial in evidence.study.trials if trial.variant == variant]
+    windows = dict.fromkeys(tuple(trial.config.get("source", {}).get("window") or ()) for trial in trials)
+    told = [f"{low:g} to {high:g}" for low, high in filter(None, windows)]
+    percents = json.loads(evidence.settings[variant].get("window_percentiles", "[]"))
+    where = f" ({listed(percents)} % of the training part's pixels lie below)" if percents else ""
+    return f" and seen in 8 bits from {listed(told)}{where}" if told else ""
 
 
 def _schedule(evidence: Evidence, variant: str) -> str:

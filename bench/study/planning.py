@@ -13,6 +13,7 @@ from ...ablations.schema.spec import Study
 from ...datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
 from ...datasets.base import ImageSet
 from ...datasets.catalog import completeness
+from ...datasets.described.windowing import PERCENTILES
 from ...datasets.splits import Split, make_split
 from ..errors import MedbenchError
 from ..store.folder import PROTOCOL, trial_id
@@ -314,7 +315,8 @@ def _record(
             }
         else:
             model = models[name]
-            training = loaded.training_of(name, materials[name].opened.image_set.modality)
+            image_set = materials[name].opened.image_set
+            training = loaded.training_of(name, image_set.modality)
             variants[name] = {
                 "description": model.title if name == spec.model and not spec.options else None,
                 "parameters": model.parameters,
@@ -325,10 +327,12 @@ def _record(
                     "options": model.options,
                     **model.output,
                     "encoder_weights": model.encoder_weights,
-                    "dataset": materials[name].opened.image_set.name,
+                    "dataset": image_set.name,
+                    **({"modality": image_set.modality} if image_set.modality else {}),
+                    **({"window_percentiles": list(PERCENTILES)} if image_set.is_wide else {}),
                     "training": training.model_dump(exclude_none=True),
                     "size": study.dataset_of(name).size,
-                    **described(materials[name].opened.image_set),
+                    **described(image_set),
                     **({"tasks": materials[name].tasks} if materials[name].tasks else {}),
                 },
                 "trials": trials,

@@ -11,7 +11,7 @@ import pytest
 
 from medbench.bench.metrics import COUNTS, Target
 from medbench.bench.stats import Comparison, compare, holm, summarize
-from medbench.bench.store.records import write_yaml
+from medbench.bench.store.records import read_yaml, write_yaml
 from medbench.reports.every_image import Room
 from medbench.reports.evidence import Evidence
 from medbench.reports.load import load_studies
@@ -264,6 +264,24 @@ def test_methods_say_what_was_learnt_from(tmp_path: Path, target: Target | None,
     told = methods(Evidence(loaded, Room(), {}))
 
     assert f"{said}, with the weights core 2.0." in told if target == PARTS else f"{said}." in told
+
+
+def test_methods_say_what_was_photographed_and_through_which_window(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_seeds=2, n_images=3, target=HEART, variants=("medlitenet",))
+    study["variants"]["medlitenet"]["settings"] |= {"modality": "mri", "window_percentiles": [0.5, 99.5]}
+    write_yaml(tmp_path / "studies" / "baa.yaml", study)
+    for trial, low in zip(study["variants"]["medlitenet"]["trials"], (3.0, 4.5), strict=True):
+        with unsealed(tmp_path / "trials" / trial["trial"]) as folder:
+            config = folder / "config.yaml"
+            write_yaml(config, read_yaml(config) | {"source": {"window": [low, 4095.0]}})
+    [loaded] = load_studies([tmp_path])
+
+    told = methods(Evidence(loaded, Room(), {}))
+
+    assert "images of isic2018 (MRI; a seeded 70/10/20 split" in told
+    assert (
+        "pixels and seen in 8 bits from 3 to 4095 and 4.5 to 4095 (0.5 and 99.5 % of the training part's pixels" in told
+    )
 
 
 def test_one_structure_with_a_name_of_its_own_has_no_classes(tmp_path: Path) -> None:
