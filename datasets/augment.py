@@ -3,7 +3,7 @@
 import hashlib
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the network for a newer version
 import albumentations as A
 
-from .artifacts import SEVERITIES, paint
+from .artifacts import LOCAL, SEVERITIES, paint
 
 cv2.setNumThreads(0)  # images are small: OpenCV's own threads cost more than they give
 PAINTED_SHARE = 0.5  # of the images, where a recipe has artifacts
+KINDS = {"artifact": "mask", "clean": "image"}  # what albumentations is to take further pictures for
+
+Picture = NDArray[np.uint8]
 
 
 class Augmentation:
@@ -31,10 +34,12 @@ class Augmentation:
         size: pixels a side of the images to come; lengths given as a share of the side need it.
         channels: of the images to come. One has no hue and no saturation to change; more than three have no colours:
             of these brightness and contrast alone, and no CLAHE.
+        also: what is wanted beside image and mask: "artifact" and "clean", see `__call__`.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], size: int, channels: int = 3) -> None:
+    def __init__(self, recipe: Mapping[str, Any], size: int, channels: int = 3, also: Collection[str] = ()) -> None:
         self._artifacts = recipe.get("artifacts")
+        self._also = also
         mirrored = cv2.BORDER_REFLECT_101
         sigma, strength = elastic(recipe, size)
         colour: list[A.BasicTransform] = [
@@ -72,23 +77,31 @@ class Augmentation:
                 *colour,
                 A.GaussNoise(std_range=tuple(recipe["noise_deviation"]), p=recipe["noise"]),
                 A.GaussianBlur(sigma_limit=tuple(recipe["blur_sigma"]), p=recipe["blur"]),
-            ]
+            ],
+            additional_targets={name: KINDS[name] for name in also},
         )
 
-    def __call__(
-        self, image: NDArray[np.uint8], mask: NDArray[np.uint8], *key: object
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The changed image (H, W, C) and mask (H, W) of the same codes; equal keys, say (seed, epoch, image id),
-        change alike."""
+    def __call__(self, image: Picture, mask: Picture, *key: object) -> dict[str, Picture]:
+        """The changed `image` (H, W, C) and `mask` (H, W) of the same codes; on request also `artifact` (H, W), 1 where
+        one was painted over a part of the image, and `clean` (H, W, C), the image under the same changes without it.
+        Equal keys, say (seed, epoch, image id), change alike."""
         name = "/".join(map(str, key))
         digest = hashlib.sha256(name.encode()).digest()
+        pictures = {"image": image, "mask": mask}
+        if "clean" in self._also:
+            pictures["clean"] = image
+        if "artifact" in self._also:
+            pictures["artifact"] = np.zeros_like(mask)
         if self._artifacts:
-            image = _painted(image, self._artifacts, name)
+            kind, severity, gets_one = drawn_artifact(self._artifacts, name)
+            if gets_one:
+                pictures["image"], where = painted(image, kind, severity, name)
+                if "artifact" in self._also:
+                    pictures["artifact"] = where
         seed = int.from_bytes(digest[:8], "little")
         # One generator for all: set_random_seed would give each transform the same draws, so that they come together.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        changed = self._compose(image=image, mask=mask)
-        return changed["image"], changed["mask"]
+        return self._compose(**pictures)
 
 
 def elastic(recipe: Mapping[str, Any], size: int) -> tuple[float, float]:
@@ -99,7 +112,14 @@ def elastic(recipe: Mapping[str, Any], size: int) -> tuple[float, float]:
     return sigma, recipe["elastic_shift"] * size / smoothed_deviation
 
 
-def _painted(image: NDArray[np.uint8], kinds: Sequence[str], name: str) -> NDArray[np.uint8]:
+def drawn_artifact(kinds: Sequence[str], name: str) -> tuple[str, int, bool]:
+    """Kind and severity, all equally likely, of an artifact for what goes by this name, and whether it gets one."""
     rng = np.random.default_rng(list(hashlib.sha256(f"artifact/{name}".encode()).digest()))
-    kind, severity = rng.choice(kinds), rng.choice(SEVERITIES)
-    return paint(image, id=name, kind=kind, severity=severity)[0] if rng.random() < PAINTED_SHARE else image
+    return str(rng.choice(kinds)), int(rng.choice(SEVERITIES)), bool(rng.random() < PAINTED_SHARE)
+
+
+def painted(image: Picture, kind: str, severity: int, name: str) -> tuple[Picture, Picture]:
+    """The image under an artifact, and where that covers it: uint8 (H, W), 1 there, 0 all over of a kind that changes
+    all of it."""
+    changed, where = paint(image, id=name, kind=kind, severity=severity)
+    return changed, (where if kind in LOCAL else np.zeros_like(where)).view(np.uint8)

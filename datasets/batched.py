@@ -24,6 +24,7 @@ from .augment import elastic
 Floats = NDArray[np.floating]
 STEPS = ("left_right", "up_down", "affine", "elastic", "colour", "clahe", "noise", "blur")
 GREY = (9798 / 2**15, 19235 / 2**15, 3735 / 2**15)  # of red, green and blue, in OpenCV's precision
+IMAGES, MASKS = ("image", "clean"), ("mask", "artifact")  # of what is changed, in this order
 TILES = 8  # of CLAHE, a side
 TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 TO_XYZ /= TO_XYZ.sum(axis=1, keepdims=True)  # white is 1, 1, 1
@@ -33,17 +34,13 @@ class BatchedAugmentation:
     """Flips, affine and elastic changes, colour, CLAHE, noise and blur, in this order, as `Augmentation` does them.
 
     Args:
-        recipe: probabilities and ranges by the names of ablations/schema/defaults.yaml.
+        recipe: probabilities and ranges by the names of ablations/schema/defaults.yaml. Artifacts, if it names any, are
+            on the images already: see `painted_ahead`.
         size: pixels a side of the images to come.
         device: where they lie.
-
-    Raises:
-        ValueError: the recipe has artifacts, which only `Augmentation` paints.
     """
 
     def __init__(self, recipe: Mapping[str, Any], size: int, device: torch.device) -> None:
-        if recipe.get("artifacts"):
-            raise ValueError(f"artifacts {recipe['artifacts']} cannot be painted on whole batches; use Augmentation")
         self._recipe, self._size, self._device = recipe, size, device
         axis = torch.linspace(-1, 1, size, device=device)
         self._grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)  # (H, W, 2), first x, then y
@@ -55,31 +52,39 @@ class BatchedAugmentation:
         self._smooth_across = torch.from_numpy(blur(np.eye(size, dtype=np.float32))).to(device)
         self._equalise = Equaliser(size, device)
 
-    def __call__(self, images: Tensor, masks: Tensor, *key: object) -> tuple[Tensor, Tensor]:
-        """Changed images (B, H, W, 3) and masks (B, H, W) of 0 and 1; all are uint8 and on the device.
+    def __call__(self, pictures: Mapping[str, Tensor], *key: object) -> dict[str, Tensor]:
+        """What `Augmentation` gives of each image, for all of a batch: `image` (B, H, W, 3) and `mask` (B, H, W), where
+        they are given also `clean` and `artifact`; all are uint8 and on the device.
 
-        A pure function of images, masks and key, say (seed, epoch, batch), on one kind of device.
+        A pure function of pictures and key, say (seed, epoch, batch), on one kind of device.
         """
         seed = int.from_bytes(hashlib.sha256("/".join(map(str, key)).encode()).digest()[:8], "little")
         generator = Generator(self._device).manual_seed(seed)
-        draws = self._sent(drawn(self._recipe, self._size, np.random.default_rng(seed), len(images)))
+        draws = self._sent(drawn(self._recipe, self._size, np.random.default_rng(seed), len(pictures["image"])))
 
         def change(batch: Tensor, name: str, step: Callable[[Tensor], Tensor]) -> None:
             rows = draws[name].long()
             if len(rows):
                 batch.index_copy_(0, rows, step(batch.index_select(0, rows)))
 
-        both = torch.cat([images.permute(0, 3, 1, 2), masks.unsqueeze(1)], dim=1).float()
-        change(both, "left_right", lambda x: x.flip(3))
-        change(both, "up_down", lambda x: x.flip(2))
-        change(both, "affine", lambda x: warped(x, F.affine_grid(draws["inverse"], list(x.shape), align_corners=True)))
-        change(both, "elastic", lambda x: warped(x, self.elastic_grid(len(x), generator)))
-        image, mask = both[:, :3], both[:, 3]
-        change(image, "colour", lambda x: recoloured(x, draws["rounds"], draws["hue"]))
-        change(image, "clahe", lambda x: self._equalise(x, draws["clip_limit"]))
-        change(image, "noise", lambda x: noisy(x, draws["deviation"], generator))
-        change(image, "blur", lambda x: blurred(x, draws["sigma"], int(self._recipe["blur_sigma"][1] * 3.5)))
-        return image.permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format), mask.byte()
+        images, masks = ([name for name in names if name in pictures] for names in (IMAGES, MASKS))
+        planes = [pictures[name].permute(0, 3, 1, 2) for name in images]
+        all_ = torch.cat([*planes, *(pictures[name].unsqueeze(1) for name in masks)], dim=1).float()
+        warp = partial(warped, n_masks=len(masks))
+        change(all_, "left_right", lambda x: x.flip(3))
+        change(all_, "up_down", lambda x: x.flip(2))
+        change(all_, "affine", lambda x: warp(x, F.affine_grid(draws["inverse"], list(x.shape), align_corners=True)))
+        change(all_, "elastic", lambda x: warp(x, self.elastic_grid(len(x), generator)))
+        found: dict[str, Tensor] = {}
+        state = generator.get_state()
+        for name, image in zip(images, all_.split(3, dim=1), strict=False):
+            generator.set_state(state)  # with and without an artifact, one noise
+            change(image, "colour", lambda x: recoloured(x, draws["rounds"], draws["hue"]))
+            change(image, "clahe", lambda x: self._equalise(x, draws["clip_limit"]))
+            change(image, "noise", lambda x: noisy(x, draws["deviation"], generator))
+            change(image, "blur", lambda x: blurred(x, draws["sigma"], int(self._recipe["blur_sigma"][1] * 3.5)))
+            found[name] = image.permute(0, 2, 3, 1).to(torch.uint8, memory_format=torch.contiguous_format)
+        return found | {name: all_[:, place].byte() for place, name in enumerate(masks, start=3 * len(images))}
 
     def elastic_grid(self, n: int, generator: Generator) -> Tensor:
         """Places (n, H, W, 2) in the original, corners at -1 and 1, that were moved smoothly and at random."""
@@ -130,10 +135,12 @@ def inverse_affine(degrees: Floats, scale: Floats, shift: Floats, size: int) -> 
     return np.concatenate([linear, -linear @ shift[:, :, None] * 2 / (size - 1)], axis=2)
 
 
-def warped(both: Tensor, grid: Tensor) -> Tensor:
-    """Images and masks (N, 4, H, W) looked up at a grid (N, H, W, 2), mirrored outside: linearly, masks nearest."""
-    image = F.grid_sample(both[:, :3], grid, "bilinear", "reflection", align_corners=True).round()
-    return torch.cat([image, F.grid_sample(both[:, 3:], grid, "nearest", "reflection", align_corners=True)], dim=1)
+def warped(planes: Tensor, grid: Tensor, n_masks: int = 1) -> Tensor:
+    """Planes (N, P, H, W), the last of them of masks, looked up at a grid (N, H, W, 2), mirrored outside: linearly,
+    masks nearest."""
+    images, masks = planes.tensor_split([planes.shape[1] - n_masks], dim=1)
+    images = F.grid_sample(images, grid, "bilinear", "reflection", align_corners=True).round()
+    return torch.cat([images, F.grid_sample(masks, grid, "nearest", "reflection", align_corners=True)], dim=1)
 
 
 def colour_rounds(factors: Floats, places: NDArray[np.integer]) -> Floats:

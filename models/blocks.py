@@ -6,6 +6,8 @@ is medbench's choice. ASPP and SCSE are standard and come from segmentation-mode
 Shapes: B = batch, C, D = channels, H, W = height and width of the feature map, N = H * W tokens.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from timm.models._efficientnet_blocks import InvertedResidual
@@ -119,8 +121,35 @@ class BoundaryAwareAttention(nn.Module):
         edges_b1hw = gradients.abs().sum(dim=1, keepdim=True)
         return torch.tanh(edges_b1hw / (edges_b1hw.mean(dim=(2, 3), keepdim=True) + 1e-4))
 
-    def forward(self, x_bchw: Tensor) -> Tensor:
-        return x_bchw * (1 + self.response(x_bchw))
+    def forward(self, x_bchw: Tensor, artifact_b1hw: Tensor | None = None) -> Tensor:
+        """The map amplified where it changes, with r * (1 - a) in the place of r where it is told the probability a
+        of an artifact, (B, 1, height, width) of any size: the mean over the places that one of the map's covers."""
+        response_b1hw = self.response(x_bchw)
+        if artifact_b1hw is not None:
+            response_b1hw = response_b1hw * (1 - F.adaptive_avg_pool2d(artifact_b1hw, x_bchw.shape[-2:]))
+        return x_bchw * (1 + response_b1hw)
+
+
+class ArtifactHead(nn.Module):
+    """Logits of where an artifact lies, from an encoder's two finest maps: a hair is lost in all deeper ones.
+
+    Each is mixed to `width` channels, the coarser one is interpolated to twice its size, and two convolutions read
+    their sum. Structure and numbers are ours.
+
+    Args:
+        channels: of the finest map and of the next, half its size.
+        width: between the convolutions.
+    """
+
+    def __init__(self, channels: Sequence[int], *, width: int = 16) -> None:
+        super().__init__()
+        self.fine = ConvBlock(channels[0], width)
+        self.coarse = nn.Sequential(ConvBlock(channels[1], width), UpsampleTwice(width))
+        self.read = nn.Sequential(ConvBlock(width, width, 3), nn.Conv2d(width, 1, 3, padding=1))
+
+    def forward(self, fine_bchw: Tensor, coarse_bchw: Tensor) -> Tensor:
+        """Logits (B, 1, H, W) of the finest map's size."""
+        return self.read(self.fine(fine_bchw) + self.coarse(coarse_bchw))
 
 
 class UpsampleTwice(nn.Module):

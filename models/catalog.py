@@ -22,7 +22,7 @@ from ..bench.metrics import Target
 from ..bench.quiet import quietly
 from .encoder_weights import load_timm_weights, state_digest
 from .ensemble import Ensemble
-from .heads import BOTTLENECKS, OF_SMP, WithHeads
+from .heads import BOTTLENECKS, OF_SMP, WithHeads, at_inference
 from .names import (
     ENSEMBLE,
     FAMILIES,
@@ -134,17 +134,19 @@ def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str,
     """Name, complete options and description, so that two names of one configuration are one configuration.
 
     A variant becomes its family with every option written out; other models keep what was given. What the data set
-    decides is no option.
+    decides is no option, and what came later is left out where it is off.
     """
     if name not in MODELS:
         return name, dict(options), name
     entry = MODELS[name]
-    parameters = inspect.signature(family_class(entry.family)).parameters
+    family, parameters = FAMILIES[entry.family], inspect.signature(family_class(entry.family)).parameters
     defaults = {
         key: list(default) if isinstance(default := parameters[key].default, tuple) else default
-        for key in FAMILIES[entry.family].options
+        for key in family.options
     }
-    return entry.family, {**defaults, **entry.options, **options}, entry.description
+    complete = {**defaults, **entry.options, **options}
+    off = {key for key in family.later if complete[key] == defaults[key]}
+    return entry.family, {key: value for key, value in complete.items() if key not in off}, entry.description
 
 
 def _check_signature(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -232,13 +234,13 @@ def untrained_model(
     maps: int = 1,
     channels: int = 3,
 ) -> nn.Module:
-    """The model of that name with random weights, `ensemble` included, whose members are those of `MEMBERS`, and which
-    takes no options."""
+    """The model of that name with random weights, without what only training asks for; `ensemble` included, whose
+    members are those of `MEMBERS`, and which takes no options."""
     if name == ENSEMBLE:
         check_options(name, options or {}, ())
         members = [build_model(member, maps=maps, channels=channels).model for member in MEMBERS]
         return Ensemble(members, [1.0] * len(MEMBERS))
-    return build_model(name, options, output=output, maps=maps, channels=channels).model
+    return at_inference(build_model(name, options, output=output, maps=maps, channels=channels).model)
 
 
 def network_of(config: Mapping[str, Any]) -> dict[str, Any]:

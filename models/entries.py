@@ -44,11 +44,14 @@ class Family:
         module: below `medbench.models`, as in "medlitenet" or "peers.unext".
         name: of the class.
         options: that its constructor names; known here so that a misspelt one is told without torch.
+        later: those of them that came after trials were trained: a configuration has them where they are not the
+            default, so that what was trained without keeps its id.
     """
 
     module: str
     name: str
     options: tuple[str, ...]
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

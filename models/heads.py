@@ -6,6 +6,7 @@ task.
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ..bench.errors import MedbenchError, first_line
 from .ensemble import Ensemble
+from .medlitenet import MedLiteNet
 from .outputs import Adapted, Outputs, maps_of
 
 DROPOUT = 0.2  # of what a head is given; ours
@@ -83,11 +85,29 @@ class WithHeads(nn.Module):
 
 
 def segmentation_only(model: nn.Module) -> nn.Module:
-    """The model without its heads, of the same weights: images to logits; one without heads is that already."""
-    if isinstance(model, Ensemble) and any(isinstance(each, WithHeads) for each in model.members):
+    """The model without its heads and without what only training asks for, of the same weights: images to logits; one
+    that has neither is that already."""
+    if isinstance(model, Ensemble):
         members = [segmentation_only(each) for each in model.members]
+        if all(each is member for each, member in zip(members, model.members, strict=True)):
+            return model
         return Ensemble(members, model.weights, overlap=model.overlap).train(model.training)
-    return model.network if isinstance(model, WithHeads) else model
+    return at_inference(model.network if isinstance(model, WithHeads) else model)
+
+
+def at_inference(model: nn.Module) -> nn.Module:
+    """The model without what only training asks for, of the same weights; heads of tasks stay."""
+    if isinstance(model, WithHeads):
+        light = copy(model)
+        light._modules = {**model._modules, "network": at_inference(model.network)}
+        return light
+    return model.at_inference() if isinstance(model, MedLiteNet) else model
+
+
+def learns_artifacts(model: nn.Module) -> bool:
+    """Whether a model's loss asks where artifacts are painted."""
+    network = model.network if isinstance(model, WithHeads) else model
+    return isinstance(network, MedLiteNet) and network.learns_artifacts
 
 
 def _inner(network: nn.Module) -> nn.Module:

@@ -7,15 +7,18 @@ Shapes: B = batch, K = maps, C = channels of the images, H, W = height and width
 """
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import timm
+import torch.nn.functional as F
 from segmentation_models_pytorch.base.modules import SCSEModule
 from segmentation_models_pytorch.decoders.deeplabv3.decoder import ASPP
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import Tensor, nn
 
-from .blocks import BoundaryAwareAttention, ConvBlock, LocalGlobalBlock, UpsampleTwice, check_size
+from .blocks import ArtifactHead, BoundaryAwareAttention, ConvBlock, LocalGlobalBlock, UpsampleTwice, check_size
+from .outputs import ARTIFACT, Outputs
 
 STRIDE = 32
 
@@ -41,6 +44,10 @@ class MedLiteNet(nn.Module):
         aspp_width: channels of ASPP and of each of its branches (ours).
         aspp_rates: three dilations (ours; larger ones leave an 8x8 map).
         decoder_widths: channels of the decoder's blocks, the deepest first (ours).
+        artifact_weight: weight of the loss of a head that tells artifacts painted on training images apart from the
+            rest (not the paper's); 0: no head. In evaluation nothing is left of it, unless attention is gated.
+        gated: whether Boundary-Aware Attention takes no notice of edges where that head sees an artifact. The loss of
+            the lesion does not reach the head, so that what it gives stays the probability of an artifact.
         maps: K, channels of the logits.
         channels: C of the images.
     """
@@ -61,6 +68,8 @@ class MedLiteNet(nn.Module):
         aspp_width: int = 128,
         aspp_rates: Sequence[int] = (2, 4, 6),
         decoder_widths: Sequence[int] = (96, 48, 24, 16),
+        artifact_weight: float = 0.0,
+        gated: bool = False,
         maps: int = 1,
         channels: int = 3,
     ) -> None:
@@ -91,12 +100,37 @@ class MedLiteNet(nn.Module):
         self.to_input_size = (
             UpsampleTwice(maps) if strides[0] == 2 else nn.Upsample(scale_factor=strides[0], mode="bilinear")
         )
+        if gated and not (artifact_weight and boundary_attention):
+            raise ValueError("gated: needs boundary_attention and an artifact_weight above 0, whose head it listens to")
+        # Last, so that a seed draws the same weights for all else with it and without.
+        self.artifact = ArtifactHead(depths[:2]) if artifact_weight else None
+        self.artifact_weight, self.gated = artifact_weight, gated
 
-    def forward(self, image_bchw: Tensor) -> Tensor:
-        """Logits (B, K, H, W) of images (B, C, H, W); H and W multiples of 32, else ValueError."""
+    @property
+    def learns_artifacts(self) -> bool:
+        """Whether its loss asks where artifacts lie."""
+        return self.artifact is not None
+
+    def at_inference(self) -> "MedLiteNet":
+        """The network, of the same weights, without what only training asks for."""
+        if self.artifact is None or self.gated:
+            return self
+        light = copy(self)
+        light._modules = {**self._modules, "artifact": None}
+        return light
+
+    def forward(self, image_bchw: Tensor) -> Tensor | Outputs:
+        """Logits (B, K, H, W) of images (B, C, H, W), in training with a head for artifacts `Outputs`; H and W
+        multiples of 32, else ValueError."""
         check_size(image_bchw, STRIDE)
         *skips, x = self.encoder(image_bchw)
-        x = self.scse(self.aspp(self.boundary(self.local_global(x))))
+        told = self.artifact(*skips[:2]) if self.artifact is not None and (self.training or self.gated) else None
+        gate = [told.detach().sigmoid()] if self.gated and told is not None else []
+        x = self.scse(self.aspp(self.boundary(self.local_global(x), *gate)))
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             x = block(x, *skip.shape[-2:], skip_connection=skip)
-        return self.to_input_size(self.head(self.edge(x)))
+        logits = self.to_input_size(self.head(self.edge(x, *gate)))
+        if told is None or not self.training:
+            return logits
+        told = F.interpolate(told, size=image_bchw.shape[-2:], mode="bilinear", align_corners=False)
+        return Outputs(logits, {ARTIFACT: told}, {ARTIFACT: self.artifact_weight})

@@ -50,6 +50,18 @@ VARIANTS = {
         {"backbone": "resnet18"},
         Cost(13_160_762, 3_055_393_280, 52_710_808, 15_073_280),
     ),
+    "artifact_head": Entry(
+        "a head that learns where artifacts are painted, dropped at inference",
+        "medlitenet",
+        {"artifact_weight": 0.5},
+        Cost(3_177_914, 798_169_600, 12_861_328, 14_417_920),
+    ),
+    "gated_baa": Entry(
+        "boundary-aware attention that takes no notice of edges where a head sees an artifact",
+        "medlitenet",
+        {"artifact_weight": 0.5, "gated": True},
+        Cost(3_181_099, 846_404_096, 12_874_476, 14_417_920),
+    ),
 }
 MODELS = {**VARIANTS, **peers.PEERS}
 FAMILIES = {
@@ -70,7 +82,10 @@ FAMILIES = {
             "aspp_width",
             "aspp_rates",
             "decoder_widths",
+            "artifact_weight",
+            "gated",
         ),
+        later=("artifact_weight", "gated"),
     ),
     **peers.FAMILIES,
 }
@@ -144,6 +159,11 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
         check_options(name, options or {}, FAMILIES[MODELS[name].family].options)
         if encoder_weights != "none" and name in peers.PEERS:
             raise MedbenchError(f"model {name!r} has no pretrained encoder: say encoder_weights: none for this variant")
+
+
+def learns_artifacts(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether a model's loss asks where artifacts are painted on training images."""
+    return name in MODELS and bool({**MODELS[name].options, **options}.get("artifact_weight"))
 
 
 def check_output(name: str, output: bool, deep_supervision: bool) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..bench.errors import MedbenchError
 
 KINDS = {"logits": (1,), "probabilities": (1, 2), "softmax": (2,)}  # with the channels that one map may be read from
+ARTIFACT = "artifact"  # the auxiliary map of a model that `learns_artifacts`
 EPSILON = 1e-6  # probabilities closer to 0 or 1 have no finite logit in single precision
 
 
@@ -25,7 +26,7 @@ class Outputs(NamedTuple):
     Attributes:
         logits: the main map, (B, K, H, W).
         auxiliary: logits of the same target by name, (B, K, H, W) each, or (B, 1, H, W): of several classes or labels
-            then where any of them is.
+            then where any of them is. That called `ARTIFACT` is of where an artifact is painted.
         weights: of each auxiliary map's loss, by the same names; the main map's is 1.
         labels: logits (B, n) of the classes of each image-level task, by its name.
     """

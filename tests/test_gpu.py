@@ -73,7 +73,7 @@ def test_the_other_paths_learn_too(arrays: Arrays, options: dict[str, Any]) -> N
 
 @pytest.mark.parametrize(("mixed", "labels"), [(False, NO_LABELS), (True, NO_LABELS), (True, KINDS)])
 def test_captured_steps_follow_the_eager_ones(mixed: bool, labels: Labels) -> None:
-    classes = (torch.tensor([[0], [UNKNOWN], [1], [1]]),) if labels else ()
+    classes = {"classes": torch.tensor([[0], [UNKNOWN], [1], [1]])} if labels else {}
 
     def losses(captured: bool) -> list[float]:
         prepare(0, 1)
@@ -88,8 +88,8 @@ def test_captured_steps_follow_the_eager_ones(mixed: bool, labels: Labels) -> No
         found: list[Tensor] = []
         for number in range(12):
             set_learning_rate(optimizer, 1 / (1 + number))
-            given = *batch(number, 64 if number < 6 else 96), *classes
-            found.append(run(*(each.to(GPU) for each in given)))
+            given = batch(number, 64 if number < 6 else 96) | classes
+            found.append(run({name: each.to(GPU) for name, each in given.items()}))
         assert not captured or run.failed is None  # pyright: ignore[reportAttributeAccessIssue]
         return [float(each) for each in found]
 

@@ -72,6 +72,18 @@ class Augment(Spec):
     """Half of the training images get one of these, at a random severity; none where the key is left out."""
 
 
+class Consistency(Spec):
+    """Each image goes through the network with and without the artifacts that are painted on it, and both predictions
+    are asked to agree: twice the work a step."""
+
+    weight: Positive
+    """Weight of the mean squared difference of their probabilities beside the loss of the segmentation."""
+    ramp: Share = 0.2
+    """The weight rises linearly over this share of the steps; 0: it is there from the first."""
+    band: Annotated[float, Field(ge=0, lt=0.5)] = 0.02
+    """Pixels within this share of the side of a mask's contour do not count."""
+
+
 class Training(Spec):
     """The recipe of one training."""
 
@@ -98,6 +110,9 @@ class Training(Spec):
     class_weights: Annotated[dict[str, Positive], Field(min_length=1)] | None = None
     """Weights of classes or labels in the loss, by name, the background's in the cross-entropy alone; 1 where the key
     is left out."""
+    consistency: Consistency | None = None
+    """Agreement of predictions with and without painted artifacts, as in {weight: 1.0}; not asked for where the key is
+    left out."""
     clip_norm: Positive
     """Gradients with a larger norm are scaled down to it."""
     precision: Literal["mixed", "full"]
@@ -113,6 +128,12 @@ class Training(Spec):
     def _starts_somewhere(self) -> "Training":
         if 0.0 not in self.progressive_sizes:
             raise ValueError("progressive_sizes must say what size the first epoch has (a key 0.0)")
+        return self
+
+    @model_validator(mode="after")
+    def _has_artifacts_to_differ_by(self) -> "Training":
+        if self.consistency and not self.augment.artifacts:
+            raise ValueError("consistency compares images with and without artifacts: say which, augment.artifacts")
         return self
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from ...bench.errors import UnknownNameError
 from ...bench.metrics import METRICS, out_of_reach
 from .layers import OF_ONE_SET, merge, names_set
-from .recipe import Augment, Count, Spec, Training, as_tuple
+from .recipe import Augment, Consistency, Count, Spec, Training, as_tuple
 
 NAME = r"^[A-Za-z0-9_.-]+$"
 Size = Annotated[int, Field(ge=32, multiple_of=32)]
@@ -361,6 +361,7 @@ KEYS = {
         DatasetSpec,
         EnsembleSpec,
         Training,
+        Consistency,
         Augment,
         OtherSet,
         ArtifactTest,

@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, contextmanager
 from ...ablations.schema.layers import OF_ONE_SET, names_set
 from ...ablations.schema.loading import Loaded
 from ...ablations.schema.spec import ArtifactTest, OtherSet
-from ...datasets.artifacts import ARTIFACTS
+from ...datasets.artifacts import ARTIFACTS, LOCAL
 from ...datasets.base import ImageSet
 from ...datasets.catalog import check_name as check_dataset
 from ...models.names import check_name as check_model
-from ...models.names import check_output
+from ...models.names import check_output, learns_artifacts
 from ..errors import MedbenchError, UnknownNameError
 from ..training.class_losses import CLASS_LOSSES
 from ..training.losses import LOSSES
@@ -40,6 +40,9 @@ def check_names(loaded: Loaded) -> None:
                 with placed(loaded, *where, also=(".".join(keys), f"variants.{name}.{'.'.join(keys)}")):
                     for each in wanted or ():
                         _ = known[each]
+            if learns_artifacts(variant.model, variant.options):
+                with placed_model(loaded, name):
+                    _check_what_is_learnt(variant.model, training.augment.artifacts)
             if dataset := study.dataset_of(name).name:
                 with placed_dataset(loaded, name):
                     check_dataset(dataset)
@@ -49,6 +52,20 @@ def check_names(loaded: Loaded) -> None:
                 _ = ARTIFACTS[wanted.artifact]
             elif isinstance(wanted, OtherSet) and wanted.dataset:
                 check_dataset(wanted.dataset)
+
+
+def _check_what_is_learnt(model: str, painted: Sequence[str] | None) -> None:
+    local = ", ".join(LOCAL)
+    if not painted:
+        raise MedbenchError(
+            f"model {model!r} learns where artifacts are painted on training images, and none is: say "
+            f"training.augment.artifacts, some of {local}"
+        )
+    if not set(painted) & set(LOCAL):
+        raise MedbenchError(
+            f"model {model!r} learns where artifacts are painted, and {', '.join(painted)} change all of an image: "
+            f"training.augment.artifacts needs one of {local}"
+        )
 
 
 def check_fit(loaded: Loaded, variant: str, image_set: ImageSet) -> None:

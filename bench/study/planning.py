@@ -183,6 +183,7 @@ def _resolve(study: Study, variant: str, smallest: int, seen: Mapping[str, Any],
     """`seen` is what `described` says of the images that the model is to be trained on, and the tasks."""
     from ...models.catalog import build_model, network_of, resolve_model
     from ...models.counting import count_macs, count_parameters
+    from ...models.heads import at_inference
 
     spec = study.variants[variant]
     assert spec.model is not None
@@ -200,7 +201,7 @@ def _resolve(study: Study, variant: str, smallest: int, seen: Mapping[str, Any],
         encoder_digest=built.encoder_digest,
         code_digest=built.code_digest,
         output=output,
-        parameters=count_parameters(built.model),
+        parameters=count_parameters(at_inference(built.model)),
         macs=macs,
         description=description,
         trouble=_trouble(spec.model, built.model, smallest, study.dataset_of(variant).size, network),

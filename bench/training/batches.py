@@ -4,7 +4,7 @@ Shapes: B = batch, H, W = height and width.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -35,28 +35,38 @@ class Draw:
     image: str
 
 
-Batch = tuple[Tensor, ...]  # images and masks, and where there are tasks the classes of images (B, T)
+# By name: `image` (B, H, W, C) and `mask` (B, H, W) of codes, both uint8; where there are tasks `classes` (B, T); where
+# they are wanted `artifact` (B, H, W), 1 where one was painted, and `clean` (B, H, W, C), without it; both uint8 too.
+Batch = dict[str, Tensor]
 
 
 class TrainingImages(Dataset[Batch]):
-    """Augmented images (H, W, C) and masks (H, W) of codes, both uint8, as a pure function of seed and draw; where
-    there are tasks, also the images' classes (T,)."""
+    """What `Batch` has of one image, augmented, as a pure function of seed and draw."""
 
-    def __init__(self, images: Arrays, recipe: Mapping[str, Any], seed: int, labels: Labels = NO_LABELS) -> None:
+    def __init__(
+        self,
+        images: Arrays,
+        recipe: Mapping[str, Any],
+        seed: int,
+        labels: Labels = NO_LABELS,
+        also: Collection[str] = (),
+    ) -> None:
         self.images = images
         self.recipe = recipe
         self.seed = seed
         self.labels = labels
+        self.also = also
         self._augmentations: dict[int, Augmentation] = {}
 
     def __getitem__(self, draw: Draw) -> Batch:
         if draw.size not in self._augmentations:
-            self._augmentations[draw.size] = Augmentation(self.recipe, draw.size, self.images.channels)
+            augmentation = Augmentation(self.recipe, draw.size, self.images.channels, self.also)
+            self._augmentations[draw.size] = augmentation
         row = self.images.row[draw.image]
         image, mask = resized(self.images.images[row], self.images.masks[row], draw.size, self.images.target)
-        image, mask = self._augmentations[draw.size](image, mask, self.seed, draw.epoch, draw.image)
-        arrays = torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask))
-        return (*arrays, self.labels.of([draw.image])[0]) if self.labels else arrays
+        changed = self._augmentations[draw.size](image, mask, self.seed, draw.epoch, draw.image)
+        batch = {name: torch.from_numpy(np.ascontiguousarray(each)) for name, each in changed.items()}
+        return batch | {"classes": self.labels.of([draw.image])[0]} if self.labels else batch
 
 
 def resized(
@@ -105,10 +115,10 @@ def loader(
     workers: int,
     pin: bool,
     labels: Labels = NO_LABELS,
+    also: Collection[str] = (),
 ) -> DataLoader[Batch]:
-    """Loads batches of uint8 images (B, H, W, C) and masks (B, H, W), where there are tasks also of classes (B, T),
-    with any number of worker processes."""
-    dataset = TrainingImages(images, recipe, batches.seed, labels)
+    """Loads batches, with any number of worker processes; `also` names what is wanted beside image and mask."""
+    dataset = TrainingImages(images, recipe, batches.seed, labels, also)
     return DataLoader(
         dataset,
         batch_sampler=batches,  # pyright: ignore[reportArgumentType]  draws are our indices

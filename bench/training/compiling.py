@@ -10,6 +10,7 @@ from ...models.outputs import Outputs
 from ..errors import first_line
 from ..metrics import LESION, Target
 from ..quiet import quietly
+from .batches import Batch
 from .labels import NO_LABELS, Labels
 from .step import Step
 
@@ -61,16 +62,16 @@ class Compiled(Step):
         self.failed: str | None = None
         self._seen: set[torch.Size] = set()
 
-    def __call__(self, *batch: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """The loss, as of a `Step`."""
-        if self.failed is not None or batch[0].shape in self._seen:
-            return super().__call__(*batch)
+        if self.failed is not None or batch["image"].shape in self._seen:
+            return super().__call__(batch)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         generators = torch.get_rng_state(), torch.cuda.get_rng_state_all()
         try:
             with quietly():
-                loss = super().__call__(*batch)
-            self._seen.add(batch[0].shape)
+                loss = super().__call__(batch)
+            self._seen.add(batch["image"].shape)
             return loss
         except torch.OutOfMemoryError:
             raise
@@ -81,7 +82,7 @@ class Compiled(Step):
         torch.set_rng_state(generators[0])
         torch.cuda.set_rng_state_all(generators[1])
         self.forward = self.model
-        loss = super().__call__(*batch)
+        loss = super().__call__(batch)
         self.failed = why
         self.on_failure(why)
         return loss

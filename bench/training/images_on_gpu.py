@@ -3,7 +3,7 @@
 Shapes: B = batch, N = images of the training, H, W = height and width.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import cv2
@@ -17,7 +17,9 @@ from ...datasets.resizing import codes_of
 from ..metrics import LESION, Target
 from .batches import Batch, Batches
 from .labels import NO_LABELS, Labels
+from .painting_ahead import PaintedAhead, bytes_a_pixel
 
+CHUNK = 256  # images that are shrunk at once
 SHARE = 0.25  # of the free memory, at most, for the images of one training
 
 
@@ -27,9 +29,10 @@ class OnDevice:
     Args:
         images: of the set, on the CPU.
         batches: which images come together; it holds seed, epoch and size.
-        recipe: the augmentation's, without artifacts.
+        recipe: the augmentation's.
         device: where images are kept, and the batches are made.
         labels: what is known of images as a whole.
+        also: what is wanted beside image and mask, of "artifact" and "clean".
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class OnDevice:
         recipe: Mapping[str, Any],
         device: torch.device,
         labels: Labels = NO_LABELS,
+        also: Collection[str] = (),
     ) -> None:
         rows = [images.row[id] for id in batches.ids]
         self.images = torch.from_numpy(images.images[rows]).to(device)  # (N, H, W, 3)
@@ -49,30 +53,52 @@ class OnDevice:
         self.batches = batches
         self.recipe = recipe
         self.device = device
-        self._at_size: tuple[int, BatchedAugmentation, Tensor] | None = None
+        self.also = also
+        self._at_size: tuple[int, BatchedAugmentation, Tensor, PaintedAhead | None] | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        """Images (B, H, W, 3) and masks (B, H, W), both uint8 on the device, at `batches.size`; where there are tasks,
-        also classes (B, T)."""
+        """Batches on the device, at `batches.size`."""
         batches = self.batches
         if self._at_size is None or self._at_size[0] != batches.size:
+            self._at_size = None  # lets go of the paintings of the last size
             augment = BatchedAugmentation(self.recipe, batches.size, self.device)
             shrink = area_matrix(self.images.shape[1], batches.size).to(self.device)
-            self._at_size = batches.size, augment, shrink
-        _, augment, shrink = self._at_size
+            self._at_size = batches.size, augment, shrink, self._painted(shrink)
+        _, augment, shrink, ahead = self._at_size
         for number, draws in enumerate(batches):
             rows = torch.tensor([self.position[draw.image] for draw in draws])
             rows = rows.pin_memory() if self.device.type == "cuda" else rows
             rows = rows.to(self.device, non_blocking=True)
+            key = batches.seed, batches.epoch, number
             image, mask = shrunk(self.images[rows], self.masks[rows], shrink, self.target)
-            arrays = augment(image, mask, batches.seed, batches.epoch, number)
-            yield arrays if self.classes is None else (*arrays, self.classes[rows])
+            pictures = {"image": image, "mask": mask}
+            if "clean" in self.also:
+                pictures["clean"] = image
+            if "artifact" in self.also:
+                pictures["artifact"] = torch.zeros_like(mask)
+            if ahead:
+                pictures["image"], where = ahead.over(image, rows, *key)
+                pictures |= {} if where is None else {"artifact": where}
+            changed = augment(pictures, *key)
+            yield changed if self.classes is None else changed | {"classes": self.classes[rows]}
+
+    def _painted(self, shrink: Tensor) -> PaintedAhead | None:
+        kinds = self.recipe.get("artifacts")
+        if not kinds:
+            return None
+        pairs = zip(self.images.split(CHUNK), self.masks.split(CHUNK), strict=True)
+        images = torch.cat([shrunk(*pair, shrink, self.target)[0] for pair in pairs])
+        ids, keeps_where = self.batches.ids, "artifact" in self.also
+        return PaintedAhead(images, ids, kinds, self.batches.seed, keeps_where=keeps_where)
 
 
-def fits(images: Arrays, count: int, device: torch.device) -> bool:
-    """Whether so many images leave the device enough memory for the training itself."""
-    size = images.images.shape[1]
-    return count * size * size * 4 <= SHARE * torch.cuda.mem_get_info(device)[0]
+def fits(
+    images: Arrays, count: int, device: torch.device, recipe: Mapping[str, Any], also: Collection[str] = ()
+) -> bool:
+    """Whether so many images, with their paintings, leave the device enough memory for the training itself."""
+    size, kinds = images.images.shape[1], recipe.get("artifacts")
+    needed = 4 + bytes_a_pixel(kinds, keeps_where="artifact" in also)
+    return count * size * size * needed <= SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def area_matrix(before: int, after: int) -> Tensor:

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ...datasets.cache import Arrays
+from ...models.heads import learns_artifacts
 from ..errors import MedbenchError
 from .batches import Batch, Batches, loader
 from .checkpoints import Progress, restore_checkpoint, save_checkpoint
 from .compiling import Compiled, compiled_model
+from .consistency import agreement_at
 from .forward import validate
 from .images_on_gpu import OnDevice, fits
 from .labels import NO_LABELS, Labels
@@ -72,7 +74,7 @@ def train(
         seed: of the order of images and their augmentation. Weights and dropout follow torch's seed (`prepare`).
         labels: what is known of images as a whole, where that is learnt too. Which epoch is the best is up to Dice.
         workers: loader processes; on a CPU no result depends on it. On a GPU, 0 keeps the images there and augments
-            them there where it can: where they fit, are RGB, and have no artifacts painted on.
+            them there where it can: where they fit and are RGB.
         parts: pieces that each batch is computed in, to fit a small GPU; batch norm sees them apart.
         compiled: whether torch compiles the model first, where it can.
         checkpoint: a file for the state after each epoch, or on a GPU after one in 15 seconds. Where it holds one,
@@ -92,12 +94,14 @@ def train(
     optimizer = optimizer_for(model, training)
     scaler = torch.amp.GradScaler(device.type, enabled=mixed)
     batches = Batches(train_ids, training["batch_size"], seed)
-    painted = training["augment"].get("artifacts")
-    stays = on_gpu and not workers and not painted and images.channels == 3 and fits(images, len(train_ids), device)
+    agreement = training.get("consistency")
+    also = (["artifact"] if learns_artifacts(model) else []) + (["clean"] if agreement else [])
+    recipe = training["augment"]
+    stays = on_gpu and not workers and images.channels == 3 and fits(images, len(train_ids), device, recipe, also)
     loading: Iterable[Batch] = (
-        OnDevice(images, batches, training["augment"], device, labels)
+        OnDevice(images, batches, recipe, device, labels, also)
         if stays
-        else loader(images, batches, training["augment"], workers=workers, pin=on_gpu, labels=labels)
+        else loader(images, batches, recipe, workers=workers, pin=on_gpu, labels=labels, also=also)
     )
     of_step = optimizer, scaler, training, parts
     if compiled:
@@ -123,7 +127,9 @@ def train(
             step = epoch * len(batches) + number
             share = learning_rate_share(step, steps, warmup, training["final_learning_rate"])
             set_learning_rate(optimizer, share)
-            losses.append(take_step(*(each.to(device, non_blocking=True) for each in batch)))
+            if agreement:
+                one_step.agreement.fill_(agreement_at(step, steps, agreement["weight"], agreement["ramp"]))
+            losses.append(take_step({name: each.to(device, non_blocking=True) for name, each in batch.items()}))
             if not on_gpu or step % GPU_SHOWS_EVERY == 0:  # reading a loss waits for the GPU
                 on_step(step + 1, steps, float(losses[-1]))
         train_loss = float(torch.stack(losses).mean())

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...models.outputs import Outputs
+from ...models.outputs import ARTIFACT, Outputs
 from ..errors import first_line
 from ..metrics import IGNORED, LESION, Target
 from .batches import Batch, to_input
+from .consistency import disagreement, halves, main_map
 from .labels import NO_LABELS, Labels
 from .losses import segmentation_loss
 
@@ -50,17 +51,26 @@ class Step:
         self.target = target
         self.labels = labels
         self.device = self.parameters[0].device
+        self.agreement = torch.zeros((), device=self.device)  # weight of what `consistency` asks for, at this step
 
-    def __call__(self, *batch: Tensor) -> Tensor:
-        """The loss, detached, of uint8 images (B, H, W, C) and masks (B, H, W) of codes on the model's device, and
-        where there are tasks the images' classes (B, T)."""
+    def __call__(self, batch: Batch) -> Tensor:
+        """The loss, detached, of a batch on the model's device. Where it has clean images too, these go through the
+        network in one pass with the others, so that batch norm sees both."""
         training, losses = self.training, list[Tensor]()
         self.optimizer.zero_grad(set_to_none=True)
-        for image, mask, *classes in zip(*(each.chunk(self.parts) for each in batch), strict=True):
+        for parts in zip(*(each.chunk(self.parts) for each in batch.values()), strict=True):
+            part = dict(zip(batch, parts, strict=True))
+            image, codes_b1hw, clean = part["image"], part["mask"].unsqueeze(1), part.get("clean")
             with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
-                outputs = self.forward(to_input(image, self.device))
-            loss = total_loss(outputs, mask.unsqueeze(1), training, self.target, self.labels, *classes)
-            loss = loss * (len(image) / len(batch[0]))
+                outputs = self.forward(to_input(image if clean is None else torch.cat([image, clean]), self.device))
+            unlike = None
+            if clean is not None:
+                outputs, of_clean = halves(outputs)
+                pair = main_map(outputs), main_map(of_clean)
+                unlike = disagreement(*pair, codes_b1hw, self.target, training["consistency"]["band"])
+            loss = total_loss(outputs, part, training, self.target, self.labels)
+            loss = loss if unlike is None else loss + self.agreement * unlike
+            loss = loss * (len(image) / len(batch["image"]))
             self.scaler.scale(loss).backward()
             losses.append(loss.detach())
         self.scaler.unscale_(self.optimizer)
@@ -72,24 +82,26 @@ class Step:
 
 def total_loss(
     outputs: Tensor | Outputs,
-    codes_b1hw: Tensor,
+    batch: Batch,
     training: Mapping[str, Any],
     target: Target = LESION,
     labels: Labels = NO_LABELS,
-    classes_bt: Tensor | None = None,
 ) -> Tensor:
     """The loss of the main map plus those of the auxiliary ones and of the tasks, each times its weight. Beside several
-    classes, an auxiliary map of one channel is of all of them together."""
+    classes, an auxiliary map of one channel is of all of them together; one of artifacts is of those of the batch."""
+    codes_b1hw = batch["mask"].unsqueeze(1)
     if isinstance(outputs, Tensor):
         return segmentation_loss(outputs, codes_b1hw, training, target)
     loss = segmentation_loss(outputs.logits, codes_b1hw, training, target)
     for name, weight in outputs.weights.items():
         each, wanted, codes = outputs.auxiliary[name], target, codes_b1hw
-        if each.shape[1] == 1 < target.n_maps:
+        if name == ARTIFACT and ARTIFACT in batch:
+            wanted, codes = LESION, batch[ARTIFACT].unsqueeze(1)
+        elif each.shape[1] == 1 < target.n_maps:
             wanted, codes = Target(("any",), ignores=target.ignores), codes_b1hw.clamp(max=1)
             codes = torch.where(codes_b1hw == IGNORED, IGNORED, codes) if target.ignores else codes
         loss = loss + weight * segmentation_loss(each, codes, training, wanted)
-    return loss if classes_bt is None else loss + labels.loss(outputs.labels, classes_bt)
+    return loss + labels.loss(outputs.labels, batch["classes"]) if labels else loss
 
 
 class Replayed:
@@ -111,29 +123,29 @@ class Replayed:
         self._inputs: Batch | None = None
         self._replay: Callable[[], Tensor] | None = None
 
-    def __call__(self, *batch: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """The step's loss, a tensor of its own."""
-        if self._inputs is None or batch[0].shape != self._inputs[0].shape:
+        if self._inputs is None or batch["image"].shape != self._inputs["image"].shape:
             self._replay = None  # lets go of the memory of the last shape's graph
-            self._inputs, self._seen = tuple(torch.empty_like(each) for each in batch), 0
-        for kept, given in zip(self._inputs, batch, strict=True):
-            kept.copy_(given, non_blocking=True)
+            self._inputs, self._seen = {name: torch.empty_like(each) for name, each in batch.items()}, 0
+        for name, kept in self._inputs.items():
+            kept.copy_(batch[name], non_blocking=True)
         if self._replay is None and self._seen >= WARM_UP and self.failed is None:
             self._replay = self._captured(self._inputs)
         self._seen += 1
         if self._replay is not None:
             return self._replay().clone()
         if self.failed is not None or self._stream is None:
-            return self.step(*self._inputs)
+            return self.step(self._inputs)
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            loss = self.step(*self._inputs)
+            loss = self.step(self._inputs)
         torch.cuda.current_stream().wait_stream(self._stream)
         return loss
 
     def _captured(self, batch: Batch) -> Callable[[], Tensor] | None:
         try:
-            return self.capture(lambda: self.step(*batch))
+            return self.capture(lambda: self.step(batch))
         except RuntimeError as error:
             self.failed = first_line(error)
             if self.step.scaler.is_enabled():

@@ -64,8 +64,9 @@ def bare(images: Arrays, job: Job) -> float:
     loading = loader(images, batches, training["augment"], workers=0, pin=False)
     for batches.epoch in range(training["epochs"]):
         model.train()
-        for image, mask in loading:
-            loss = segmentation_loss(model(to_input(image, cpu)), mask.unsqueeze(1), training)
+        for batch in loading:
+            logits = model(to_input(batch["image"], cpu))
+            loss = segmentation_loss(logits, batch["mask"].unsqueeze(1), training)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), training["clip_norm"])

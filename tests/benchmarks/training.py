@@ -60,7 +60,8 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
         key = int(torch.randint(2**31, ()))
-        image, mask = self.augment(np.array(self.arrays.images[row]), np.array(self.arrays.masks[row]), key)
+        changed = self.augment(np.array(self.arrays.images[row]), np.array(self.arrays.masks[row]), key)
+        image, mask = changed["image"], changed["mask"]
         image = (image.astype(np.float32) / 255 - self.mean) / self.deviation
         return torch.from_numpy(image.transpose(2, 0, 1).copy()), torch.from_numpy(mask[None].astype(np.float32))
 

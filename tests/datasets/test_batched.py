@@ -46,14 +46,14 @@ def pictures(size: int, count: int) -> tuple[Pictures, Pictures]:
 
 def batched(recipe: dict[str, Any], images: Pictures, masks: Pictures, *key: object) -> tuple[Pictures, Pictures]:
     augment = BatchedAugmentation(recipe, images.shape[1], CPU)
-    changed = augment(torch.from_numpy(images), torch.from_numpy(masks), *key)
-    return changed[0].numpy(), changed[1].numpy()
+    changed = augment({"image": torch.from_numpy(images), "mask": torch.from_numpy(masks)}, *key)
+    return changed["image"].numpy(), changed["mask"].numpy()
 
 
 def one_by_one(recipe: dict[str, Any], images: Pictures, masks: Pictures, *key: object) -> tuple[Pictures, Pictures]:
     augment = Augmentation(recipe, images.shape[1])
     changed = [augment(image, mask, *key, i) for i, (image, mask) in enumerate(zip(images, masks, strict=True))]
-    return np.stack([image for image, _ in changed]), np.stack([mask for _, mask in changed])
+    return np.stack([each["image"] for each in changed]), np.stack([each["mask"] for each in changed])
 
 
 def floats(images: Pictures) -> Tensor:
@@ -122,7 +122,8 @@ def test_shapes_types_and_values_of_masks_stay() -> None:
     images, masks = pictures(32, 6)
     certain = {**RECIPE, **dict.fromkeys(STEPS, 1.0)}
 
-    image, mask = BatchedAugmentation(certain, 32, CPU)(torch.from_numpy(images), torch.from_numpy(masks), 0)
+    given = {"image": torch.from_numpy(images), "mask": torch.from_numpy(masks)}
+    image, mask = BatchedAugmentation(certain, 32, CPU)(given, 0).values()
 
     assert (image.shape, image.dtype) == ((6, 32, 32, 3), torch.uint8)
     assert (mask.shape, mask.dtype) == ((6, 32, 32), torch.uint8)
@@ -138,11 +139,6 @@ def test_inputs_are_left_alone() -> None:
 
     np.testing.assert_array_equal(images, before[0])
     np.testing.assert_array_equal(masks, before[1])
-
-
-def test_artifacts_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"artifacts \['hair'\] cannot be painted"):
-        BatchedAugmentation({**RECIPE, "artifacts": ["hair"]}, 32, CPU)
 
 
 def test_a_batch_is_a_function_of_its_key() -> None:
@@ -408,19 +404,19 @@ def test_the_comparison_of_distributions_tells_recipes_apart(recipe: dict[str, A
 def test_a_gpu_is_never_waited_for_and_gives_the_same_images_but_for_noise() -> None:
     images, masks = (torch.from_numpy(each) for each in pictures(64, 16))
     recipe = {**RECIPE, **dict.fromkeys(STEPS, 1.0), "elastic": 0.0, "noise": 0.0}
-    expected, mask = BatchedAugmentation(recipe, 64, CPU)(images, masks, 0)
+    expected = BatchedAugmentation(recipe, 64, CPU)({"image": images, "mask": masks}, 0)
     gpu = torch.device("cuda")
     augment = BatchedAugmentation(recipe, 64, gpu)
     everything = BatchedAugmentation({**recipe, "elastic": 1.0, "noise": 1.0}, 64, gpu)
-    images, masks = images.to(gpu), masks.to(gpu)
-    everything(images, masks, 0)  # the first call loads kernels
+    given = {"image": images.to(gpu), "mask": masks.to(gpu)}
+    everything(given, 0)  # the first call loads kernels
 
     torch.cuda.set_sync_debug_mode("error")
     try:
-        everything(images, masks, 1)
-        found, found_mask = augment(images, masks, 0)
+        everything(given, 1)
+        found = augment(given, 0)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
-    assert (found.cpu().float() - expected.float()).abs().mean() < 0.2
-    assert (found_mask.cpu() != mask).float().mean() < 0.001
+    assert (found["image"].cpu().float() - expected["image"].float()).abs().mean() < 0.2
+    assert (found["mask"].cpu() != expected["mask"]).float().mean() < 0.001

@@ -94,7 +94,7 @@ def test_a_map_of_one_channel_beside_classes_is_of_all_of_them() -> None:
     expected = segmentation_loss(logits, codes, BOTH, SPARSE)
     expected = expected + 0.25 * segmentation_loss(stage, union, BOTH, Target(("any",), ignores=True))
 
-    found = total_loss(Outputs(logits, {"stage": stage}, {"stage": 0.25}), codes, BOTH, SPARSE)
+    found = total_loss(Outputs(logits, {"stage": stage}, {"stage": 0.25}), {"mask": codes[:, 0]}, BOTH, SPARSE)
 
     torch.testing.assert_close(found, expected)
 

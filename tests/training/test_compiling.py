@@ -106,7 +106,7 @@ def test_what_cannot_be_compiled_is_trained_to_the_same_bytes_and_told_once(
         prepare(0, 1)
         model = Small()
         step = take(model)
-        losses = [float(step(*batch(number, size))) for number, size in enumerate([32, 32, 64, 64])]
+        losses = [float(step(batch(number, size))) for number, size in enumerate([32, 32, 64, 64])]
         return losses, model.state_dict()
 
     told: list[str] = []
@@ -126,7 +126,7 @@ def test_an_error_of_the_model_itself_is_raised_as_its_own() -> None:
     model, told = Broken(), list[str]()
 
     with pytest.raises(ValueError, match="this model is broken"):
-        compiled_step(model, fails_in_the_pass(Small()), told)(*batch(0, 32))
+        compiled_step(model, fails_in_the_pass(Small()), told)(batch(0, 32))
 
     assert told == []
 
@@ -138,7 +138,7 @@ def test_a_full_memory_is_not_for_want_of_a_compiler() -> None:
     model, told = Small(), list[str]()
 
     with pytest.raises(torch.OutOfMemoryError):
-        compiled_step(model, full, told)(*batch(0, 32))
+        compiled_step(model, full, told)(batch(0, 32))
 
     assert told == []
 

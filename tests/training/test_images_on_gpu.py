@@ -48,7 +48,8 @@ def test_batches_hold_the_images_that_the_loader_gives(arrays: Arrays, size: int
     there = list(loader(arrays, batches, QUIET, workers=0, pin=False))
 
     assert len(here) == len(there) == 5
-    for (image, mask), (wanted, wanted_mask) in zip(here, there, strict=True):
+    for found, wanted in zip(here, there, strict=True):
+        (image, mask), (wanted, wanted_mask) = ((each["image"], each["mask"]) for each in (found, wanted))
         assert (image.shape, mask.shape, image.dtype) == (wanted.shape, wanted_mask.shape, wanted.dtype)
         assert int((image.int() - wanted.int()).abs().max()) <= 1
         assert float((mask != wanted_mask).float().mean()) < 0.002
@@ -62,7 +63,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(arrays: Arrays) -> None:
         for batches.epoch in range(before):
             list(images)
         batches.epoch = number
-        return [image.numpy().tobytes() + mask.numpy().tobytes() for image, mask in images]
+        return [batch["image"].numpy().tobytes() + batch["mask"].numpy().tobytes() for batch in images]
 
     assert epoch(0, 2) == epoch(0, 2, before=2)  # as a training that goes on from a checkpoint needs
     assert not set(epoch(0, 2)) & set(epoch(0, 1))

@@ -69,9 +69,10 @@ def test_a_batch_without_a_known_label_learns_from_its_masks_alone() -> None:
     logits, codes = torch.randn(2, 1, 8, 8), torch.ones(2, 1, 8, 8, dtype=torch.uint8)
     outputs = Outputs(logits, {}, {}, {"kind": torch.randn(2, 2), "stage": torch.randn(2, 3)})
 
-    found = total_loss(outputs, codes, recipe(), labels=LABELS, classes_bt=LABELS.of(["x", "y"]))
+    given = {"mask": codes[:, 0], "classes": LABELS.of(["x", "y"])}
+    found = total_loss(outputs, given, recipe(), labels=LABELS)
 
-    assert float(found) == float(total_loss(logits, codes, recipe()))
+    assert float(found) == float(total_loss(logits, given, recipe()))
 
 
 def test_accuracies_worked_by_hand() -> None:
@@ -95,7 +96,7 @@ def steps(parts: int, replayed: bool = False) -> Iterator[tuple[float, dict[str,
     run = Replayed(step, Recorder()) if replayed else step
     for number in range(6):
         classes = torch.tensor([[0], [UNKNOWN], [1], [number % 2]])
-        loss = float(run(*batch(number, 16), classes))
+        loss = float(run(batch(number, 16) | {"classes": classes}))
         yield loss, {name: value.clone() for name, value in model.state_dict().items()}
 
 
@@ -120,8 +121,8 @@ def test_labels_come_with_their_images_however_these_are_loaded(arrays: Arrays) 
     ]
 
     for way in ways:
-        for draws, (_, _, classes) in zip(batches, way, strict=True):
-            assert classes.tolist() == labels.of([draw.image for draw in draws]).tolist()
+        for draws, given in zip(batches, way, strict=True):
+            assert given["classes"].tolist() == labels.of([draw.image for draw in draws]).tolist()
 
 
 def test_validation_counts_the_loss_of_labels_too(arrays: Arrays) -> None:

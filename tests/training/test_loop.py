@@ -67,15 +67,15 @@ def test_the_augmentation_of_an_image_is_a_function_of_its_key(arrays: Arrays) -
     augment(image, mask, 0, 2, "a")
     again = augment(image, mask, 0, 1, "a")
 
-    np.testing.assert_array_equal(first[0], again[0])
-    np.testing.assert_array_equal(first[1], again[1])
+    np.testing.assert_array_equal(first["image"], again["image"])
+    np.testing.assert_array_equal(first["mask"], again["mask"])
 
 
 def test_seed_epoch_and_image_each_change_the_augmentation(arrays: Arrays) -> None:
     augment = Augmentation(RECIPE["augment"], 64)
 
     pictures = {
-        augment(arrays.images[0], arrays.masks[0], *key)[0].tobytes()
+        augment(arrays.images[0], arrays.masks[0], *key)["image"].tobytes()
         for key in [(0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b"), (1, 1, "b")]
     }
 
@@ -89,7 +89,7 @@ def test_transforms_are_drawn_independently_of_each_other() -> None:
     seen = dict.fromkeys(flips, 0)
 
     for key in range(400):
-        changed = augment(image, image[..., 0], key)[0]
+        changed = augment(image, image[..., 0], key)["image"]
         seen[next(name for name, flipped in flips.items() if np.array_equal(changed, flipped))] += 1
 
     assert all(60 < count < 140 for count in seen.values()), seen
@@ -101,14 +101,14 @@ def test_half_of_the_images_get_one_of_the_artifacts_and_masks_none() -> None:
     seen = {"plain": 0, "corners": 0, "brightness": 0}
 
     for key in range(400):
-        painted, moved = augment(image, mask, key)
+        painted, moved = augment(image, mask, key).values()
         middle, corner = (not np.array_equal(painted[at], image[at]) for at in ((32, 32), (0, 0)))
         seen["brightness" if middle else "corners" if corner else "plain"] += 1
         np.testing.assert_array_equal(moved, mask)
 
     assert 160 < seen["plain"] < 240
     assert all(60 < seen[kind] < 140 for kind in ("corners", "brightness")), seen
-    np.testing.assert_array_equal(augment(image, mask, 5)[0], augment(image, mask, 5)[0])
+    np.testing.assert_array_equal(augment(image, mask, 5)["image"], augment(image, mask, 5)["image"])
 
 
 def test_image_and_mask_move_together() -> None:
@@ -118,7 +118,7 @@ def test_image_and_mask_move_together() -> None:
     image = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
 
     for key in range(20):
-        moved, moved_mask = augment(image, mask, key)
+        moved, moved_mask = augment(image, mask, key).values()
         assert np.mean((moved[..., 0] > 127) != (moved_mask > 0)) < 0.03
         assert set(np.unique(moved_mask)) <= {0, 1}
 
@@ -131,7 +131,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(arrays: Arrays, workers:
         loading = loader(arrays, batches, RECIPE["augment"], workers=workers, pin=False)
         found: list[Tensor] = []
         for batches.epoch, batches.size in ((0, 32), (1, 64)):
-            found += [part for pair in loading for part in pair]
+            found += [part for batch in loading for part in batch.values()]
         return found
 
     for expected, got in zip(epochs(0), epochs(workers), strict=True):
@@ -146,7 +146,7 @@ def test_two_epochs_differ_in_order_and_augmentation_even_with_workers(arrays: A
     pixels: list[set[bytes]] = []
     for batches.epoch in (0, 1):
         epochs.append([draw for batch in batches for draw in batch])
-        pixels.append({image.numpy().tobytes() for batch, _ in loading for image in batch})
+        pixels.append({image.numpy().tobytes() for batch in loading for image in batch["image"]})
 
     assert [draw.image for draw in epochs[0]] != [draw.image for draw in epochs[1]]
     assert {draw.image for draw in epochs[0]} == {draw.image for draw in epochs[1]}
@@ -315,7 +315,7 @@ def test_smaller_sizes_average_areas() -> None:
 def test_reading_from_the_cache_gives_what_training_sees(arrays: Arrays, tmp_path: Path) -> None:
     dataset = TrainingImages(arrays, QUIET, seed=0)
 
-    image, mask = dataset[Draw(0, 64, sorted(arrays.row)[3])]
+    image, mask = dataset[Draw(0, 64, sorted(arrays.row)[3])].values()
 
     np.testing.assert_array_equal(image.numpy(), arrays.images[3])
     np.testing.assert_array_equal(mask.numpy(), arrays.masks[3])

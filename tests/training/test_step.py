@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from medbench.bench.training.batches import Batch
 from medbench.bench.training.device import prepare
 from medbench.bench.training.losses import segmentation_loss
 from medbench.bench.training.schedule import optimizer_for, set_learning_rate
@@ -18,10 +19,10 @@ from .test_loop import Small, recipe
 CPU = torch.device("cpu")
 
 
-def batch(number: int, size: int) -> tuple[Tensor, Tensor]:
+def batch(number: int, size: int) -> Batch:
     generator = torch.Generator().manual_seed(number)
     image = torch.randint(0, 256, (4, size, size, 3), generator=generator, dtype=torch.uint8)
-    return image, (image[..., 0] > 128).byte()
+    return {"image": image, "mask": (image[..., 0] > 128).byte()}
 
 
 def step_of(model: Small, parts: int = 1) -> Step:
@@ -57,7 +58,7 @@ def trained(take: Callable[[Step], Any], sizes: list[int]) -> tuple[list[float],
     losses: list[Tensor] = []
     for number, size in enumerate(sizes):
         set_learning_rate(step.optimizer, 1 / (1 + number))
-        losses.append(run(*batch(number, size)))
+        losses.append(run(batch(number, size)))
     return [float(loss) for loss in losses], model.state_dict()
 
 
@@ -106,7 +107,7 @@ def test_a_capture_that_breaks_off_within_mixed_precision_leaves_a_scaler_that_w
 
     run = Replayed(step, breaks_off)
 
-    losses = [float(run(*batch(number, 32))) for number in range(8)]
+    losses = [float(run(batch(number, 32))) for number in range(8)]
 
     assert run.failed == "no"
     assert losses[-1] < losses[0]
@@ -122,7 +123,7 @@ def test_rates_that_are_tensors_train_as_numbers_do() -> None:
                 group["lr"] = torch.tensor(group["lr"])
         for number in range(4):
             set_learning_rate(step.optimizer, 1 / (1 + number))
-            step(*batch(number, 32))
+            step(batch(number, 32))
         return model.state_dict()
 
     numbers, tensors = ends_with(False), ends_with(True)
@@ -136,7 +137,8 @@ def test_auxiliary_maps_add_their_losses_times_their_weights() -> None:
     main, first, second = (torch.randn(2, 1, 8, 8) for _ in range(3))
     expected = [segmentation_loss(each, target, recipe()) for each in (main, first, second)]
 
-    found = total_loss(Outputs(main, {"a": first, "b": second}, {"b": 0.25, "a": 0.5}), target, recipe())
+    wanted = {"mask": target[:, 0]}
+    found = total_loss(Outputs(main, {"a": first, "b": second}, {"b": 0.25, "a": 0.5}), wanted, recipe())
 
     torch.testing.assert_close(found, expected[0] + 0.5 * expected[1] + 0.25 * expected[2])
-    assert total_loss(main, target, recipe()) == expected[0]
+    assert total_loss(main, wanted, recipe()) == expected[0]
