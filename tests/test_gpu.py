@@ -45,11 +45,11 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Arrays:
 
 def trained(arrays: Arrays, checkpoint: Path | None = None, **options: Any) -> Trained:
     recipe = load_study("baa", profile="quick").study.training.model_dump(exclude_none=True)
-    changes = ("epochs", "augment", "precision", "progressive_sizes")
+    changes = ("epochs", "augment", "precision", "progressive_sizes", "consistency")
     recipe |= {key: options.pop(key) for key in changes if key in options}
     prepare(0, 1)
     ids = sorted(arrays.row)
-    model = build_model("medlitenet").model.to(GPU)
+    model = build_model(options.pop("model", "medlitenet")).model.to(GPU)
     return train(model, arrays, ids[:64], ids[64:], recipe, size=64, seed=0, checkpoint=checkpoint, **options)
 
 
@@ -60,6 +60,16 @@ def test_mixed_precision_learns_as_a_graph_on_images_that_stay(arrays: Arrays) -
     assert done.path == {"images": "on the device", "model": "eager", "steps": "CUDA graph"}
     assert done.history[-1]["train_loss"] < 0.7 * done.history[0]["train_loss"]
     assert all(torch.isfinite(each).all() for each in done.weights.values())
+
+
+@pytest.mark.parametrize("more", [{}, {"consistency": {"weight": 1.0, "ramp": 0.5, "band": 0.02}}])
+def test_artifacts_are_painted_ahead_and_learnt_as_a_graph(arrays: Arrays, more: dict[str, Any]) -> None:
+    hairy = load_study("baa").study.training.augment.model_dump(exclude_none=True) | {"artifacts": ["hair", "ruler"]}
+
+    done = trained(arrays, model="gated_baa", augment=hairy, **more)
+
+    assert done.path == {"images": "on the device", "model": "eager", "steps": "CUDA graph"}
+    assert done.history[-1]["train_loss"] < 0.8 * done.history[0]["train_loss"]
 
 
 @pytest.mark.parametrize("options", [{"workers": 2}, {"compiled": True, "progressive_sizes": {0.0: 1.0}}])

@@ -86,6 +86,58 @@ def test_images_with_equal_pixels_stay_on_one_side(tmp_path: Path) -> None:
         assert sum(map(len, sides)) == 12
 
 
+@pytest.mark.parametrize(
+    ("variant", "said"),
+    [
+        (
+            "{model: artifact_head}",
+            r"model 'artifact_head' learns where artifacts are painted .* say training\.augment\.",
+        ),
+        ("{model: medlitenet, options: {artifact_weight: 0.1}}", r"mine\.yaml:4: .* and none is: say"),
+        (
+            "{model: gated_baa, training: {augment: {artifacts: [jpeg, contrast]}}}",
+            r"jpeg, contrast change all of an image: training\.augment\.artifacts needs one of hair, ",
+        ),
+    ],
+)
+def test_a_model_that_learns_artifacts_needs_some_that_lie_somewhere(tmp_path: Path, variant: str, said: str) -> None:
+    text = STUDY.replace("{model: medlitenet, options: {backbone: mobilenetv3_small_050}}", variant)
+
+    with pytest.raises(MedbenchError, match=said):
+        planned(tmp_path, tmp_path, text=text)
+
+
+def test_agreement_with_and_without_artifacts_needs_some(tmp_path: Path) -> None:
+    text = STUDY.replace("{epochs: 1}", "{epochs: 1, consistency: {weight: 1.0}}")
+
+    with pytest.raises(MedbenchError, match=r"consistency compares images with and without artifacts: say which"):
+        planned(tmp_path, tmp_path, text=text)
+
+
+def test_what_is_asked_of_artifacts_is_part_of_what_is_trained_and_its_head_of_no_cost(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    small, hairy = "backbone: mobilenetv3_small_050", "augment: {artifacts: [hair]}"
+    text = STUDY.replace(
+        "dataset:",
+        f"""\
+  painted: {{model: medlitenet, options: {{{small}}}, training: {{{hairy}}}}}
+  head: {{model: artifact_head, options: {{{small}}}, training: {{{hairy}}}}}
+  gated: {{model: gated_baa, options: {{{small}}}, training: {{{hairy}}}}}
+  agreeing: {{model: medlitenet, options: {{{small}}}, training: {{{hairy}, consistency: {{weight: 2}}}}}}
+dataset:""",
+    )
+
+    found = planned(tmp_path, mine, text=text)
+
+    assert len(set(ids(found))) == 5
+    full, *_, agreeing = (job.config for job in found.jobs)
+    assert full["options"].keys().isdisjoint({"artifact_weight", "gated"})
+    assert "consistency" not in full["training"]
+    assert agreeing["training"]["consistency"] == {"weight": 2.0, "ramp": 0.2, "band": 0.02}
+    parameters = {name: known["parameters"] for name, known in found.record["variants"].items()}
+    assert parameters["full"] == parameters["head"] < parameters["gated"]
+
+
 def ids(plan: Plan) -> list[str]:
     return [job.id for job in plan.jobs]
 
