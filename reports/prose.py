@@ -202,6 +202,15 @@ def _schedule(evidence: Evidence, variant: str) -> str:
     settings = evidence.settings[variant]
     if weights := json.loads(settings.get("deep_supervision") or settings.get("options.deep_supervision") or "[]"):
         text += f", and on the same of further maps of the network, with the weights {listed(weights)}"
+    if weight := settings.get("options.artifact_weight"):
+        gate = ", which its attention heeds" if settings.get("options.gated") else ", dropped at inference"
+        text += f", and on {weight} of the same of where artifacts are painted, told by a head of its own{gate}"
+    if weight := recipe.get("consistency.weight"):
+        text += (
+            f", and on {weight} of the mean squared difference of its probabilities with and without the artifacts, "
+            f"away from contours (by {recipe['consistency.band']} of the side) and rising over "
+            f"{recipe['consistency.ramp']} of the steps"
+        )
     return text
 
 

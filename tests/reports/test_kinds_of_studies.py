@@ -239,3 +239,21 @@ def test_the_methods_name_every_term_of_the_loss(tmp_path: Path) -> None:
     page, _ = write([tmp_path / "st"], tmp_path / "out")
 
     assert "on 0.5 binary cross-entropy + 0.25 Dice loss + 2.0 focal loss" in said_in(page)
+
+
+def test_the_methods_name_what_is_asked_of_artifacts(tmp_path: Path) -> None:
+    study = fabricate(tmp_path / "st", n_images=4, variants=("medlitenet", "no_baa"))
+    medlitenet, no_baa = (known["settings"] for known in study["variants"].values())
+    for each in (medlitenet, no_baa):
+        each["training"] |= {"bce_weight": 0.5, "dice_weight": 0.5}
+    medlitenet |= {"model": "medlitenet", "options": {"artifact_weight": 0.25, "gated": True}}
+    no_baa["training"]["consistency"] = {"weight": 2.0, "ramp": 0.1, "band": 0.03}
+    write_yaml(tmp_path / "st" / "studies" / "baa.yaml", study)
+
+    text = said_in(write([tmp_path / "st"], tmp_path / "out")[0])
+
+    assert (
+        "and on 0.25 of the same of where artifacts are painted, told by a head of its own, which its attention" in text
+    )
+    assert "and on 2.0 of the mean squared difference of its probabilities with and without the artifacts, away" in text
+    assert "away from contours (by 0.03 of the side) and rising over 0.1 of the steps" in text
