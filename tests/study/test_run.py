@@ -448,7 +448,8 @@ def test_artifacts_cost_no_training_and_are_reported(study: Path, store: Path) -
 
 @pytest.mark.slow
 def test_one_epoch_on_real_images_learns_and_carries_over_to_ph2(real_data: Path, tmp_path: Path) -> None:
-    settings = ["seeds=1", "dataset.size=64", "training.epochs=1", "training.progressive_sizes={0.0: 1.0}"]
+    settings = ["seeds=1", "dataset.size=64", "dataset.test_images=100", "training.epochs=1"]
+    settings.append("training.progressive_sizes={0.0: 1.0}")
     words = [word for setting in settings for word in ("--set", setting)]
 
     result = medbench("run", "baa", "--profile", "cpu", "--data", real_data, "--store", tmp_path / "runs", *words)
