@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bench.metrics import Metric
 from ..bench.stats import Finding, Gap, Labels, against_baseline, compare, holm, paired_gap
 from .evidence import Evidence, Row
 from .load import Study
@@ -28,15 +27,15 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
 
     A drop is by how much the artifact makes an image's score worse, positive in either direction of the metric, paired
     by image and training; its interval is crossed, for new seeds and new images. So is that of `more_drop`, by how much
-    a variant's drop exceeds the baseline's. Where an interval would say nothing there is none, and drop_too_few says
-    what there should be more of.
+    a variant's drop exceeds the baseline's, and of `compared_drop`, the same of the study's `compare_with`. Where an
+    interval would say nothing there is none, and drop_too_few says what there should be more of.
 
     Columns: study, artifact, severity, variant, n_seeds, n_images, mean (of the score), drop, drop_ci_low, drop_ci_high
     (95 %), drop_too_few, relative (score over the clean score; None for distances), artifact_fpr, nsd2_near, nsd2
-    (means; None where not measured), more_drop, more_ci_low, more_ci_high, trials.
+    (means; None where not measured), more_drop, more_ci_low, more_ci_high; compared_drop, compared_ci_low,
+    compared_ci_high only where the study has `compare_with`; trials.
     """
-    primary, baseline = study.spec["primary"], study.spec["baseline"]
-    known, others = KNOWN[primary], {*study.distinct} - {baseline}
+    primary, known = study.spec["primary"], KNOWN[study.spec["primary"]]
     rows: list[dict[str, Any]] = []
     for evaluation, artifact in study.artifacts.items():
         drops: dict[str, pd.DataFrame] = {}
@@ -74,9 +73,7 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
                     "drop_too_few": lost.too_few,
                     "relative": marked.mean() / without.mean() if not known.unit and without.any() else None,
                     **of_artifact,
-                    **_more_than_baseline(
-                        drop, drops.get(baseline) if variant in others else None, known, cells[CLEAN, variant]
-                    ),
+                    **_more_than_others(study, drops, variant, cells[CLEAN, variant]),
                     "trials": cell.trials,
                 }
             )
@@ -90,19 +87,23 @@ def relative_robustness(table: pd.DataFrame) -> pd.DataFrame:
     return known.pivot_table(index="artifact", columns="variant", values="relative", sort=False)
 
 
-def _more_than_baseline(
-    drop: pd.DataFrame, baseline: pd.DataFrame | None, metric: Metric, clean: Cell
-) -> dict[str, Any]:
-    names = ("more_drop", "more_ci_low", "more_ci_high")
-    if baseline is None:
-        return dict.fromkeys(names)
-    images = drop.columns.intersection(baseline.columns)
-    pair: list[NDArray[np.float64]] = [drop[images].to_numpy(), baseline[images].to_numpy()]
-    if not pair[0].size or not pair[1].size:
-        return dict.fromkeys(names)
-    low, high = metric.bounds
-    found = compare(*pair, bounds=(low - high, high - low), groups=clean.labels(images))
-    return dict(zip(names, (found.difference, found.ci_low, found.ci_high), strict=True))
+def _more_than_others(study: Study, drops: Mapping[str, pd.DataFrame], variant: str, clean: Cell) -> dict[str, Any]:
+    """By how much a variant's drop exceeds the baseline's, and that of `compare_with`."""
+    low, high = KNOWN[study.spec["primary"]].bounds
+    row: dict[str, Any] = {}
+    for prefix, other in (("more", study.spec["baseline"]), ("compared", study.spec["compare_with"])):
+        if other is None:
+            continue
+        names = (f"{prefix}_drop", f"{prefix}_ci_low", f"{prefix}_ci_high")
+        row |= dict.fromkeys(names)
+        if other not in drops or variant not in study.compared(other):
+            continue
+        images = drops[variant].columns.intersection(drops[other].columns)
+        pair: list[NDArray[np.float64]] = [drops[name][images].to_numpy() for name in (variant, other)]
+        if pair[0].size and pair[1].size:
+            found = compare(*pair, bounds=(low - high, high - low), groups=clean.labels(images))
+            row |= dict(zip(names, (found.difference, found.ci_low, found.ci_high), strict=True))
+    return row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,10 @@ class Average:
     """Of `lost`, by Holm over the variants."""
     more: Finding | None
     """The same against the baseline's loss; None of the baseline and of what is the same training."""
+    compare_with: str | None
+    """What the study names beside the baseline, if it does."""
+    more_compared: Finding | None
+    """The same against its loss, by Holm over these comparisons; None of itself and of the baseline."""
     n_seeds: int
     n_images: int
 
@@ -124,16 +129,28 @@ class Average:
         told |= {"ci_low": self.lost.ci_low, "ci_high": self.lost.ci_high}
         told |= {"p_value": self.lost.p_value, "p_adjusted": self.p_adjusted}
         told |= {"too_few": self.lost.too_few, "n_seeds": self.n_seeds, "n_images": self.n_images}
-        return told | {"more": self.more and self.more.row()}
+        told["more"] = self.more and self.more.row()
+        if self.compare_with:
+            told |= {
+                "compare_with": self.compare_with,
+                "more_compared": self.more_compared and self.more_compared.row(),
+            }
+        return told
+
+
+def asked_about(study: Study) -> list[str]:
+    """The conditions that the answer is about, in the order of the evaluations: those that the study names, or all."""
+    named = study.spec["conditions"]
+    return [each for each in study.artifacts if not named or each in named]
 
 
 def losses_on_average(evidence: Evidence) -> list[Average]:
-    """For each variant with scores under artifacts the mean over all conditions that every such variant has, with its
-    95 % interval for new trainings and new images; the conditions are the study's own and are not sampled."""
-    study, metric, cells = evidence.study, evidence.metric, evidence.cells
-    names = [name for name in evidence.names if any((each, name) in cells for each in study.artifacts)]
+    """For each variant with scores under artifacts the mean over the study's `conditions` that every such variant has,
+    with its 95 % interval for new trainings and new images; conditions are the study's own and are not sampled."""
+    metric, cells, wanted = evidence.metric, evidence.cells, asked_about(evidence.study)
+    names = [name for name in evidence.names if any((each, name) in cells for each in wanted)]
     names = [name for name in names if (CLEAN, name) in cells]
-    conditions = [each for each in study.artifacts if all((each, name) in cells for name in names)]
+    conditions = [each for each in wanted if all((each, name) in cells for name in names)]
     if not names or not conditions:
         return []
     pairs: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
@@ -143,7 +160,9 @@ def losses_on_average(evidence: Evidence) -> list[Average]:
         if not shared[0].empty:
             pairs[name] = shared[0], sum(shared[2:], start=shared[1]) / len(conditions)
     drops = {name: (a - b if metric.higher_is_better else b - a) for name, (a, b) in pairs.items()}
-    found = _against_baseline(evidence, drops, len(conditions))
+    more = _more_than(evidence, evidence.baseline, drops, len(conditions))
+    compare_with = evidence.spec["compare_with"]
+    compared = _more_than(evidence, compare_with, drops, len(conditions))
     lost = {
         name: paired_gap(
             *(pair if metric.higher_is_better else pair[::-1]),
@@ -159,7 +178,9 @@ def losses_on_average(evidence: Evidence) -> list[Average]:
             conditions=tuple(conditions),
             lost=lost[name],
             p_adjusted=adjusted[name],
-            more=found.get(name),
+            more=more.get(name),
+            compare_with=compare_with,
+            more_compared=compared.get(name),
             n_seeds=len(drops[name]),
             n_images=len(drops[name].columns),
         )
@@ -175,21 +196,22 @@ def _shared(tables: list[pd.DataFrame]) -> list[pd.DataFrame]:
     return [each.loc[rows, columns] for each in tables]
 
 
-def _against_baseline(evidence: Evidence, drops: Mapping[str, pd.DataFrame], n_conditions: int) -> dict[str, Finding]:
-    own = drops.get(evidence.baseline)
-    if own is None:
+def _more_than(
+    evidence: Evidence, other: str | None, drops: Mapping[str, pd.DataFrame], n_conditions: int
+) -> dict[str, Finding]:
+    """Each variant's loss against that of another, with p-values adjusted over these comparisons."""
+    if other is None or (own := drops.get(other)) is None:
         return {}
     pairs: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     groups: dict[str, Labels | None] = {}
-    for name, drop in drops.items():
-        images = drop.columns.intersection(own.columns)
-        if name != evidence.baseline and name in evidence.study.distinct and not images.empty:
-            pairs[name] = drop[images].to_numpy(), own[images].to_numpy()
+    for name in evidence.study.compared(other):
+        if name in drops and not (images := drops[name].columns.intersection(own.columns)).empty:
+            pairs[name] = drops[name][images].to_numpy(), own[images].to_numpy()
             groups[name] = evidence.cells[CLEAN, name].labels(images)
     low, high = evidence.metric.bounds
     return against_baseline(
         pairs,
-        baseline=evidence.baseline,
+        baseline=other,
         metric=f"{evidence.metric.label} lost to {counted(n_conditions, 'artifact condition')}",
         margin=evidence.spec["margin"] or 0.0,
         higher_is_better=False,

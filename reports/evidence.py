@@ -52,13 +52,18 @@ class Evidence:
     @cached_property
     def answers(self) -> dict[str, list[Answer]]:
         """By kind of question what the study has to say to it; of trainings that failed each answer says so."""
-        return {asks: [self._with_caveat(each) for each in answer(self)] for asks, answer in self._answering.items()}
+        return {
+            asks: [self._with_caveat(each, asks) for each in answer(self)] for asks, answer in self._answering.items()
+        }
 
-    def _with_caveat(self, answer: Answer) -> Answer:
+    def _with_caveat(self, answer: Answer, asks: str) -> Answer:
+        others = {answer.variant, answer.compared_with}
+        if asks == "robustness" and answer.compared_with:  # one answer tells of both comparisons
+            others.add(self.spec["compare_with"])
         found = [
             f"every mask of {variant} is {word} ({told_seeds(seeds)})"
             for variant, word, seeds, evaluations in self.once(_constant)
-            if variant in (answer.variant, answer.compared_with) and answer.evaluation in evaluations
+            if variant in others and answer.evaluation in evaluations
         ]
         if not found:
             return answer
@@ -127,11 +132,21 @@ class Evidence:
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        return comparisons_table(self.study, self.cells)
+        return comparisons_table(self.study, self.cells, self.baseline)
 
     @cached_property
     def comparison_rows(self) -> list[Row]:
         return records(self.comparisons)
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """The same against the study's `compare_with`; empty where it names none."""
+        other = self.spec["compare_with"]
+        return comparisons_table(self.study, self.cells, other) if other else pd.DataFrame()
+
+    @cached_property
+    def compared_rows(self) -> list[Row]:
+        return records(self.compared)
 
     @cached_property
     def pairwise(self) -> list[Row]:

@@ -23,6 +23,8 @@ OF_NO_MATTER = {
     "dataset.folder",
 }
 
+NOT_ALWAYS_SAID = ("compare_with", "conditions")  # by no medbench: without the key a study has none
+
 
 def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spec, tuple[str, ...]]]:
     """Names, specs and warnings of the studies that these make: one where all are alike, whose trials are then all of
@@ -52,6 +54,8 @@ def _differences(a: Spec, b: Spec) -> list[str]:
     """What keeps two studies of one name from being one, a phrase each."""
     shared = [key for key in a if key in b]  # an older medbench did not write all of them
     flat = [flatten({key: spec[key] for key in shared if key not in OF_NO_MATTER}) for spec in (a, b)]
+    for spec, into in zip((a, b), flat, strict=True):
+        into |= flatten({key: spec.get(key) for key in NOT_ALWAYS_SAID})
     for variant in [each for each in a["variants"] if each in b["variants"]]:
         for spec, into in zip((a, b), flat, strict=True):
             into |= flatten(spec["variants"][variant].get("settings", {}), f"{variant}: ")

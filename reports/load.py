@@ -118,6 +118,12 @@ class Study:
             repeated |= {*names} - {kept}
         return [variant for variant in self.spec["variants"] if variant not in repeated]
 
+    def compared(self, against: str) -> list[str]:
+        """The variants, each training once, that are compared with this one. With another than the baseline the
+        baseline is not: the two are compared among the variants against the baseline."""
+        own = {against, self.spec["baseline"]}.union(*(names for names in self.same if against in names))
+        return [variant for variant in self.distinct if variant not in own]
+
     @property
     def scores(self) -> pd.DataFrame:
         """Tidy scores, one row per trial, evaluation and image; empty, but with its columns, when nothing is done."""

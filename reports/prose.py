@@ -80,14 +80,15 @@ def methods(evidence: Evidence) -> str:
         text.append(
             "Differences were tested by a crossed analysis of seeds and images, with trained models in the place of "
             "readers in a multi-reader multi-case study, so that intervals and p-values hold for new trainings and new "
-            "images; p-values were adjusted by Holm's method over the variants."
+            "images; p-values were adjusted by Holm's method over the variants"
+            + (f", those against {other} by themselves." if (other := evidence.spec["compare_with"]) else ".")
         )
     if evidence.groups:
         text.append(by_groups(evidence.groups))
     if evidence.study.artifacts:
         text.append(
-            "What artifacts cost is the mean over these conditions of the score without the artifact minus that with "
-            "it, paired by training and image; its interval holds for new trainings and new images too."
+            f"What artifacts cost is the mean over {_conditions(evidence)} of the score without the artifact minus that "
+            "with it, paired by training and image; its interval holds for new trainings and new images too."
         )
     if evidence.spec["medbench"]:
         text.append(
@@ -313,6 +314,12 @@ def _tests(evidence: Evidence) -> str:
         listed = [f"{kind} ({', '.join(map(str, severities))})" for kind, severities in painted.items()]
         parts.append(f"the study's own test images with painted artifacts (severity): {', '.join(listed)}")
     return f"They were tested on {'; '.join(part for part in parts if part)}." if any(parts) else ""
+
+
+def _conditions(evidence: Evidence) -> str:
+    """What losses are a mean over."""
+    named = [evidence.study.artifacts[each] for each in evidence.spec["conditions"]]
+    return listed(f"{each['kind']} ({each['severity']})" for each in named) if named else "these conditions"
 
 
 def _copies(evidence: Evidence) -> str:

@@ -67,8 +67,8 @@ def _reported(folder: Path, record: Record) -> Generator[Path]:
 
 def _of_the_primary_metric(facts: dict[str, Any]) -> dict[str, Any]:
     """Comparisons on other metrics are most of a large report, and tables/ has them too."""
-    rows = [row for row in facts["comparisons"] if row["metric"] == facts["primary"]]
-    return facts | {"comparisons": rows}
+    long = [key for key in ("comparisons", "compared") if key in facts]
+    return facts | {key: [row for row in facts[key] if row["metric"] == facts["primary"]] for key in long}
 
 
 def record_of(folder: Path) -> Record:

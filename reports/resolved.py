@@ -8,6 +8,8 @@ ABSENT: Spec = {  # what stands for a key that the store does not have
     "question": "",
     "registered": None,
     "asks": "difference",
+    "compare_with": None,
+    "conditions": [],
     "profile": None,
     "set": [],
     "recipe": {},

@@ -129,9 +129,9 @@ def variants_table(study: Study, cells: Cells) -> pd.DataFrame:
     return table.astype({"n_groups": "Int64"}) if "n_groups" in table else table
 
 
-def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
-    """One row per evaluation, metric and variant other than the baseline, where both have scores; none of variants that
-    are the same training as one before them.
+def comparisons_table(study: Study, cells: Cells, baseline: str) -> pd.DataFrame:
+    """One row per evaluation, metric and variant that is compared with `baseline` (`Study.compared`), the study's own
+    or another variant in its place, where both have scores.
 
     Differences are variant - baseline, intervals 95 %. p values are adjusted by Holm over the variants of one
     evaluation and metric. Claims are made on the primary metric only, for the others are exploratory, and so is what
@@ -140,13 +140,12 @@ def comparisons_table(study: Study, cells: Cells) -> pd.DataFrame:
     Columns: study, evaluation, metric, variant, baseline, those of `Finding.row`, trials, baseline_trials;
     groups_needed and n_groups only where the images of some evaluation come in groups.
     """
-    baseline = study.spec["baseline"]
     rows: list[dict[str, Any]] = []
     for evaluation in study.spec["evaluations"]:
         against = cells.get((evaluation, baseline))
         if against is None:
             continue
-        others = [v for v in study.distinct if v != baseline and (evaluation, v) in cells]
+        others = [v for v in study.compared(baseline) if (evaluation, v) in cells]
         for metric in against.tables:
             pairs, groups = _pairs({v: cells[evaluation, v] for v in others}, against, metric)
             found = against_baseline(

@@ -247,6 +247,9 @@ class Study(Spec):
     or what accuracy costs. The report opens with it."""
     baseline: str
     """The variant that the others are compared with."""
+    compare_with: str | None = None
+    """A variant beside the baseline that the answer compares the others with too: the rival that they must beat. For
+    `asks: difference` and `robustness`; its comparisons are a family of their own."""
     variants: Annotated[dict[Annotated[str, Field(pattern=NAME)], VariantSpec], Field(min_length=1)]
     """What is compared, by name."""
     dataset: DatasetSpec
@@ -264,6 +267,9 @@ class Study(Spec):
     """The recipe of every variant, but for what a variant overrides."""
     evaluate: Annotated[tuple[Evaluation, ...], Field(min_length=1), BeforeValidator(as_tuple)]
     """Test sets: `clean`, other data sets, artifacts. The first is the one that the report opens with."""
+    conditions: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(as_tuple)] | None = None
+    """The artifacts with their severities, as in [hair-5], that the answer to `asks: robustness` is about; all of
+    `evaluate` where the key is left out. The others are shown, and are exploratory."""
     primary: str
     """The metric that claims are about; all others are exploratory."""
     margin: Annotated[float, Field(ge=0)]
@@ -317,6 +323,32 @@ class Study(Spec):
                     raise _at(f"variants.{name}.ensemble.members", UnknownNameError("member", member, trained))
             if variant.output and variant.output.bottleneck and not self.tasks_of(name):
                 raise _at(f"variants.{name}.output.bottleneck", "is what heads of tasks see, and there are no tasks")
+        return self
+
+    @model_validator(mode="after")
+    def _answers_what_it_names(self) -> "Study":
+        """`compare_with` and `conditions` are of the question that is asked, and there is something for them."""
+        other = self.compare_with
+        if other is not None:
+            if other not in self.variants:
+                raise _at("compare_with", UnknownNameError("variant", other, self.variants))
+            if other == self.baseline:
+                raise _at("compare_with", f"{other} is the baseline; name another variant, or leave the key out")
+            if self.asks not in ("difference", "robustness"):
+                raise _at(
+                    "compare_with", f"the answer to asks: {self.asks} compares nothing with it; leave the key out"
+                )
+            if len(self.variants) == 2:
+                raise _at("compare_with", f"there is no variant but {other} and the baseline; leave the key out")
+        if self.conditions is not None:
+            if self.asks != "robustness":
+                raise _at("conditions", f"is for asks: robustness, not {self.asks}; leave the key out")
+            painted = [name for each in self.evaluate if isinstance(each, ArtifactTest) for name in each.names]
+            for name in self.conditions:
+                if name not in painted:
+                    raise _at("conditions", UnknownNameError("artifact evaluation", name, painted))
+            if len(set(self.conditions)) < len(self.conditions):
+                raise _at("conditions", f"one is named twice in {', '.join(self.conditions)}")
         return self
 
     def training_of(self, variant: str) -> Training:

@@ -348,6 +348,8 @@ def _record(
         "registered": None if loaded.settings else study.registered,  # --set makes it another plan
         "asks": study.asks,
         "baseline": study.baseline,
+        **({"compare_with": study.compare_with} if study.compare_with else {}),
+        **({"conditions": list(study.conditions)} if study.conditions else {}),
         "primary": study.primary,
         "margin": study.margin,
         "score_at": study.score_at,

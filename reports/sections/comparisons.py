@@ -46,6 +46,14 @@ class Facts:
     """The variants with scores on the first evaluation, the best first."""
 
 
+@dataclass(frozen=True, slots=True)
+class FactsOfTwo(Facts):
+    """Where the study names another variant beside the baseline."""
+
+    compared: list[Row]
+    """The rows of `tables.comparisons_table` against `compare_with`."""
+
+
 def make(evidence: Evidence) -> Part:
     rows, table = evidence.comparison_rows, evidence.comparisons
     ranks = ranks_of(evidence.study, evidence.cells)
@@ -58,25 +66,31 @@ def make(evidence: Evidence) -> Part:
         if len(plain):
             margin = evidence.spec["margin"]
             drawn["forest"] = draw_forest(plain, evidence.names, evidence.primary, margin, evidence.id("forest"))
+    told: dict[str, Any] = {
+        "comparisons": rows,
+        "answers": [asdict(each) for each in evidence.answers["difference"]],
+        "pairwise": evidence.pairwise,
+        "ranks": ranks
+        and {"variants": list(ranks.names), "place": ranks.place.tolist(), "share": ranks.share.tolist()},
+        "ranking": evidence.ranking,
+    }
+    names_another = bool(evidence.spec["compare_with"])
     return Part(
-        facts=Facts(
-            rows,
-            [asdict(each) for each in evidence.answers["difference"]],
-            evidence.pairwise,
-            ranks and {"variants": list(ranks.names), "place": ranks.place.tolist(), "share": ranks.share.tolist()},
-            evidence.ranking,
-        ),
+        facts=FactsOfTwo(**told, compared=evidence.compared_rows) if names_another else Facts(**told),
         is_shown=True,
         figures=drawn,
-        tables={"comparisons": table},
+        tables={"comparisons": table} | ({"compared": evidence.compared} if names_another else {}),
         excerpts={"comparisons": _excerpt(evidence)},
         view={"map": _significance_map(evidence)},
     )
 
 
 def answers(evidence: Evidence) -> list[Answer]:
-    """Each comparison on the primary metric: by how much, over what, and what may be claimed."""
-    return [_answer(evidence, row) for row in evidence.comparison_rows if row["metric"] == evidence.primary]
+    """Each comparison on the primary metric: by how much, over what, and what may be claimed. Those against the study's
+    `compare_with` come last, and only where differences are what it asks for: other questions have them in their own
+    answers."""
+    rows = evidence.comparison_rows + (evidence.compared_rows if evidence.spec["asks"] == "difference" else [])
+    return [_answer(evidence, row) for row in rows if row["metric"] == evidence.primary]
 
 
 def _answer(evidence: Evidence, row: Row) -> Answer:
@@ -91,9 +105,10 @@ def _answer(evidence: Evidence, row: Row) -> Answer:
         rest = f"against {baseline} ({over}). {row['reason'][0].upper()}{row['reason'][1:]}."
         told = f"Whether {name} differs from {baseline} {row['claim']}."
     else:
+        holm = f"Holm over the variants against {baseline}" if evidence.spec["compare_with"] else "Holm"
         low, high = (signed(row[end], digits) for end in ("ci_low", "ci_high"))
         effect += f" [{low}, {high}]"
-        rest = f"against {baseline} ({over}, {p_equals(row['p_adjusted'])}, Holm): {row['claim']}."
+        rest = f"against {baseline} ({over}, {p_equals(row['p_adjusted'])}, {holm}): {row['claim']}."
         told = (
             f"Against {baseline}, {name} differed by {signed(row['difference'], digits)} (95 % CI {low} to {high}, for "
             f"new trainings and new {'groups of images' if n_groups else 'images'}): {row['claim']}."
@@ -105,7 +120,8 @@ def _answer(evidence: Evidence, row: Row) -> Answer:
         label=evidence.label(name),
         effect=effect,
         rest=rest,
-        claim=row["claim"],
+        # Of two answers about one variant a line of the overview must tell which is which.
+        claim=f"against {baseline}: {row['claim']}" if evidence.spec["compare_with"] else row["claim"],
         may=row["may"],
         not_shown=row["not_shown"],
         cost=row["cost"],
