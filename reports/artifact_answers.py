@@ -138,11 +138,13 @@ def _not_shown(evidence: Evidence, worst: str, against: Against) -> str:
 def _over(evidence: Evidence, conditions: tuple[str, ...]) -> str:
     """What a mean is over, in words."""
     n_planned, is_named = len(asked_about(evidence.study)), bool(evidence.spec["conditions"])
-    of = f" (of {n_planned}; the others are not scored for every variant yet)" if len(conditions) < n_planned else ""
+    names = listed(condition_name(evidence, each) for each in conditions)
+    lacks = len(conditions) < n_planned
+    of = [f"of {n_planned}; the others are not scored for every variant yet"] if lacks else []
     if len(conditions) == 1:
-        return f"under {condition_name(evidence, conditions[0])}{of if is_named else ''}"
-    which = f", {listed(condition_name(evidence, each) for each in conditions)}," if is_named else ""
-    return f"on average over {len(conditions)} artifact conditions{which}{of}"
+        return f"under {names}{f' ({of[0]})' if of and is_named else ''}"
+    notes = ", ".join([*([names] if is_named else []), *of])
+    return f"on average over {len(conditions)} artifact conditions{f' ({notes})' if notes else ''}"
 
 
 def condition_name(evidence: Evidence, condition: str) -> str:

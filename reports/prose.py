@@ -7,6 +7,7 @@ store does not say is left out.
 import json
 from collections.abc import Callable, Sequence
 
+from .artifact_losses import asked_about
 from .evidence import Evidence, Row
 from .naming import kind, kinds, names_of
 from .notes import by_groups, counted, digits_of, heading, listed, number
@@ -87,8 +88,8 @@ def methods(evidence: Evidence) -> str:
         text.append(by_groups(evidence.groups))
     if evidence.study.artifacts:
         text.append(
-            f"What artifacts cost is the mean over {_conditions(evidence)} of the score without the artifact minus that "
-            "with it, paired by training and image; its interval holds for new trainings and new images too."
+            f"What artifacts cost is the mean over {_conditions(evidence)} of the score without the artifact minus "
+            "that with it, paired by training and image; its interval holds for new trainings and new images too."
         )
     if evidence.spec["medbench"]:
         text.append(
@@ -318,8 +319,10 @@ def _tests(evidence: Evidence) -> str:
 
 def _conditions(evidence: Evidence) -> str:
     """What losses are a mean over."""
-    named = [evidence.study.artifacts[each] for each in evidence.spec["conditions"]]
-    return listed(f"{each['kind']} ({each['severity']})" for each in named) if named else "these conditions"
+    if not evidence.spec["conditions"]:
+        return "these conditions"
+    named = (evidence.study.artifacts[each] for each in asked_about(evidence.study))
+    return listed(f"{each['kind']} ({each['severity']})" for each in named)
 
 
 def _copies(evidence: Evidence) -> str:

@@ -1,6 +1,7 @@
-"""Real artifacts: test images that people marked as hairy, ruled or inked, against those without."""
+"""Real artifacts: test images that people marked as hairy, ruled or inked, against those without; and those whose
+lesion hardly stands out, against the others."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import pandas as pd
 from scipy import optimize, sparse  # pyright: ignore[reportMissingTypeStubs]
 from scipy.sparse import csgraph  # pyright: ignore[reportMissingTypeStubs]
 
-from ...bench.stats import Labels, gap, paired_gap
+from ...bench.stats import Labels, compare, gap, paired_gap
 from ..evidence import Evidence, Row
 from ..load import Study
 from ..section import Part, Section
@@ -17,6 +18,13 @@ from ..tables import KNOWN, Cell, Cells, records
 
 LEAST = 10  # images in each stratum
 CALIPER = 0.25  # standard deviations that matched images may lie apart
+LOW_CONTRAST = "low contrast"
+LOWEST = 0.25  # ours: the share of the annotated images whose contrast is called low
+
+DIFFERENCES = {  # columns, by the key of the study that names what is compared with
+    "baseline": ("difference", "difference_ci_low", "difference_ci_high"),
+    "compare_with": ("compared_difference", "compared_ci_low", "compared_ci_high"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +41,20 @@ def make(evidence: Evidence) -> Part:
 
 def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
     """One row per annotated evaluation, artifact and variant, on the primary metric; artifacts with ten images or more
-    in either stratum.
+    in either stratum. After the artifacts comes low contrast, which is none: the images whose lesion stands out from
+    the skin around it by `contrast_at_most` or less, a quarter of those annotated.
 
     `lost` is by how much images with the artifact score worse than those without, positive in either direction of the
     metric. The images are others, so their lesions are too: the difference is confounded. `matched_lost` is the same
-    over pairs of images with lesions of like size and contrast (`match`). Both intervals are for new trainings and new
-    images, 95 %.
+    over pairs of images with lesions of like size and contrast (`match`), for low contrast of like size alone.
+    `difference` is variant - baseline on the very images with the artifact, and `compared_difference` the same against
+    the study's `compare_with`. All intervals are for new trainings and new images, 95 %, and exploratory: they are not
+    adjusted for their number.
 
-    Columns: study, evaluation, artifact, variant, n_with, n_without, mean_with, mean_without, lost, lost_ci_low,
-    lost_ci_high, n_pairs, matched_lost, matched_ci_low, matched_ci_high, trials.
+    Columns: study, evaluation, artifact, contrast_at_most (None but for low contrast), variant, n_with, n_without,
+    mean_with, mean_without, lost, lost_ci_low, lost_ci_high, n_pairs, matched_lost, matched_ci_low, matched_ci_high,
+    difference, difference_ci_low, difference_ci_high; compared_difference, compared_ci_low, compared_ci_high only where
+    the study has `compare_with`; trials.
     """
     primary = study.spec["primary"]
     metric = KNOWN[primary]
@@ -50,10 +63,10 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
         known = study.annotations.get(evaluation, {})
         lesions = known.get("lesions", {})
         table: Any = cell.tables[primary]
-        annotated = [image for image in table if image in lesions]
-        for artifact, marked in known.get("flags", {}).items():
-            having = [image for image in annotated if image in set(marked)]
-            lacking = [image for image in annotated if image not in set(marked)]
+        for stratum in _strata(known):
+            having, lacking = (
+                [image for image in table if image in side] for side in (stratum.having, stratum.lacking)
+            )
             if min(len(having), len(lacking)) < LEAST:
                 continue
             first, second = (lacking, having) if metric.higher_is_better else (having, lacking)
@@ -64,12 +77,14 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
                 first_groups=cell.labels(first),
                 second_groups=cell.labels(second),
             )
-            pairs = match({i: lesions[i] for i in having}, {i: lesions[i] for i in lacking})
+            sides = ({image: lesions[image] for image in side} for side in (having, lacking))
+            pairs = match(*sides, by_contrast=stratum.contrast_at_most is None)
             rows.append(
                 {
                     "study": study.name,
                     "evaluation": evaluation,
-                    "artifact": artifact,
+                    "artifact": stratum.name,
+                    "contrast_at_most": stratum.contrast_at_most,
                     "variant": variant,
                     "n_with": len(having),
                     "n_without": len(lacking),
@@ -79,6 +94,7 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
                     "lost_ci_low": found.ci_low,
                     "lost_ci_high": found.ci_high,
                     **_matched(cell, pairs, primary),
+                    **_within(study, cells, evaluation, variant, having),
                     "trials": cell.trials,
                 }
             )
@@ -88,11 +104,33 @@ def strata_table(study: Study, cells: Cells) -> pd.DataFrame:
     return pd.DataFrame(sorted(rows, key=lambda row: order[row["evaluation"], row["artifact"]]))
 
 
+@dataclass(frozen=True, slots=True)
+class _Stratum:
+    name: str
+    having: Collection[str]
+    lacking: Collection[str]
+    contrast_at_most: float | None = None
+
+
+def _strata(known: Mapping[str, Any]) -> Iterator[_Stratum]:
+    """The annotated images with each artifact and those without, and those of low contrast and the others. Where the
+    lesion has no contrast, for want of skin around it, an image is neither."""
+    lesions = known.get("lesions", {})
+    for artifact, marked in known.get("flags", {}).items():
+        yield _Stratum(artifact, {*marked} & lesions.keys(), lesions.keys() - {*marked})
+    contrasts = {image: each["contrast"] for image, each in lesions.items() if each["contrast"] is not None}
+    if contrasts:
+        most = float(np.quantile([*contrasts.values()], LOWEST))
+        low = {image for image, contrast in contrasts.items() if contrast <= most}
+        yield _Stratum(LOW_CONTRAST, low, contrasts.keys() - low, most)
+
+
 Lesions = Mapping[str, Mapping[str, float | None]]
 
 
-def match(having: Lesions, lacking: Lesions) -> list[tuple[str, str]]:
-    """Pairs of an image with and one without the artifact, whose lesions are alike in size and contrast.
+def match(having: Lesions, lacking: Lesions, *, by_contrast: bool = True) -> list[tuple[str, str]]:
+    """Pairs of an image with and one without the artifact, whose lesions are alike in size and, with `by_contrast`, in
+    contrast.
 
     Each image is used once at most. Of all such pairings the one with the least sum of distances is taken; distances
     are Euclidean, in standard deviations (over all images) of the logarithm of the lesion's share of the image and of
@@ -100,7 +138,7 @@ def match(having: Lesions, lacking: Lesions) -> list[tuple[str, str]]:
 
     Source: optimal matching, Rosenbaum (1989), JASA 84(408).
     """
-    a, b = _traits(having), _traits(lacking)
+    a, b = _traits(having, by_contrast), _traits(lacking, by_contrast)
     if not a or not b:
         return []
     every = np.array([*a.values(), *b.values()])
@@ -114,9 +152,9 @@ def match(having: Lesions, lacking: Lesions) -> list[tuple[str, str]]:
     return [(names[0][i], names[1][j]) for i, j in zip(rows, columns, strict=True) if apart[i, j] <= CALIPER]
 
 
-def _traits(lesions: Lesions) -> dict[str, tuple[float, float]]:
+def _traits(lesions: Lesions, by_contrast: bool) -> dict[str, tuple[float, ...]]:
     return {
-        image: (float(np.log(area)), contrast)
+        image: (float(np.log(area)), contrast) if by_contrast else (float(np.log(area)),)
         for image, lesion in lesions.items()
         if (area := lesion["area"]) and (contrast := lesion["contrast"]) is not None
     }
@@ -146,6 +184,25 @@ def _groups_of_pairs(cell: Cell, pairs: list[tuple[str, str]]) -> Labels | None:
     links = sparse.coo_array((np.ones(len(pairs)), (rows, columns)), shape=(len(place), len(place)))
     _, chains = cast(Any, csgraph).connected_components(links, directed=False)
     return chains[rows].tolist()
+
+
+def _within(study: Study, cells: Cells, evaluation: str, variant: str, images: list[str]) -> dict[str, Any]:
+    """How a variant differs from the baseline, and from `compare_with`, on these images alone."""
+    primary, own = study.spec["primary"], cells[evaluation, variant]
+    row: dict[str, Any] = {}
+    for key, names in DIFFERENCES.items():
+        if (other := study.spec[key]) is None:
+            continue
+        row |= dict.fromkeys(names)
+        against = cells.get((evaluation, other))
+        if against is None or variant not in study.compared(other):
+            continue
+        shared = [image for image in images if image in against.tables[primary]]
+        if len(shared) >= LEAST:
+            pair = (each.tables[primary][shared].to_numpy() for each in (own, against))
+            found = compare(*pair, bounds=KNOWN[primary].bounds, groups=own.labels(shared))
+            row |= dict(zip(names, (found.difference, found.ci_low, found.ci_high), strict=True))
+    return row
 
 
 SECTION = Section(name="real_artifacts", title="Real artifacts", make=make)

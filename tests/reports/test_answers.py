@@ -26,8 +26,11 @@ HARM = 0.04  # that the second artifact does to every image beyond the first
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_store(tmp_path_factory.mktemp("answers"))
+
+
+def write_store(store: Path) -> Path:
     """The fabricated store asked about artifacts: `ph2` is said to be hair, and a ruler does a little more harm."""
-    store = tmp_path_factory.mktemp("answers")
     study = fabricate(store, n_images=20, artifacts=CONDITIONS, asks="robustness")
     for known in study["variants"].values():
         for trial in known["trials"]:

@@ -1,6 +1,7 @@
 """What a report says beyond the clean comparison: strata, other sets, calibration, failures, people."""
 
 import json
+import shutil
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 
 from medbench.bench.metrics.calibration import N_BINS, calibration_error
 from medbench.bench.metrics.failures import FAILURES
-from medbench.bench.stats import gap, summarize
-from medbench.bench.store.records import write_json, write_yaml
+from medbench.bench.stats import compare, gap, summarize
+from medbench.bench.store.records import read_yaml, write_json, write_yaml
 from medbench.reports import load
 from medbench.reports.page import write_report
 from medbench.reports.sections.real_artifacts import CALIPER, match
@@ -23,7 +24,11 @@ N_IMAGES = 40
 SEED = 7
 IMAGES = [f"ISIC_{i:07d}" for i in range(N_IMAGES)]
 HAIRY = IMAGES[:15]
-LESIONS = {image: {"area": 0.1 + 0.01 * (i % 10), "contrast": 20.0 + i % 5} for i, image in enumerate(IMAGES)}
+LESIONS: dict[str, dict[str, float | None]] = {
+    image: {"area": 0.1 + 0.01 * (i % 10), "contrast": 20.0 + 10 * ((i // 10 + i) % 2) + i / 100}
+    for i, image in enumerate(IMAGES)
+}
+LESIONS[IMAGES[-1]]["contrast"] = None  # no skin around it
 PAIRS = [
     {"image": image, "dice": 0.7 + 0.01 * i, "iou": 0.6, "tools": ["T1", "T2"]} for i, image in enumerate(IMAGES[:8])
 ]
@@ -103,7 +108,59 @@ def test_matched_images_are_compared_pair_by_pair(store: Path, facts) -> None:
 
 
 def test_strata_of_a_few_images_are_not_compared(facts) -> None:
-    assert {row["artifact"] for row in facts["strata"]} == {"hair"}
+    assert {row["artifact"] for row in facts["strata"]} == {"hair", "low contrast"}
+
+
+def test_the_quarter_of_lowest_contrast_is_a_stratum_matched_by_area_alone(store: Path, facts) -> None:
+    row = only(facts["strata"], artifact="low contrast", variant="no_baa", evaluation="clean")
+
+    traits, table = pd.DataFrame(LESIONS).T, dice(store, "no_baa")
+    most = traits["contrast"].quantile(0.25)
+    is_low = traits["contrast"] <= most
+    low, high = traits.index[is_low], traits.index[~is_low & traits["contrast"].notna()]
+    expected = gap(table[high].to_numpy(), table[low].to_numpy())
+    assert row["contrast_at_most"] == pytest.approx(most)
+    assert (row["n_with"], row["n_without"]) == (len(low), len(high)) == (10, 29)
+    assert [row["lost"], row["lost_ci_low"]] == pytest.approx([expected.gap, expected.ci_low])
+    # Each of the ten has another area, and three images of its own area among the others, of any contrast.
+    pairs = match({i: LESIONS[i] for i in low}, {i: LESIONS[i] for i in high}, by_contrast=False)
+    assert [LESIONS[a]["area"] for a, _ in pairs] == [LESIONS[b]["area"] for _, b in pairs]
+    assert match({i: LESIONS[i] for i in low}, {i: LESIONS[i] for i in high}) != pairs
+    lost = summarize(table[[b for _, b in pairs]].to_numpy() - table[[a for a, _ in pairs]].to_numpy())
+    assert row["n_pairs"] == len(pairs) == 10
+    assert [row["matched_lost"], row["matched_ci_low"]] == pytest.approx([lost.mean, lost.ci_low])
+    assert only(facts["strata"], artifact="hair", variant="no_baa", evaluation="clean")["contrast_at_most"] is None
+
+
+def test_variants_are_compared_on_the_images_of_a_stratum_alone(store: Path, facts) -> None:
+    row = only(facts["strata"], artifact="hair", variant="no_baa", evaluation="clean")
+
+    a, b = (dice(store, name)[HAIRY].to_numpy() for name in ("no_baa", "medlitenet"))
+    expected = compare(a, b)
+    assert row["difference"] == pytest.approx(a.mean() - b.mean())
+    assert [row["difference_ci_low"], row["difference_ci_high"]] == pytest.approx([expected.ci_low, expected.ci_high])
+    assert only(facts["strata"], artifact="hair", variant="medlitenet", evaluation="clean")["difference"] is None
+    assert "compared_difference" not in row
+
+
+def test_variants_of_a_stratum_are_compared_with_the_one_that_the_study_names(store: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(store, tmp_path / "store")
+    study = read_yaml(copy / "studies" / "baa.yaml") | {"compare_with": "no_baa"}
+    write_yaml(copy / "studies" / "baa.yaml", study)
+
+    page = write_report([copy], tmp_path / "out").read_text()
+
+    (named,) = json.loads((tmp_path / "out" / "report.json").read_text())["studies"]
+    found = {
+        row["variant"]: row for row in named["strata"] if (row["artifact"], row["evaluation"]) == ("hair", "clean")
+    }
+    a, b = (dice(store, name)[HAIRY].to_numpy() for name in ("ensemble", "no_baa"))
+    assert found["ensemble"]["compared_difference"] == pytest.approx(a.mean() - b.mean())
+    assert found["ensemble"]["compared_ci_low"] == pytest.approx(compare(a, b).ci_low)
+    assert found["medlitenet"]["compared_difference"] is found["no_baa"]["compared_difference"] is None
+    assert found["ensemble"]["difference"] is not None
+    assert "− no_baa, with" in page
+    assert "low contrast<small>up to 20.2</small>" in page
 
 
 def test_matching_pairs_as_many_as_it_can_and_then_as_alike_as_it_can() -> None:

@@ -1,0 +1,278 @@
+"""A study names a variant beside the baseline, and the artifacts that its answer is about: numbers against a second
+implementation of the crossed analysis, and words that no reader of a single line can take for more."""
+
+import datetime
+import json
+import shutil
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from medbench.bench.store.records import read_yaml, write_yaml
+from medbench.reports import load
+from medbench.reports.load import load_studies
+from medbench.reports.page import write_report
+from medbench.reports.publishing import problems, publish
+
+from ..fabricated_store import fabricate, trial_id, unsealed
+from .test_answers import CONDITIONS, asked, write_store
+
+LOWER = 0.05  # by which `gated` scores less than no_baa on clean images, so that it has less to lose
+BOTH = {"compare_with": "no_baa", "conditions": ["worse"]}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of `test_answers` and a fourth variant, `gated`: no_baa with other noise and lower clean scores."""
+    store = write_store(tmp_path_factory.mktemp("compare-with"))
+    study = read_yaml(store / "studies" / "baa.yaml")
+    known = study["variants"]
+    known["gated"] = {**known["no_baa"], "description": None, "trials": []}
+    rng = np.random.default_rng(5)
+    for trial in known["no_baa"]["trials"]:
+        copy = trial_id("gated", trial["seed"])
+        shutil.copytree(store / "trials" / trial["trial"], store / "trials" / copy)
+        for name, id in trial["evaluations"].items():
+            with unsealed(store / "trials" / copy / "evaluations" / id) as working:
+                table = pd.read_parquet(working / "scores.parquet")
+                table["dice"] += rng.normal(-LOWER if name == "clean" else 0, 0.01, len(table))
+                table["dice"] = table["dice"].clip(upper=1)
+                table.to_parquet(working / "scores.parquet")
+        known["gated"]["trials"].append({**trial, "trial": copy})
+    write_yaml(store / "studies" / "baa.yaml", study)
+    return store
+
+
+def tables(store: Path, evaluation: str) -> dict[str, np.ndarray]:
+    """(S, N) Dice by variant, straight from the scores."""
+    scores = load(store).query("evaluation == @evaluation")
+    return {
+        str(name): part.pivot(index="seed", columns="image", values="dice").to_numpy()
+        for name, part in scores.groupby("variant")
+    }
+
+
+def crossed(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> tuple[float, float, float, float]:
+    """Difference, interval and p-value as `docs/explanation/statistics.md` has them, written again."""
+    images = np.var(a.mean(0) - b.mean(0), ddof=1)
+    parts: list[tuple[float, int]] = []
+    for table in (a, b):
+        seeds, n = table.shape
+        fitted = table.mean(0)[None] + table.mean(1)[:, None] - table.mean()
+        images -= ((table - fitted) ** 2).sum() / ((seeds - 1) * (n - 1)) / seeds
+        parts.append((table.mean(1).var(ddof=1) / seeds, seeds - 1))
+    parts.append((max(images, 0) / a.shape[1], a.shape[1] - 1))
+    variance = sum(part for part, _ in parts)
+    df = variance**2 / sum(part**2 / k for part, k in parts)
+    difference, error = a.mean() - b.mean(), np.sqrt(variance)
+    half = stats.t.ppf((1 + level) / 2, df) * error
+    return difference, difference - half, difference + half, 2 * stats.t.sf(abs(difference) / error, df)
+
+
+def lost(store: Path, *conditions: str) -> dict[str, np.ndarray]:
+    """(S, N) by variant what these conditions cost on average."""
+    clean, *under = (tables(store, name) for name in ("clean", *conditions))
+    return {name: clean[name] - np.mean([each[name] for each in under], axis=0) for name in clean}
+
+
+def reported(out: Path) -> dict[str, Any]:
+    return json.loads((out / "report" / "report.json").read_text())["studies"][0]
+
+
+def by_variant(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {row["variant"]: row for row in rows}
+
+
+def test_losses_are_compared_with_the_named_variants_in_a_family_of_their_own(store: Path, tmp_path: Path) -> None:
+    asked(store, tmp_path, compare_with="no_baa")
+    rows = by_variant(reported(tmp_path)["lost_on_average"])
+
+    drops = lost(store, "ph2", "worse")
+    expected = {name: crossed(drops[name], drops["no_baa"]) for name in ("ensemble", "gated")}
+    (first, p), (second, q) = sorted(((name, each[3]) for name, each in expected.items()), key=lambda each: each[1])
+    adjusted = {first: min(2 * p, 1), second: min(max(2 * p, q), 1)}
+    for name, (difference, low, high, _) in expected.items():
+        found = rows[name]["more_compared"]
+        assert [found["difference"], found["ci_low"], found["ci_high"]] == pytest.approx([difference, low, high])
+        assert found["p_adjusted"] == pytest.approx(adjusted[name])
+    assert rows["medlitenet"]["more_compared"] is rows["no_baa"]["more_compared"] is None
+    assert {row["compare_with"] for row in rows.values()} == {"no_baa"}
+    by_artifact = {row["variant"]: row for row in reported(tmp_path)["robustness"] if row["artifact"] == "ruler"}
+    assert by_artifact["gated"]["compared_drop"] == pytest.approx(
+        crossed(*(lost(store, "worse")[name] for name in ("gated", "no_baa")))[0]
+    )
+    assert by_artifact["no_baa"]["compared_drop"] is None
+
+
+def test_the_family_against_the_baseline_is_what_it_was(store: Path, tmp_path: Path) -> None:
+    asked(store, tmp_path / "a")
+    asked(store, tmp_path / "b", compare_with="no_baa")
+
+    before, after = (by_variant(reported(tmp_path / each)["lost_on_average"]) for each in ("a", "b"))
+    assert before["gated"]["more"] == after["gated"]["more"] is not None
+    assert not {"compare_with", "more_compared"} & before["gated"].keys()
+
+
+def test_a_small_loss_is_told_with_the_clean_score_that_it_cost(store: Path, tmp_path: Path) -> None:
+    found = by_variant(asked(store, tmp_path, **BOTH))
+
+    clean = tables(store, "clean")
+    low, high = (crossed(clean["gated"], clean["no_baa"])[end] for end in (1, 2))
+    size = f"{crossed(clean['gated'], clean['no_baa'])[0]:.3f} [{low:.3f}, {high:.3f}] from no_baa's"
+    gated = found["gated"]
+    assert high < -0.01
+    assert f"by {size}".replace("-", "−") in gated["rest"]
+    assert (
+        gated["rest"].count("Its clean Dice differs by ") == gated["abstract"].count("Its clean Dice differs by ") == 1
+    )
+    _, loss, scores = gated["claim"].split("; ")
+    assert loss.startswith("loss against medlitenet: ")
+    assert loss.endswith(", against no_baa: better")
+    assert scores == "clean Dice against medlitenet: worse, against no_baa: worse"
+    assert gated["claim"] in gated["brief"]
+    assert (
+        "Without artifacts: For new trainings and new images, gated is worse than no_baa in mean Dice." in gated["may"]
+    )
+    assert gated["not_shown"].startswith("which variant scores higher under them")
+
+
+def test_equal_clean_scores_are_called_equivalent_within_the_margin(store: Path, tmp_path: Path) -> None:
+    wide = 0.2
+    found = by_variant(asked(store, tmp_path, **BOTH, margin=wide))
+
+    clean = tables(store, "clean")
+    for a, b in (("gated", "no_baa"), ("ensemble", "medlitenet")):
+        _, low, high, _ = crossed(clean[a], clean[b], level=0.9)
+        assert -wide < low < high < wide
+        assert f"against {b}: equivalent within 0.2" in found[a]["claim"].rpartition("clean Dice")[2]
+
+
+def test_neither_of_the_two_that_others_are_compared_with_is_compared_with_itself(store: Path, tmp_path: Path) -> None:
+    found = by_variant(asked(store, tmp_path, **BOTH))
+
+    assert "against" not in found["medlitenet"]["claim"]
+    assert "clean" not in found["medlitenet"]["claim"]
+    assert "no_baa" not in found["no_baa"]["claim"]
+    assert "clean Dice against medlitenet: " in found["no_baa"]["claim"]
+
+
+def test_the_answer_is_about_the_conditions_that_are_named_and_the_rest_is_shown(store: Path, tmp_path: Path) -> None:
+    found = by_variant(asked(store, tmp_path, conditions=["worse"]))
+
+    facts = reported(tmp_path)
+    drops = lost(store, "worse")["no_baa"]
+    assert found["no_baa"]["effect"].startswith(f"Dice lost {drops.mean():.3f} [")
+    assert found["no_baa"]["rest"].startswith("under ruler 5, against the same images")
+    assert "It loses most" not in found["no_baa"]["rest"]
+    assert {row["n_conditions"] for row in facts["lost_on_average"]} == {1}
+    assert {row["artifact"] for row in facts["robustness"]} == {"hair", "ruler"}
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "The answer is about ruler 5, which the study names; every other condition is exploratory." in page
+    assert "What artifacts cost is the mean over ruler (5) of the score" in page
+
+
+def test_an_average_over_named_conditions_names_them(store: Path, tmp_path: Path) -> None:
+    found = asked(store, tmp_path, conditions=["ph2", "worse"])
+
+    assert found[0]["rest"].startswith("on average over 2 artifact conditions (hair 3 and ruler 5), against the same")
+
+
+def test_a_study_of_differences_is_answered_against_both(store: Path, tmp_path: Path) -> None:
+    changes = {"asks": "difference", "compare_with": "no_baa"}
+    found = [each for each in asked(store, tmp_path, **changes) if each["evaluation"] == "clean"]
+
+    assert [(each["variant"], each["compared_with"]) for each in found] == [
+        ("no_baa", "medlitenet"),
+        ("ensemble", "medlitenet"),
+        ("gated", "medlitenet"),
+        ("ensemble", "no_baa"),
+        ("gated", "no_baa"),
+    ]
+    assert all(each["claim"].startswith(f"against {each['compared_with']}: ") for each in found)
+    clean = tables(store, "clean")
+    expected = {name: crossed(clean[name], clean["no_baa"]) for name in ("ensemble", "gated")}
+    rows = {
+        row["variant"]: row
+        for row in reported(tmp_path)["compared"]
+        if (row["evaluation"], row["metric"]) == ("clean", "dice")
+    }
+    smallest = min(each[3] for each in expected.values())
+    for name, (difference, low, high, p) in expected.items():
+        row = rows[name]
+        assert [row["difference"], row["ci_low"], row["ci_high"]] == pytest.approx([difference, low, high])
+        assert row["p_adjusted"] == pytest.approx(min(max(p, 2 * smallest), 1))
+    assert rows.keys() == expected.keys()
+    assert (tmp_path / "report" / "tables" / "baa-compared.csv").is_file()
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "The same with no_baa, which the study names beside the baseline." in page
+    assert "over the variants, those against no_baa by themselves." in page
+
+
+def test_what_the_variants_are_compared_with_may_not_be_trained_yet(store: Path, tmp_path: Path) -> None:
+    waiting = shutil.copytree(store, tmp_path / "waiting")
+    for trial in read_yaml(store / "studies" / "baa.yaml")["variants"]["no_baa"]["trials"]:
+        shutil.rmtree(waiting / "trials" / trial["trial"])
+
+    found = by_variant(asked(waiting, tmp_path, **BOTH))
+
+    assert "With no_baa there is nothing to compare it yet." in found["gated"]["rest"]
+    assert "no_baa" not in found["medlitenet"]["rest"]
+
+
+def test_a_variant_that_predicts_nothing_is_told_wherever_others_are_compared_with_it(
+    store: Path, tmp_path: Path
+) -> None:
+    failed = shutil.copytree(store, tmp_path / "failed")
+    (trial, *_) = read_yaml(failed / "studies" / "baa.yaml")["variants"]["no_baa"]["trials"]
+    with unsealed(failed / "trials" / trial["trial"] / "evaluations" / trial["evaluations"]["clean"]) as working:
+        table = pd.read_parquet(working / "scores.parquet").assign(tp=0.0, fp=0.0)
+        table.to_parquet(working / "scores.parquet")
+
+    found = by_variant(asked(failed, tmp_path, **BOTH))
+
+    assert "every mask of no_baa is empty (seed 0)" in found["gated"]["rest"]
+    assert "no_baa is empty" not in found["medlitenet"]["rest"]
+
+
+def test_a_published_result_has_the_same_answers(tmp_path: Path) -> None:
+    named = {"compare_with": "no_baa", "conditions": ["ph2"]}
+    changes = {"asks": "robustness", "artifacts": {"ph2": CONDITIONS["ph2"]}} | named
+    fabricate(tmp_path / "store", n_images=6, n_seeds=2, **changes)
+    write_report([tmp_path / "store"], tmp_path / "report")
+
+    publish(tmp_path / "store", "baa", tmp_path / "published", date=datetime.date(2026, 1, 2))
+
+    assert list(problems(tmp_path / "published")) == []
+    before, after = (json.loads((tmp_path / each / "report.json").read_text()) for each in ("report", "published"))
+    assert after["studies"][0]["asked"] == before["studies"][0]["asked"] != []
+    assert {key: after["studies"][0][key] for key in named} == named
+    assert {row["metric"] for row in after["studies"][0]["compared"]} == {"dice"}
+    assert {row["metric"] for row in before["studies"][0]["compared"]} > {"dice"}
+
+
+def test_stores_that_ask_about_other_conditions_are_told_apart(store: Path, tmp_path: Path) -> None:
+    path = Path("studies", "baa.yaml")
+    said: list[dict[str, Any]] = [{}, BOTH, {**BOTH, "conditions": ["ph2"]}]
+    places = [tmp_path / str(place) for place in range(len(said))]
+    for place, changes in zip(places, said, strict=True):
+        shutil.copytree(store, place)
+        write_yaml(place / path, read_yaml(store / path) | changes)
+
+    assert [len(load_studies(list(pair))) for pair in combinations(places, 2)] == [2, 2, 2]
+    assert len(load_studies([places[1], shutil.copytree(places[1], tmp_path / "same")])) == 1
+    assert 'conditions ["worse"] here, not set there' in load_studies(places[:2])[1].apart[0]
+
+
+def test_a_named_condition_that_is_not_scored_everywhere_is_missed_in_the_answer(store: Path, tmp_path: Path) -> None:
+    waiting = shutil.copytree(store, tmp_path / "waiting")
+    for trial in read_yaml(store / "studies" / "baa.yaml")["variants"]["gated"]["trials"]:
+        shutil.rmtree(waiting / "trials" / trial["trial"] / "evaluations" / trial["evaluations"]["worse"])
+
+    found = asked(waiting, tmp_path, conditions=["ph2", "worse"])
+
+    assert found[0]["rest"].startswith("under hair 3 (of 2; the others are not scored for every variant yet), against")
