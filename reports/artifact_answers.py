@@ -6,7 +6,7 @@ from .artifact_losses import CLEAN, Average, asked_about, losses, losses_on_aver
 from .evidence import Evidence, Row
 from .lost import Verdict, amount, more_or_less, sentence, spread, verdict
 from .naming import in_words_of, mean_over
-from .notes import counted, digits_of, listed, p_equals, signed
+from .notes import counted, digits_of, heading, listed, p_equals, signed
 from .tables import records
 
 NOT_SHOWN = "what other artifacts would do, or real ones, which lie on other lesions"
@@ -40,30 +40,25 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
     clean = _clean(evidence, name)
     compared = [*_sentences(evidence, against), *_clean_sentence(evidence, clean), *_nothing_yet(evidence, found)]
     claim = _claim(evidence, said, against, clean)
-    costs = [(other, more.cost) for other, more, _ in against if more.cost]
+    costs = [
+        f"Against {other}: {more.cost}" if found.compare_with else more.cost for other, more, _ in against if more.cost
+    ]
     may = [words.may for _, more, words in against if more.comparison.ci_low is not None]
+    rest = [f"{over}, against the same images without ({size}): {said.text}.", *compared, worst]
+    told = f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)} on average: {said.text}."
     return Answer(
         evaluation=evidence.first,
         variant=name,
-        compared_with=evidence.baseline if found.more else None,
+        compared_with=next((other for other, *_ in against), None),
         label=evidence.label(name),
         effect=effect,
-        rest=" ".join(
-            each
-            for each in (f"{over}, against the same images without ({size}): {said.text}.", *compared, worst)
-            if each
-        ),
+        rest=" ".join(each for each in rest if each),
         claim=claim,
         may=" ".join([_may(evidence, name, said), *may, *(f"Without artifacts: {row['may']}" for row in clean)]),
         not_shown=_not_shown(evidence, worst, against),
-        cost=" ".join(f"Against {other}: {cost}" if found.compare_with else cost for other, cost in costs) or None,
+        cost=" ".join(costs) or None,
         brief=f": {effect} {over}: {claim}. {worst}".strip(),
-        abstract=" ".join(
-            [
-                f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)} on average: {said.text}.",
-                *compared,
-            ]
-        ),
+        abstract=" ".join([told, *compared]),
     )
 
 
@@ -104,7 +99,7 @@ def _clean_sentence(evidence: Evidence, rows: list[Row]) -> list[str]:
             continue
         size += f" [{signed(row['ci_low'], digits)}, {signed(row['ci_high'], digits)}]"
         parts.append(f"by {size} from {row['baseline']}'s ({p_equals(row['p_adjusted'])}, Holm): {row['claim']}")
-    return [f"Its clean {evidence.metric.label} differs {', and '.join(parts)}."] if parts else []
+    return [f"Its clean {heading(evidence.primary)} differs {', and '.join(parts)}."] if parts else []
 
 
 def _nothing_yet(evidence: Evidence, found: Average) -> list[str]:

@@ -203,13 +203,17 @@ def _dependence(study: Study) -> Iterator[str]:
     trainings: dict[str, set[str]] = {}
     for trial in study.trials:
         trainings.setdefault(trial.variant, set()).update(trial.members or [trial.id])
-    own = trainings.pop(study.spec["baseline"], set())
-    names = [variant for variant, found in trainings.items() if found & own and variant in study.distinct]
-    if names:
-        yield (
-            f"{', '.join(names)} {'contains' if len(names) == 1 else 'contain'} the baseline's own trainings; "
-            "interval and p are wider than need be."
-        )
+    others = {study.spec["baseline"]: "the baseline's own trainings"}
+    if other := study.spec["compare_with"]:
+        others[other] = f"trainings of {other} too"
+    for other, whose in others.items():
+        own = trainings.get(other, set())
+        names = [variant for variant in study.compared(other) if trainings.get(variant, set()) & own]
+        if names:
+            yield (
+                f"{', '.join(names)} {'contains' if len(names) == 1 else 'contain'} {whose}; "
+                "interval and p are wider than need be."
+            )
 
 
 def _mixtures(study: Study) -> Iterator[str]:

@@ -23,7 +23,8 @@ OF_NO_MATTER = {
     "dataset.folder",
 }
 
-NOT_ALWAYS_SAID = ("compare_with", "conditions")  # by no medbench: without the key a study has none
+# What a record has only where the study says it; other keys may be missing because an older medbench wrote the record.
+SAID_OR_NONE = ("compare_with", "conditions")
 
 
 def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spec, tuple[str, ...]]]:
@@ -55,7 +56,7 @@ def _differences(a: Spec, b: Spec) -> list[str]:
     shared = [key for key in a if key in b]  # an older medbench did not write all of them
     flat = [flatten({key: spec[key] for key in shared if key not in OF_NO_MATTER}) for spec in (a, b)]
     for spec, into in zip((a, b), flat, strict=True):
-        into |= flatten({key: spec.get(key) for key in NOT_ALWAYS_SAID})
+        into |= flatten({key: spec.get(key) for key in SAID_OR_NONE})
     for variant in [each for each in a["variants"] if each in b["variants"]]:
         for spec, into in zip((a, b), flat, strict=True):
             into |= flatten(spec["variants"][variant].get("settings", {}), f"{variant}: ")

@@ -167,6 +167,16 @@ def test_a_study_expands_to_variants_times_seeds_times_folds(tmp_path: Path) -> 
             "mine.yaml:4: variants.full.ensemble.members: unknown member 'more'",
         ),
         ("baseline: full", "baseline: [full", "mine.yaml:3: is not valid YAML"),
+        *(
+            ("evaluate:", f"{keys}\nevaluate:", f"mine.yaml:{line}: {said}")
+            for keys, line, said in (
+                ("compare_with: les", 10, "compare_with: unknown variant 'les'. Did you mean 'less'?"),
+                ("compare_with: full", 10, "compare_with: full is the baseline; name another variant"),
+                ("compare_with: less", 10, "compare_with: there is no variant but less and the baseline"),
+                ("asks: cost\ncompare_with: less", 11, "compare_with: the answer to asks: cost compares nothing with"),
+                ("conditions: [hair-5]", 10, "conditions: is for asks: robustness, not difference"),
+            )
+        ),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_file_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -251,6 +261,26 @@ def test_yaml_is_loaded_safely(tmp_path: Path) -> None:
         load_study(path)
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("[hair-4]", "conditions: unknown artifact evaluation 'hair-4'. Did you mean 'hair-5'? Known: hair-1, hair-5"),
+        ("[clean]", "conditions: unknown artifact evaluation 'clean'"),
+        ("[hair-5, hair-5]", "conditions: one is named twice in hair-5, hair-5"),
+        ("[]", "conditions: needs one entry at least; or leave the key out"),
+    ],
+)
+def test_an_answer_is_about_artifacts_that_the_study_tests_under(tmp_path: Path, named: str, said: str) -> None:
+    tests = "asks: robustness\nevaluate: [clean, {artifact: hair, severity: [1, 5]}]\n"
+    text = GOOD.replace("evaluate: [clean, {dataset: ph2}]\n", tests)
+
+    right = load_study(study_file(tmp_path, f"{text}conditions: [hair-5, hair-1]\n")).study
+    assert right.conditions == ("hair-5", "hair-1")
+    with pytest.raises(MedbenchError) as error:
+        load_study(study_file(tmp_path, f"{text}conditions: {named}\n"))
+    assert str(error.value).startswith(f"{tmp_path / 'mine.yaml'}:12: {said}")
+
+
 def test_overlays_merge_mappings_and_replace_the_rest() -> None:
     merged = merge({"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"c": [2]}, "d": {"e": 3}})
 
@@ -261,4 +291,5 @@ def test_the_schema_brings_no_default_of_the_recipe() -> None:
     defaults: dict[str, Any] = yaml.safe_load((HERE / "defaults.yaml").read_text(encoding="utf-8"))
 
     own = {"question", "registered", "baseline", "variants", "tasks", "claims", "profiles", "sets"}
+    own |= {"compare_with", "conditions"}
     assert set(Study.model_fields) - set(defaults) == own

@@ -14,9 +14,9 @@ import pytest
 from medbench.bench.stats import compare, gap, holm, summarize
 from medbench.bench.store.records import read_yaml, write_yaml
 from medbench.reports import load
+from medbench.reports.artifact_answers import worst_condition
 from medbench.reports.lost import amount, sentence, verdict
 from medbench.reports.page import write_report
-from medbench.reports.artifact_answers import worst_condition
 
 from ..fabricated_store import fabricate, trial_id, unsealed
 

@@ -80,106 +80,125 @@ def lost(store: Path, *conditions: str) -> dict[str, np.ndarray]:
     return {name: clean[name] - np.mean([each[name] for each in under], axis=0) for name in clean}
 
 
-def reported(out: Path) -> dict[str, Any]:
-    return json.loads((out / "report" / "report.json").read_text())["studies"][0]
+def holm(p_values: dict[str, float]) -> dict[str, float]:
+    adjusted, least = dict[str, float](), 0.0
+    for place, (name, p) in enumerate(sorted(p_values.items(), key=lambda each: each[1])):
+        least = max(least, p * (len(p_values) - place))
+        adjusted[name] = min(least, 1.0)
+    return adjusted
 
 
-def by_variant(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {row["variant"]: row for row in rows}
+def reported(out: Path) -> tuple[dict[str, Any], str]:
+    """The facts of the study, and its page."""
+    report = out / "report"
+    return json.loads((report / "report.json").read_text())["studies"][0], (report / "index.html").read_text()
 
 
-def test_losses_are_compared_with_the_named_variants_in_a_family_of_their_own(store: Path, tmp_path: Path) -> None:
-    asked(store, tmp_path, compare_with="no_baa")
-    rows = by_variant(reported(tmp_path)["lost_on_average"])
-
-    drops = lost(store, "ph2", "worse")
-    expected = {name: crossed(drops[name], drops["no_baa"]) for name in ("ensemble", "gated")}
-    (first, p), (second, q) = sorted(((name, each[3]) for name, each in expected.items()), key=lambda each: each[1])
-    adjusted = {first: min(2 * p, 1), second: min(max(2 * p, q), 1)}
-    for name, (difference, low, high, _) in expected.items():
-        found = rows[name]["more_compared"]
-        assert [found["difference"], found["ci_low"], found["ci_high"]] == pytest.approx([difference, low, high])
-        assert found["p_adjusted"] == pytest.approx(adjusted[name])
-    assert rows["medlitenet"]["more_compared"] is rows["no_baa"]["more_compared"] is None
-    assert {row["compare_with"] for row in rows.values()} == {"no_baa"}
-    by_artifact = {row["variant"]: row for row in reported(tmp_path)["robustness"] if row["artifact"] == "ruler"}
-    assert by_artifact["gated"]["compared_drop"] == pytest.approx(
-        crossed(*(lost(store, "worse")[name] for name in ("gated", "no_baa")))[0]
-    )
-    assert by_artifact["no_baa"]["compared_drop"] is None
+def by_variant(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, dict[str, Any]]:
+    return {row["variant"]: row for row in rows if all(row[key] == value for key, value in wanted.items())}
 
 
-def test_the_family_against_the_baseline_is_what_it_was(store: Path, tmp_path: Path) -> None:
-    asked(store, tmp_path / "a")
-    asked(store, tmp_path / "b", compare_with="no_baa")
+@pytest.fixture(scope="module")
+def both(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report that names no_baa and the ruler."""
+    out = tmp_path_factory.mktemp("both")
+    asked(store, out, **BOTH)
+    return out
 
-    before, after = (by_variant(reported(tmp_path / each)["lost_on_average"]) for each in ("a", "b"))
-    assert before["gated"]["more"] == after["gated"]["more"] is not None
-    assert not {"compare_with", "more_compared"} & before["gated"].keys()
+
+def test_losses_are_compared_with_the_baseline_and_with_the_named_variant_each_a_family(
+    store: Path, both: Path
+) -> None:
+    facts, _ = reported(both)
+    rows = by_variant(facts["lost_on_average"])
+
+    drops = lost(store, "worse")
+    families = {
+        "more": ("medlitenet", ["no_baa", "ensemble", "gated"]),
+        "more_compared": ("no_baa", ["ensemble", "gated"]),
+    }
+    for key, (other, names) in families.items():
+        expected = {name: crossed(drops[name], drops[other]) for name in names}
+        adjusted = holm({name: each[3] for name, each in expected.items()})
+        assert {name for name, row in rows.items() if row[key]} == {*names}
+        for name, (difference, low, high, _) in expected.items():
+            found = rows[name][key]
+            assert [found["difference"], found["ci_low"], found["ci_high"]] == pytest.approx([difference, low, high])
+            assert found["p_adjusted"] == pytest.approx(adjusted[name])
 
 
-def test_a_small_loss_is_told_with_the_clean_score_that_it_cost(store: Path, tmp_path: Path) -> None:
-    found = by_variant(asked(store, tmp_path, **BOTH))
+def test_the_table_of_all_artifacts_compares_with_both(store: Path, both: Path) -> None:
+    rows = by_variant(reported(both)[0]["robustness"], artifact="hair")
+
+    drops = lost(store, "ph2")
+    for prefix, other in (("more", "medlitenet"), ("compared", "no_baa")):
+        found = [rows["gated"][f"{prefix}_{key}"] for key in ("drop", "ci_low", "ci_high")]
+        assert found == pytest.approx(crossed(drops["gated"], drops[other])[:3])
+    assert rows["medlitenet"]["compared_drop"] is rows["no_baa"]["compared_drop"] is None
+
+
+def test_a_small_loss_is_told_with_the_clean_score_that_it_cost(store: Path, both: Path) -> None:
+    gated = by_variant(reported(both)[0]["asked"])["gated"]
 
     clean = tables(store, "clean")
-    low, high = (crossed(clean["gated"], clean["no_baa"])[end] for end in (1, 2))
-    size = f"{crossed(clean['gated'], clean['no_baa'])[0]:.3f} [{low:.3f}, {high:.3f}] from no_baa's"
-    gated = found["gated"]
+    difference, low, high, _ = crossed(clean["gated"], clean["no_baa"])
     assert high < -0.01
-    assert f"by {size}".replace("-", "−") in gated["rest"]
-    assert (
-        gated["rest"].count("Its clean Dice differs by ") == gated["abstract"].count("Its clean Dice differs by ") == 1
-    )
+    size = f"and by {difference:.3f} [{low:.3f}, {high:.3f}] from no_baa's (p".replace("-", "−")
+    for text in (gated["rest"], gated["abstract"]):
+        assert text.count("Its clean Dice differs by −") == text.count(size) == 1
     _, loss, scores = gated["claim"].split("; ")
-    assert loss.startswith("loss against medlitenet: ")
-    assert loss.endswith(", against no_baa: better")
+    assert loss == "loss against medlitenet: no difference shown, against no_baa: better"
     assert scores == "clean Dice against medlitenet: worse, against no_baa: worse"
     assert gated["claim"] in gated["brief"]
     assert (
         "Without artifacts: For new trainings and new images, gated is worse than no_baa in mean Dice." in gated["may"]
     )
-    assert gated["not_shown"].startswith("which variant scores higher under them")
+    assert gated["not_shown"].startswith("which variant scores higher under them: each loses from its own clean score")
 
 
-def test_equal_clean_scores_are_called_equivalent_within_the_margin(store: Path, tmp_path: Path) -> None:
+def test_neither_of_the_two_that_others_are_compared_with_is_compared_with_itself(both: Path) -> None:
+    found = by_variant(reported(both)[0]["asked"])
+
+    assert "against" not in found["medlitenet"]["claim"]
+    assert "clean" not in found["medlitenet"]["claim"]
+    assert "no_baa" not in found["no_baa"]["claim"]
+    assert "clean Dice against medlitenet: worse" in found["no_baa"]["claim"]
+
+
+def test_the_answer_is_about_the_condition_that_is_named_and_the_rest_is_shown(store: Path, both: Path) -> None:
+    facts, page = reported(both)
+    rest = by_variant(facts["asked"])["no_baa"]
+
+    assert rest["effect"].startswith(f"Dice lost {lost(store, 'worse')['no_baa'].mean():.3f} [")
+    assert rest["rest"].startswith("under ruler 5, against the same images")
+    assert "It loses most" not in rest["rest"]
+    assert {row["n_conditions"] for row in facts["lost_on_average"]} == {1}
+    assert {row["artifact"] for row in facts["robustness"]} == {"hair", "ruler"}
+    assert "The answer is about ruler 5, which the study names; every other condition is exploratory." in page
+    assert "What artifacts cost is the mean over ruler (5) of the score" in page
+
+
+def test_a_variant_that_contains_what_it_is_compared_with_is_named(both: Path) -> None:
+    told = [each for each in reported(both)[0]["warnings"] if "contains" in each]
+
+    end = "; interval and p are wider than need be."
+    assert told == [
+        f"ensemble contains {whose}{end}" for whose in ("the baseline's own trainings", "trainings of no_baa too")
+    ]
+
+
+def test_equal_clean_scores_are_called_equivalent_and_several_conditions_by_their_names(
+    store: Path, tmp_path: Path
+) -> None:
     wide = 0.2
-    found = by_variant(asked(store, tmp_path, **BOTH, margin=wide))
+    found = by_variant(asked(store, tmp_path, compare_with="no_baa", conditions=["ph2", "worse"], margin=wide))
 
+    assert found["gated"]["rest"].startswith("on average over 2 artifact conditions (hair 3 and ruler 5), against the")
     clean = tables(store, "clean")
     for a, b in (("gated", "no_baa"), ("ensemble", "medlitenet")):
         _, low, high, _ = crossed(clean[a], clean[b], level=0.9)
         assert -wide < low < high < wide
         assert f"against {b}: equivalent within 0.2" in found[a]["claim"].rpartition("clean Dice")[2]
-
-
-def test_neither_of_the_two_that_others_are_compared_with_is_compared_with_itself(store: Path, tmp_path: Path) -> None:
-    found = by_variant(asked(store, tmp_path, **BOTH))
-
-    assert "against" not in found["medlitenet"]["claim"]
-    assert "clean" not in found["medlitenet"]["claim"]
-    assert "no_baa" not in found["no_baa"]["claim"]
-    assert "clean Dice against medlitenet: " in found["no_baa"]["claim"]
-
-
-def test_the_answer_is_about_the_conditions_that_are_named_and_the_rest_is_shown(store: Path, tmp_path: Path) -> None:
-    found = by_variant(asked(store, tmp_path, conditions=["worse"]))
-
-    facts = reported(tmp_path)
-    drops = lost(store, "worse")["no_baa"]
-    assert found["no_baa"]["effect"].startswith(f"Dice lost {drops.mean():.3f} [")
-    assert found["no_baa"]["rest"].startswith("under ruler 5, against the same images")
-    assert "It loses most" not in found["no_baa"]["rest"]
-    assert {row["n_conditions"] for row in facts["lost_on_average"]} == {1}
-    assert {row["artifact"] for row in facts["robustness"]} == {"hair", "ruler"}
-    page = (tmp_path / "report" / "index.html").read_text()
-    assert "The answer is about ruler 5, which the study names; every other condition is exploratory." in page
-    assert "What artifacts cost is the mean over ruler (5) of the score" in page
-
-
-def test_an_average_over_named_conditions_names_them(store: Path, tmp_path: Path) -> None:
-    found = asked(store, tmp_path, conditions=["ph2", "worse"])
-
-    assert found[0]["rest"].startswith("on average over 2 artifact conditions (hair 3 and ruler 5), against the same")
 
 
 def test_a_study_of_differences_is_answered_against_both(store: Path, tmp_path: Path) -> None:
@@ -196,30 +215,30 @@ def test_a_study_of_differences_is_answered_against_both(store: Path, tmp_path: 
     assert all(each["claim"].startswith(f"against {each['compared_with']}: ") for each in found)
     clean = tables(store, "clean")
     expected = {name: crossed(clean[name], clean["no_baa"]) for name in ("ensemble", "gated")}
-    rows = {
-        row["variant"]: row
-        for row in reported(tmp_path)["compared"]
-        if (row["evaluation"], row["metric"]) == ("clean", "dice")
-    }
-    smallest = min(each[3] for each in expected.values())
-    for name, (difference, low, high, p) in expected.items():
-        row = rows[name]
-        assert [row["difference"], row["ci_low"], row["ci_high"]] == pytest.approx([difference, low, high])
-        assert row["p_adjusted"] == pytest.approx(min(max(p, 2 * smallest), 1))
+    adjusted = holm({name: each[3] for name, each in expected.items()})
+    facts, page = reported(tmp_path)
+    rows = by_variant(facts["compared"], evaluation="clean", metric="dice")
     assert rows.keys() == expected.keys()
+    for name, row in rows.items():
+        assert [row["difference"], row["ci_low"], row["ci_high"]] == pytest.approx(expected[name][:3])
+        assert row["p_adjusted"] == pytest.approx(adjusted[name])
     assert (tmp_path / "report" / "tables" / "baa-compared.csv").is_file()
-    page = (tmp_path / "report" / "index.html").read_text()
     assert "The same with no_baa, which the study names beside the baseline." in page
     assert "over the variants, those against no_baa by themselves." in page
 
 
-def test_what_the_variants_are_compared_with_may_not_be_trained_yet(store: Path, tmp_path: Path) -> None:
+def test_what_is_not_there_yet_is_missed_in_the_answer(store: Path, tmp_path: Path) -> None:
     waiting = shutil.copytree(store, tmp_path / "waiting")
-    for trial in read_yaml(store / "studies" / "baa.yaml")["variants"]["no_baa"]["trials"]:
+    known = read_yaml(store / "studies" / "baa.yaml")["variants"]
+    for trial in known["no_baa"]["trials"]:
         shutil.rmtree(waiting / "trials" / trial["trial"])
+    for trial in known["gated"]["trials"]:
+        shutil.rmtree(waiting / "trials" / trial["trial"] / "evaluations" / trial["evaluations"]["worse"])
 
-    found = by_variant(asked(waiting, tmp_path, **BOTH))
+    found = by_variant(asked(waiting, tmp_path, compare_with="no_baa", conditions=["ph2", "worse"]))
 
+    start = "under hair 3 (of 2; the others are not scored for every variant yet), against the same images"
+    assert {each["rest"].startswith(start) for each in found.values()} == {True}
     assert "With no_baa there is nothing to compare it yet." in found["gated"]["rest"]
     assert "no_baa" not in found["medlitenet"]["rest"]
 
@@ -266,13 +285,3 @@ def test_stores_that_ask_about_other_conditions_are_told_apart(store: Path, tmp_
     assert [len(load_studies(list(pair))) for pair in combinations(places, 2)] == [2, 2, 2]
     assert len(load_studies([places[1], shutil.copytree(places[1], tmp_path / "same")])) == 1
     assert 'conditions ["worse"] here, not set there' in load_studies(places[:2])[1].apart[0]
-
-
-def test_a_named_condition_that_is_not_scored_everywhere_is_missed_in_the_answer(store: Path, tmp_path: Path) -> None:
-    waiting = shutil.copytree(store, tmp_path / "waiting")
-    for trial in read_yaml(store / "studies" / "baa.yaml")["variants"]["gated"]["trials"]:
-        shutil.rmtree(waiting / "trials" / trial["trial"] / "evaluations" / trial["evaluations"]["worse"])
-
-    found = asked(waiting, tmp_path, conditions=["ph2", "worse"])
-
-    assert found[0]["rest"].startswith("under hair 3 (of 2; the others are not scored for every variant yet), against")

@@ -53,6 +53,26 @@ def test_a_plan_that_was_registered_is_another_where_settings_change_it(tmp_path
     assert planned(tmp_path, mine).record["registered"] is None
 
 
+def test_the_record_says_what_the_answer_is_about_only_where_the_study_does(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    others = "".join(
+        f"  {name}: {{model: medlitenet, options: {{backbone: mobilenetv3_small_050, width: {width}}}}}\n"
+        for name, width in (("painted", 32), ("gated", 48))
+    )
+    tests = "asks: robustness\nevaluate: [clean, {artifact: hair, severity: [1, 5]}]\n"
+    text = STUDY.replace("dataset:", f"{others}dataset:") + tests
+    named = {"compare_with": "painted", "conditions": ["hair-5"]}
+
+    plain = planned(tmp_path, mine, text=text)
+    asked = planned(tmp_path, mine, text=f"{text}compare_with: painted\nconditions: [hair-5]\n")
+
+    assert asked.record | {"spec": ""} == plain.record | named | {"spec": ""}
+    assert [job.id for job in asked.jobs] == [job.id for job in plain.jobs]
+    assert not named.keys() & plain.record.keys()
+    assert "compare_with" not in plain.record["spec"]
+    assert "conditions" not in plain.record["spec"]
+
+
 def test_an_image_of_the_training_set_under_another_name_and_mask_is_found(tmp_path: Path) -> None:
     images = SyntheticSet(images=12, size=32)
     mine = write_set(tmp_path / "mine", images)
