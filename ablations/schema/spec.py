@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from ...bench.errors import UnknownNameError
 from ...bench.metrics import METRICS, out_of_reach
 from .layers import OF_ONE_SET, merge, names_set
+from .question import wrong_conditions, wrong_rival
 from .recipe import Augment, Consistency, Count, Spec, Training, as_tuple
 
 NAME = r"^[A-Za-z0-9_.-]+$"
@@ -327,28 +328,14 @@ class Study(Spec):
 
     @model_validator(mode="after")
     def _answers_what_it_names(self) -> "Study":
-        """`compare_with` and `conditions` are of the question that is asked, and there is something for them."""
-        other = self.compare_with
-        if other is not None:
-            if other not in self.variants:
-                raise _at("compare_with", UnknownNameError("variant", other, self.variants))
-            if other == self.baseline:
-                raise _at("compare_with", f"{other} is the baseline; name another variant, or leave the key out")
-            if self.asks not in ("difference", "robustness"):
-                raise _at(
-                    "compare_with", f"the answer to asks: {self.asks} compares nothing with it; leave the key out"
-                )
-            if len(self.variants) == 2:
-                raise _at("compare_with", f"there is no variant but {other} and the baseline; leave the key out")
-        if self.conditions is not None:
-            if self.asks != "robustness":
-                raise _at("conditions", f"is for asks: robustness, not {self.asks}; leave the key out")
-            painted = [name for each in self.evaluate if isinstance(each, ArtifactTest) for name in each.names]
-            for name in self.conditions:
-                if name not in painted:
-                    raise _at("conditions", UnknownNameError("artifact evaluation", name, painted))
-            if len(set(self.conditions)) < len(self.conditions):
-                raise _at("conditions", f"one is named twice in {', '.join(self.conditions)}")
+        painted = [name for each in self.evaluate if isinstance(each, ArtifactTest) for name in each.names]
+        misnamed = wrong_rival(self.compare_with, self.asks, self.baseline, self.variants)
+        for key, why in (
+            ("compare_with", misnamed),
+            ("conditions", wrong_conditions(self.conditions, self.asks, painted)),
+        ):
+            if why:
+                raise _at(key, why)
         return self
 
     def training_of(self, variant: str) -> Training:

@@ -285,3 +285,15 @@ def test_stores_that_ask_about_other_conditions_are_told_apart(store: Path, tmp_
     assert [len(load_studies(list(pair))) for pair in combinations(places, 2)] == [2, 2, 2]
     assert len(load_studies([places[1], shutil.copytree(places[1], tmp_path / "same")])) == 1
     assert 'conditions ["worse"] here, not set there' in load_studies(places[:2])[1].apart[0]
+
+
+def test_what_is_the_same_training_as_the_rival_is_not_compared_with_it(store: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(store, tmp_path / "store")
+    study = read_yaml(copy / "studies" / "baa.yaml")
+    study["variants"]["twin"] = study["variants"]["no_baa"]
+    write_yaml(copy / "studies" / "baa.yaml", study)
+
+    (found,) = load_studies([copy])
+
+    assert found.compared("medlitenet") == ["no_baa", "ensemble", "gated"]
+    assert found.compared("twin") == found.compared("no_baa") == ["ensemble", "gated"]

@@ -206,6 +206,25 @@ def test_pairs_of_strata_that_share_a_patient_are_one_group(plain: Path, tmp_pat
     assert (row["matched_lost"], row["matched_ci_low"]) == pytest.approx((matched.gap, matched.ci_low))
 
 
+def test_variants_are_compared_on_the_images_of_a_stratum_by_their_groups(store: Path, tmp_path: Path) -> None:
+    marked = shutil.copytree(store, tmp_path / "store")
+    hairy = IMAGES[4:18]  # three patients of four images, and two images
+    lesions = {image: {"area": 0.2, "contrast": 20.0} for image in IMAGES}
+    for gallery in (marked / "gallery").iterdir():
+        annotations = {"flags": {"hair": hairy}, "lesions": lesions, "agreement": []}
+        write_json(marked / "annotations" / f"{gallery.name}.json", annotations)
+
+    study = study_of(marked)
+    table = strata_table(study, cells(study, study.scores))
+    row = table[(table["variant"] == "no_baa") & (table["evaluation"] == "clean")].iloc[0]
+
+    pair = [dice(marked, name)[hairy].to_numpy() for name in ("no_baa", "medlitenet")]
+    by_group, by_image = compare(*pair, groups=patients(hairy)), compare(*pair)
+    assert by_group.n_groups == 5
+    assert (row["difference_ci_low"], row["difference_ci_high"]) == pytest.approx((by_group.ci_low, by_group.ci_high))
+    assert by_group.ci_low != pytest.approx(by_image.ci_low)
+
+
 def test_groups_of_several_folds_are_read_together_and_images_alone_are_left_out(tmp_path: Path) -> None:
     study = fabricate(tmp_path, n_images=4, n_folds=2)
     evaluations = [path.parent for path in sorted(tmp_path.glob("trials/*/evaluations/*/scores.parquet"))]
