@@ -71,7 +71,7 @@ def crossed(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> tuple[float, f
     df = variance**2 / sum(part**2 / k for part, k in parts)
     difference, error = a.mean() - b.mean(), np.sqrt(variance)
     half = stats.t.ppf((1 + level) / 2, df) * error
-    return difference, difference - half, difference + half, 2 * stats.t.sf(abs(difference) / error, df)
+    return difference, difference - half, difference + half, float(2 * stats.t.sf(abs(difference) / error, df))
 
 
 def lost(store: Path, *conditions: str) -> dict[str, np.ndarray]:

@@ -114,7 +114,8 @@ def test_strata_of_a_few_images_are_not_compared(facts) -> None:
 def test_the_quarter_of_lowest_contrast_is_a_stratum_matched_by_area_alone(store: Path, facts) -> None:
     row = only(facts["strata"], artifact="low contrast", variant="no_baa", evaluation="clean")
 
-    traits, table = pd.DataFrame(LESIONS).T, dice(store, "no_baa")
+    table = dice(store, "no_baa")
+    traits: Any = pd.DataFrame(LESIONS).T
     most = traits["contrast"].quantile(0.25)
     is_low = traits["contrast"] <= most
     low, high = traits.index[is_low], traits.index[~is_low & traits["contrast"].notna()]
