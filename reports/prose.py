@@ -170,8 +170,8 @@ def _input(evidence: Evidence, variant: str) -> str:
 def _window(evidence: Evidence, variant: str) -> str:
     """Between which values images of more than 8 bits were seen, each training's own part deciding."""
     trials = [trial for trial in evidence.study.trials if trial.variant == variant]
-    windows = dict.fromkeys(tuple(trial.config.get("source", {}).get("window") or ()) for trial in trials)
-    told = [f"{low:g} to {high:g}" for low, high in filter(None, windows)]
+    windows = [trial.config.get("source", {}).get("window") for trial in trials]
+    told = dict.fromkeys(f"{window[0]:g} to {window[1]:g}" for window in windows if window)
     percents = json.loads(evidence.settings[variant].get("window_percentiles", "[]"))
     where = f" ({listed(percents)} % of the training part's pixels lie below)" if percents else ""
     return f" and seen in 8 bits from {listed(told)}{where}" if told else ""
