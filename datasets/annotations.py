@@ -32,6 +32,7 @@ def annotations(image_set: ImageSet, ids: Collection[str]) -> dict[str, Any]:
     Raises:
         MedbenchError: a table lacks a column, or a cell holds something else than it should.
     """
+    image_set = image_set.original  # whose lesions have a contrast of their own, whatever a model sees of them
     if not isinstance(image_set, FileSet):
         return {}
     found: dict[str, Any] = {}

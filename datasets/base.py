@@ -66,6 +66,7 @@ class ImageSet(ABC):
         reading: What beside the bytes of files decides what is read of them; empty for sets without a description.
         is_described: Whether somebody said what its masks hold.
         label: The column of its table that says something of an image as a whole, where one does.
+        is_painted: Whether an artifact was painted over the images.
     """
 
     name: str
@@ -81,6 +82,22 @@ class ImageSet(ABC):
     reading: str = ""
     is_described: bool = False
     label: str | None = None
+    is_painted: bool = False
+
+    @property
+    def original(self) -> "ImageSet":
+        """The set as its files are: itself, or what lies under all that its images are seen through."""
+        return self
+
+    @property
+    def shown(self) -> "ImageSet":
+        """The set that pictures for people are of: itself, or with the hair that a model does not see."""
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether an artifact was painted that covers a part of the image, so that `painted` says where."""
+        return False
 
     @property
     def is_wide(self) -> bool:
@@ -90,6 +107,11 @@ class ImageSet(ABC):
     @abstractmethod
     def image(self, id: str) -> NDArray[Any]:
         """The image, (H, W, channels) uint8; as stored where the set `is_wide`."""
+
+    def painted(self, id: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """The image, and (H, W) where a painted artifact changed it visibly: nowhere, where none was."""
+        image = self.image(id)
+        return image, np.zeros(image.shape[:2], np.bool_)
 
     @abstractmethod
     def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from ..bench.errors import MedbenchError
 from ..bench.metrics import LESION, Target
 from ..bench.store.records import short_id
-from .artifacts.painted import PaintedSet
 from .base import ImageSet
 from .resizing import squeeze, squeeze_codes
 
@@ -97,7 +96,7 @@ def load_arrays(
     if missing := [id for id in ids if id not in digests]:
         raise MedbenchError(f"{image_set.name}: {missing[0]} could not be read; see medbench data verify")
     record = np.dtype([("image", np.uint8, (size, size, image_set.channels)), ("mask", np.uint8, (size, size))])
-    path, is_painted = place_of(image_set, ids, size, cache, digests), _is_local(image_set)
+    path, is_painted = place_of(image_set, ids, size, cache, digests), image_set.is_local
     n_places = len(ids) * PLACE.itemsize if is_painted else 0
     if not _is_whole(path, len(ids) * record.itemsize + n_places, or_more=is_painted):
         _build(path, image_set, ids, size, progress)
@@ -112,7 +111,7 @@ def load_arrays(
 
 def place_of(image_set: ImageSet, ids: Iterable[str], size: int, cache: Path, digests: dict[str, str]) -> Path:
     """The file that `load_arrays` maps, whether it is there or not."""
-    more: list[Any] = ["with artifacts"] if _is_local(image_set) else []
+    more: list[Any] = ["with artifacts"] if image_set.is_local else []
     if image_set.channels != 3:
         more.append(image_set.channels)
     if not image_set.target.is_single or image_set.target.ignores:
@@ -121,17 +120,12 @@ def place_of(image_set: ImageSet, ids: Iterable[str], size: int, cache: Path, di
     return cache / f"{image_set.name}-{size}-{key}.u8"
 
 
-def _is_local(image_set: ImageSet) -> TypeGuard[PaintedSet]:
-    """Whether there is an artifact that covers a part of the images."""
-    return isinstance(image_set, PaintedSet) and image_set.is_local
-
-
 def _build(
     path: Path, image_set: ImageSet, ids: list[str], size: int, progress: Callable[[int, int], None] | None
 ) -> None:
     def record(id: str) -> tuple[bytes, bytes | None, tuple[int, int]]:
         packed = None
-        if _is_local(image_set):
+        if image_set.is_local:
             image, artifact = image_set.painted(id)
             packed = zlib.compress(np.packbits(artifact).tobytes())
         else:

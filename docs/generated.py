@@ -28,6 +28,7 @@ PARTS = {  # of a study file, in reading order: the name in the schema, and wher
     "VariantSpec": "variants.NAME",
     "OutputSpec": "variants.NAME.output",
     "TaskSpec": "tasks.NAME",
+    "PreprocessSpec": "variants.NAME.preprocess",
     "EnsembleSpec": "variants.NAME.ensemble",
     "Training": "training",
     "Augment": "training.augment",

@@ -184,6 +184,11 @@ class Evidence:
         """By variant the name of its data set."""
         return sets_of(self.spec)
 
+    @property
+    def hairless(self) -> list[str]:
+        """The variants from whose images hair is removed."""
+        return [name for name in self.names if self.settings[name].get("preprocess.hair_removal")]
+
     @cached_property
     def groups(self) -> dict[str, dict[str, int]]:
         """For each evaluation without artifact whose images come in groups the number of images and of groups, those

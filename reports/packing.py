@@ -37,14 +37,15 @@ def pack(study: Study, store: Path, folder: Path) -> None:
     """
     record = store / "studies" / f"{study.name}.yaml"
     write_yaml(folder / "study.yaml", {"study": study.name} | without_places(read_yaml(record)))
-    trials = {trial.id: trial for trial in study.trials}  # variants may share them
-    write_json(folder / "trials.json", _Ledger(store).of(list(trials.values())) | {"failed": _failures(study, store)})
-    histories = [trial.history.assign(**_places(trial)) for trial in trials.values() if trial.history is not None]
+    by_id = {trial.id: trial for trial in study.trials}  # variants may share them
+    trials = [*{(trial.id, *_ids(trial)): trial for trial in study.trials}.values()]  # and test them on other images
+    write_json(folder / "trials.json", _Ledger(store).of(trials) | {"failed": _failures(study, store)})
+    histories = [trial.history.assign(**_places(trial)) for trial in by_id.values() if trial.history is not None]
     if histories:
         write_bytes(folder / "history.parquet", _parquet(_places_first(pd.concat(histories, ignore_index=True))))
     sums: list[pd.DataFrame] = []
     for name in study.spec["evaluations"]:
-        tested = [(trial, trial.evaluations[name]) for trial in trials.values() if name in trial.evaluations]
+        tested = [(trial, trial.evaluations[name]) for trial in trials if name in trial.evaluations]
         if tested:
             rows = pd.concat([_scores(trial, each) for trial, each in tested], ignore_index=True)
             for path, content in _split(rows.assign(evaluation=name), name).items():
@@ -132,6 +133,10 @@ def _noted(value: Any, into: dict[str, Any]) -> str:
     digest = short_id(value)
     into[digest] = value
     return digest
+
+
+def _ids(trial: Trial) -> list[str]:
+    return sorted(each.id for each in trial.evaluations.values())
 
 
 def _places(trial: Trial) -> dict[str, Any]:

@@ -117,8 +117,9 @@ class Shelf:
         # The mean of the variants' means: each variant weighs the same, however many of its seeds are done.
         means = here.pivot_table(index="image", columns="variant", values=primary, aggfunc="mean").mean(axis="columns")
         self.means = {str(image): float(mean) for image, mean in means.items()}
-        columns = here[["trial", "image", primary]].itertuples(index=False)
-        self._by_trial = {(trial, image): float(score) for trial, image, score in columns}
+        columns = here[["variant", "trial", "image", primary]].itertuples(index=False)
+        # Variants may share a trial that each tests on images of its own.
+        self._by_trial = {(variant, trial, image): float(score) for variant, trial, image, score in columns}
 
     def picture(self, rank: str, image: str, trial: str = "") -> Picture:
         """The picture of an image of `means`, with the contours of the reference and of every variant: that of `trial`,
@@ -187,7 +188,7 @@ def _picture(
     study: Study,
     evaluation: str,
     folder: Path,
-    by_trial: Mapping[tuple[str, str], float],
+    by_trial: Mapping[tuple[str, str, str], float],
     rank: str,
     image: str,
     score: float,
@@ -205,12 +206,13 @@ def _picture(
     order = sorted(study.trials, key=lambda each: (each.id != first, each.seed, -1 if each.fold is None else each.fold))
     for trial in order:
         # With folds, each trial scores its own images.
-        if (trial.id, image) in by_trial and trial.variant not in contours:
+        key = trial.variant, trial.id, image
+        if key in by_trial and trial.variant not in contours:
             contours[trial.variant] = Contour(
                 variant=trial.variant,
                 seed=trial.seed,
                 trial=trial.id,
-                score=by_trial[trial.id, image],
+                score=by_trial[key],
                 paths=outlines(trial.evaluations[evaluation].folder / "masks" / f"{image}.png"),
             )
     return Picture(

@@ -162,9 +162,17 @@ def _input(evidence: Evidence, variant: str) -> str:
         return ""
     channels = settings.get("channels")
     of = f" of {counted(channels, 'channel')}" if channels else ""
-    text = f"shown images{of} resized to {size} × {size} pixels{_window(evidence, variant)}"
+    text = f"shown images{of} resized to {size} × {size} pixels{_window(evidence, variant)}{_removed(settings)}"
     sizes = next((trial["sizes"] for trial in evidence.trials if trial["variant"] == variant), [])
     return f"{text}, in training at {', then '.join(map(str, sizes))} a side" if len(sizes) > 1 else text
+
+
+def _removed(settings: Row) -> str:
+    """What was taken from images before."""
+    when = {"train_and_test": "in training and in test", "test": "in test alone"}
+    where = when.get(settings.get("preprocess.hair_removal", ""))
+    how = "found by closings along lines, after DullRazor (doi:10.1016/S0010-4825(97)00020-6), and inpainted"
+    return f", dark hair being removed from them before, {where} ({how})" if where else ""
 
 
 def _window(evidence: Evidence, variant: str) -> str:

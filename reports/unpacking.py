@@ -34,8 +34,8 @@ PLACES = ("variant", "seed", "trial")  # of a row: where it comes from
 OF_IMAGES = ("annotations", "groups")  # of test images, a file a digest
 MEASURED = ("latency", "deployment")  # of a study, a file a machine
 
-Parts = dict[tuple[str, str], pd.DataFrame]
-"""Rows by evaluation and trial."""
+Parts = dict[tuple[str, str, str], pd.DataFrame]
+"""Rows by evaluation, variant and trial."""
 
 
 @contextmanager
@@ -87,15 +87,16 @@ def unpack(folder: Path, store: Path) -> None:
             for machine, timing in trial.get("latency", {}).items():
                 write_json(place / "latency" / f"{_name(machine)}.json", timing)
             for label, each in trial["evaluations"].items():
+                key = label, trial["variant"], trial["id"]
                 with sealed_folder(place / "evaluations" / _name(each["id"])) as working:
                     _write_origin(working, each, ledger)
-                    scores[label, trial["id"]].to_parquet(working / "scores.parquet", index=False)
-                    if (label, trial["id"]) in classes:
-                        classes[label, trial["id"]].to_parquet(working / "classes.parquet", index=False)
-                    if (label, trial["id"]) in labels:
-                        labels[label, trial["id"]].to_parquet(working / "labels.parquet", index=False)
-                    if (label, trial["id"]) in sums:
-                        sums[label, trial["id"]].to_parquet(working / "reliability.parquet", index=False)
+                    scores[key].to_parquet(working / "scores.parquet", index=False)
+                    if key in classes:
+                        classes[key].to_parquet(working / "classes.parquet", index=False)
+                    if key in labels:
+                        labels[key].to_parquet(working / "labels.parquet", index=False)
+                    if key in sums:
+                        sums[key].to_parquet(working / "reliability.parquet", index=False)
         for trial, error in ledger["failed"].items():
             write_json(store / "failed" / f"{_name(trial)}.json", {"error": error})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -176,7 +177,7 @@ def _sums(folder: Path) -> Parts:
 
 def _parted(table: pd.DataFrame, rows: pd.DataFrame) -> Parts:
     """The table, whose rows are from where those of `rows` are."""
-    groups: Any = table.groupby([rows["evaluation"], rows["trial"]], sort=False, observed=True)
+    groups: Any = table.groupby([rows["evaluation"], rows["variant"], rows["trial"]], sort=False, observed=True)
     return {key: part for key, part in groups}
 
 

@@ -103,6 +103,15 @@ class TaskSpec(Spec):
     """Weight of the task's cross-entropy beside the loss of the segmentation."""
 
 
+class PreprocessSpec(Spec):
+    """What is done to images before a network sees them."""
+
+    hair_removal: Literal["train_and_test", "test"]
+    """Dark strands are found by their shape and painted over, of RGB images. `train_and_test`: in training and in all
+    evaluations. `test`: in evaluations alone; the training is that of the same variant without this key, and is done
+    once for both. Painted artifacts are painted before."""
+
+
 class VariantSpec(Spec):
     """A model and what it overrides, or an ensemble of other variants."""
 
@@ -127,13 +136,15 @@ class VariantSpec(Spec):
     """Another set, or another size, than the study's."""
     tasks: dict[TaskName, TaskSpec] | None = None
     """Instead of the study's, all of them: `{}` is masks alone."""
+    preprocess: PreprocessSpec | None = None
+    """What is done to its images before the network sees them."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "VariantSpec":
         if (self.model is None) == (self.ensemble is None):
             raise ValueError("give either a model or an ensemble")
         learns = [self.options, self.output, self.deep_supervision, self.encoder_weights, self.training, self.dataset]
-        learns.append(self.tasks is not None)
+        learns += [self.tasks is not None, self.preprocess]
         if self.ensemble and any(learns):
             raise ValueError("an ensemble has members and weighting, nothing to train: set these keys at its members")
         return self
@@ -364,12 +375,18 @@ class Study(Spec):
         spec = self.variants[variant]
         return {} if spec.ensemble else (self.tasks or {}) if spec.tasks is None else spec.tasks
 
+    def hair_removal_of(self, variant: str) -> Literal["train_and_test", "test"] | None:
+        """From which of its images a variant's hair is removed."""
+        preprocess = self.variants[variant].preprocess
+        return preprocess and preprocess.hair_removal
+
     def encoder_weights_of(self, variant: str) -> str:
         """Where the encoder of a variant gets its weights."""
         return self.variants[variant].encoder_weights or self.encoder_weights
 
 
-SETTINGS = {"dataset", "size", "model", "encoder_weights", *(f"training.{key}" for key in Training.model_fields)}
+SETTINGS = {"dataset", "size", "model", "encoder_weights", "preprocess.hair_removal"}
+SETTINGS |= {f"training.{key}" for key in Training.model_fields}
 KEYS = {
     key
     for part in (
@@ -377,6 +394,7 @@ KEYS = {
         VariantSpec,
         OutputSpec,
         TaskSpec,
+        PreprocessSpec,
         DatasetSpec,
         EnsembleSpec,
         Training,

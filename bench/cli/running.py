@@ -173,7 +173,7 @@ def run(
         if troubles:
             raise MedbenchError("\n".join(troubles))
         return
-    n_trials = sum(len(each.jobs) for each in plans)
+    n_trials = sum(_n_trials(each) for each in plans)
     if n_constant:
         terminal.print(f"WARNING: in {n_constant} evaluation(s) every predicted mask is empty, or full, see above")
     if n_failed:
@@ -201,7 +201,7 @@ def _tell_plan(planned: "Plan", todo: "list[Job]", threads: int, at_once: int | 
     terminal, record = console(), planned.record
     n_images = record["n_images"]
     terminal.print(
-        f"{_on_set(record)}{len(planned.jobs)} trials on {n_images['train']} images, {n_images['validation']} for "
+        f"{_on_set(record)}{_n_trials(planned)} trials on {n_images['train']} images, {n_images['validation']} for "
         f"validation, {n_images['test']} for test; {len(todo)} to do, {threads} thread(s) each"
         f"{f', {at_once} at once' if at_once else ''}"
     )
@@ -211,6 +211,11 @@ def _tell_plan(planned: "Plan", todo: "list[Job]", threads: int, at_once: int | 
         terminal.print(f"{record['left_out']} images left out: `medbench data verify` says which")
     for names in record["same"]:
         terminal.print(f"{same_training(names)}; they will not be compared")
+
+
+def _n_trials(planned: "Plan") -> int:
+    """Trials, of which variants may share some."""
+    return len({job.id for job in planned.jobs})
 
 
 def _on_set(record: dict[str, Any]) -> str:
@@ -242,7 +247,11 @@ def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_
         able = [job for job in todo if job.id not in refused]
         costs = estimate(planned.jobs, able, sets, threads=threads, on_job=show)
     left = {job.id for job in todo}
+    first: dict[str, str] = {}
     for job in planned.jobs:
+        if first.setdefault(job.id, job.cell.label) != job.cell.label:
+            terminal.print(f"{job.id}  {job.cell.label}: the training of {first[job.id]}, done once for both")
+            continue
         if job.id in refused:
             terminal.print(f"{job.id}  {job.cell.label}: cannot be trained as it is, see below")
             continue

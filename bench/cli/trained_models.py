@@ -12,6 +12,10 @@ from . import completing
 from .chosen import DEFAULT_SIZE, OptionsOption, OutputOption, choose_all, found_trial
 from .terminal import DataOption, StoreOption, console, progress_bar, progress_bars, told_in_one_line
 
+WITHOUT_HAIR = (
+    "the model was trained on images without hair, which is not part of the file: remove it from the whole image "
+    "first, as medbench.datasets.hair_removal.remove_hair does"
+)
 TrialArgument = Annotated[
     str,
     typer.Argument(
@@ -50,7 +54,8 @@ def predict(
     A mask an image, at the image's own size, white where the lesion is. Of several classes it holds their numbers, 0
     for the background, as indices of a palette; labels have a folder each. Exactly what evaluations score: `medbench
     score` compares the masks with references. A model that has tasks also writes labels.csv, with the class and the
-    probabilities of each image. Subfolders are left alone; exit 1 where an image could not be read.
+    probabilities of each image; one that was trained on images without hair has it removed first. Subfolders are left
+    alone; exit 1 where an image could not be read.
     """
     opened, id = found_trial(trial, store)
     from ..evaluation.predicting import Sight, find_images, predict_images
@@ -64,6 +69,8 @@ def predict(
         written = predict_images(model, found, sight, out, on_image=show)
     terminal, target = console(), sight.target
     terminal.print(f"{written.n_masks} masks are in {out}; {written.n_empty} of them are empty")
+    if sight.is_hairless:
+        terminal.print("hair was removed from the images first, as in the model's training")
     if sight.tasks:
         terminal.print(f"{', '.join(sight.tasks)} of each image: {out / 'labels.csv'}")
     if not target.is_single:
@@ -125,12 +132,14 @@ def export(
         side = chosen.size or size or DEFAULT_SIZE
         chosen.check_outputs(side)
         model, channels, target = chosen.build().eval(), chosen.channels, chosen.target
+        is_hairless = "hair_removal" in chosen.seen.get("source", {})
         show(f"writing {to}, and comparing it with torch", 0, 0)
         if to == Format.TORCHSCRIPT:
             content = to_torchscript(model, side, channels=channels)
         else:
             origin = {"trial": chosen.id} if chosen.id else {"model": trial, "weights": "random"}
             notes = {**origin, "medbench": package_version("medbench") or ""}
+            notes |= {"preprocess": WITHOUT_HAIR} if is_hairless else {}
             window = chosen.seen.get("source", {}).get("window")
             content = to_onnx(model, side, notes, channels=channels, target=target, window=window)
             if int8 and chosen.trial:
@@ -141,6 +150,8 @@ def export(
     same = "integers: `medbench deployment` measures what they lose" if int8 else "logits as torch's to 1e-4"
     weights = "" if chosen.trial else "random weights, nothing is trained; "
     console().print(f"{out}: {len(content) / 1e6:.1f} MB{opset}, {side}x{side}, any batch; {weights}{same}")
+    if is_hairless:
+        console().print(WITHOUT_HAIR)
     if not target.is_single:
         names = target.names if target.overlap else (target.background, *target.names)
         left = "sigmoid" if target.overlap else "softmax"

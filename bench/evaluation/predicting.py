@@ -16,6 +16,8 @@ from torch import nn
 
 from ...datasets.described.formats import ChannelsError, read_values
 from ...datasets.described.windowing import through_window
+from ...datasets.hair_removal import VERSION as HAIR_REMOVAL_VERSION
+from ...datasets.hair_removal import remove_hair
 from ...datasets.reading import IMAGE_ENDINGS, MORE_ENDINGS, ending_of, read_image
 from ...datasets.resizing import squeeze
 from ..errors import MedbenchError
@@ -38,6 +40,7 @@ class Sight:
         window: the two values between which images of more than 8 bits are seen; None of images of 8 bits.
         target: what its maps mean.
         tasks: the classes of each of its image-level tasks.
+        is_hairless: whether it learnt from images without their hair, which is then removed from others too.
     """
 
     size: int
@@ -45,14 +48,23 @@ class Sight:
     window: tuple[float, float] | None = None
     target: Target = LESION
     tasks: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    is_hairless: bool = False
 
     @classmethod
     def of(cls, size: int, config: Mapping[str, Any]) -> "Sight":
-        """That of a trial's configuration."""
+        """That of a trial's configuration; MedbenchError where another medbench removed the hair that it did not
+        see."""
         window = config["source"].get("window")
+        removal = config["source"].get("hair_removal")
+        if removal not in (None, HAIR_REMOVAL_VERSION):
+            raise MedbenchError(
+                f"the model was trained on images whose hair was removed in way {removal}, this medbench knows way "
+                f"{HAIR_REMOVAL_VERSION}: use the medbench that trained it, or train it again"
+            )
         target = Target.of(config.get("target"))
         tasks = {name: task["classes"] for name, task in config.get("tasks", {}).items()}
-        return cls(size, config.get("channels", 3), (window[0], window[1]) if window else None, target, tasks)
+        ends = (window[0], window[1]) if window else None
+        return cls(size, config.get("channels", 3), ends, target, tasks, is_hairless=removal is not None)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -67,6 +79,10 @@ class Sight:
 
     def read(self, path: Path) -> NDArray[np.uint8]:
         """An image (H, W, channels) as the model's own set had them; MedbenchError where it is of another kind."""
+        return remove_hair(self._stored(path)) if self.is_hairless else self._stored(path)
+
+    def _stored(self, path: Path) -> NDArray[np.uint8]:
+        """With its hair."""
         if self.channels == 3 and self.window is None and ending_of(path).lower() not in MORE_ENDINGS:
             return read_image(path)
         try:

@@ -32,10 +32,12 @@ def short_id(value: Any) -> str:
 
 
 def same_trials(variants: Mapping[str, Any]) -> list[list[str]]:
-    """Of the variants in a study's record, the groups whose settings come to the very same trials."""
-    groups: dict[frozenset[str], list[str]] = {}
+    """Of the variants in a study's record, the groups whose settings come to the very same trials, tested on the very
+    same images."""
+    groups: dict[frozenset[tuple[str, ...]], list[str]] = {}
     for name, known in variants.items():
-        groups.setdefault(frozenset(entry["trial"] for entry in known["trials"]), []).append(name)
+        trials = {(entry["trial"], *sorted(entry.get("evaluations", {}).values())) for entry in known["trials"]}
+        groups.setdefault(frozenset(trials), []).append(name)
     return [names for trials, names in groups.items() if trials and len(names) > 1]
 
 

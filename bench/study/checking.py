@@ -9,6 +9,7 @@ from ...ablations.schema.spec import ArtifactTest, OtherSet
 from ...datasets.artifacts import ARTIFACTS, LOCAL
 from ...datasets.base import ImageSet
 from ...datasets.catalog import check_name as check_dataset
+from ...datasets.hair_removal import HairlessSet
 from ...models.names import check_name as check_model
 from ...models.names import check_output, learns_artifacts
 from ..errors import MedbenchError, UnknownNameError
@@ -73,7 +74,7 @@ def check_fit(loaded: Loaded, variant: str, image_set: ImageSet) -> None:
 
     Raises:
         MedbenchError: a class is weighed that there is none of, a loss is for one structure alone, or an artifact is to
-            be painted on images that are no RGB; with file, line and key.
+            be painted on images that are no RGB, or hair to be removed from them; with file, line and key.
     """
     training, target = loaded.study.training_of(variant), image_set.target
     own, is_own = ("variants", variant, "training"), loaded.study.variants[variant].training
@@ -93,6 +94,9 @@ def check_fit(loaded: Loaded, variant: str, image_set: ImageSet) -> None:
     if training.augment.artifacts and image_set.channels != 3:
         with place("augment", "artifacts"):
             raise MedbenchError(f"{image_set.name} has {image_set.channels} channels; artifacts are painted on RGB")
+    if loaded.study.hair_removal_of(variant):
+        with placed(loaded, "variants", variant, "preprocess"):
+            _ = HairlessSet(image_set)
 
 
 def placed_model(loaded: Loaded, variant: str) -> AbstractContextManager[None]:

@@ -38,7 +38,7 @@ class Estimate:
     Attributes:
         seconds: of each job that is left, by its id.
         troubles: why a job that is left has no estimate, one line each, by its id.
-        caching: seconds of decoding and painting images that are not in the cache, once for all jobs.
+        caching: seconds of decoding, painting and preprocessing images that are not in the cache, once for all jobs.
         stored: bytes that the store will grow by.
         cached: bytes of images, decoded and painted.
         at_work: bytes of a checkpoint while a trial is being trained.
@@ -185,7 +185,7 @@ class _Meter:
 
         def measure() -> float:
             with tempfile.TemporaryDirectory() as folder:
-                write_pictures(Path(folder), self.sets.of(config).image_set, ids)
+                write_pictures(Path(folder), self.sets.of(config).image_set.shown, ids)
                 return _size_of(Path(folder)) / len(ids)
 
         return self._once(["picture", config["source"]["set"]], measure)
@@ -210,8 +210,10 @@ class _Meter:
         return self._once(["arrays", *self._kind(config), ids, size], measure)
 
     def _kind(self, config: dict[str, Any]) -> list[Any]:
-        """What the cost of an image depends on: its set, and what is painted over it, at whatever severity."""
-        return [config["source"]["set"], config["source"].get("artifact", {}).get("kind")]
+        """What the cost of an image depends on: its set, what is painted over it, at whatever severity, and what is
+        removed."""
+        source = config["source"]
+        return [source["set"], source.get("artifact", {}).get("kind"), source.get("hair_removal")]
 
     def _once(self, key: list[Any], measure: Callable[[], Any]) -> Any:
         name = short_id(key)

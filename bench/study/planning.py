@@ -14,6 +14,7 @@ from ...datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
 from ...datasets.base import ImageSet
 from ...datasets.catalog import completeness
 from ...datasets.described.windowing import PERCENTILES
+from ...datasets.hair_removal import VERSION as HAIR_REMOVAL_VERSION
 from ...datasets.splits import Split, make_split
 from ..errors import MedbenchError
 from ..store.folder import PROTOCOL, trial_id
@@ -130,7 +131,8 @@ def _open(study: Study, variant: str, sets: Sets) -> Material:
     source: dict[str, Any] = {"folder": spec.folder} if spec.folder else {"name": spec.name}
     if spec.name == "synthetic":
         source |= {"images": spec.images, "size": spec.size}
-    return Material(source, sets.open(source, leave_out_broken=spec.leave_out_broken), {}, {})
+    opened = sets.open(source, leave_out_broken=spec.leave_out_broken)
+    return Material(source, opened, {}, {}, study.hair_removal_of(variant))
 
 
 def _splits(study: Study, variant: str, material: Material, folds: Sequence[int | None]) -> dict[int | None, Split]:
@@ -148,6 +150,8 @@ def _shared_material(study: Study, members: Sequence[str], materials: Mapping[st
             raise MedbenchError(f"{members[0]} and {member} are trained on different data sets")
         if study.dataset_of(member).size != study.dataset_of(members[0]).size:
             raise MedbenchError(f"{members[0]} and {member} have different input sizes")
+        if materials[member].hair_removal != first.hair_removal:
+            raise MedbenchError(f"{members[0]} and {member} differ in preprocess, and would see different images")
     return replace(first, tasks={})
 
 
@@ -241,6 +245,10 @@ def _trial_config(loaded: Loaded, cell: Cell, model: _Model, material: Material,
     spec, split = study.dataset_of(cell.variant), material.splits[cell.fold]
     training = loaded.training_of(cell.variant, image_set.modality).model_dump(exclude_none=True)
     window = material.windows[cell.fold]
+    learnt_from = sets.windowed(material.opened, window)
+    is_hairless = material.hair_removal == "train_and_test"
+    if is_hairless:
+        learnt_from = sets.hairless(learnt_from)
     config = {
         "protocol": PROTOCOL,
         "model": model.name,
@@ -250,7 +258,7 @@ def _trial_config(loaded: Loaded, cell: Cell, model: _Model, material: Material,
         "size": spec.size,
         "seed": cell.seed,
         "training": training,
-        "images_digest": sets.windowed(material.opened, window).digest_of([*split.train, *split.validation]),
+        "images_digest": learnt_from.digest_of([*split.train, *split.validation]),
         "train": list(split.train),
         "validation": list(split.validation),
         "source": {
@@ -258,6 +266,7 @@ def _trial_config(loaded: Loaded, cell: Cell, model: _Model, material: Material,
             "leave_out_broken": spec.leave_out_broken,
             "encoder_weights": model.encoder_weights,
             **({"window": window} if window else {}),
+            **({"hair_removal": HAIR_REMOVAL_VERSION} if is_hairless else {}),
         },
     }
     config |= model.output | described(image_set)
@@ -331,6 +340,7 @@ def _record(
                     "dataset": image_set.name,
                     **({"modality": image_set.modality} if image_set.modality else {}),
                     **({"window_percentiles": list(PERCENTILES)} if image_set.is_wide else {}),
+                    **({"preprocess": spec.preprocess.model_dump()} if spec.preprocess else {}),
                     "training": training.model_dump(exclude_none=True),
                     "size": study.dataset_of(name).size,
                     **described(image_set),

@@ -1,6 +1,7 @@
 """A whole study: plan it, run what the store lacks, time its models, and keep a record."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...datasets.annotations import annotations
 from ..errors import MedbenchError
@@ -40,13 +41,28 @@ def annotate(planned: Plan, store: Store, sets: Sets) -> None:
 
 def left_to_do(planned: Plan, store: Store) -> list[Job]:
     """The jobs with a trial or an evaluation that the store lacks or has damaged, each once though variants may share
-    it."""
+    it: then it has the evaluations of all."""
     return [
         job
-        for job in {job.id: job for job in planned.jobs}.values()
+        for job in _each_once(planned.jobs)
         if not store.is_sound(job.id)
         or any(not store.is_sound(job.id, config["id"]) for config in job.evaluations.values())
     ]
+
+
+def _each_once(jobs: Sequence[Job]) -> list[Job]:
+    """One job for each id. An evaluation that differs from one of the same name is told by its variant too."""
+    found: dict[str, Job] = {}
+    for job in jobs:
+        first = found.setdefault(job.id, job)
+        there = {each["id"] for each in first.evaluations.values()}
+        more = {
+            f"{name} of {job.cell.variant}" if name in first.evaluations else name: each
+            for name, each in job.evaluations.items()
+            if each["id"] not in there
+        }
+        found[job.id] = replace(first, evaluations={**first.evaluations, **more})
+    return list(found.values())
 
 
 def run_study(

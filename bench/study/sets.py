@@ -15,6 +15,7 @@ from ...datasets.cache import Arrays, load_arrays, place_of
 from ...datasets.catalog import open_dataset
 from ...datasets.described.windowing import VERSION as WINDOW_VERSION
 from ...datasets.described.windowing import WindowedSet, window_of
+from ...datasets.hair_removal import HairlessSet
 from ...datasets.inspection import inspect
 from ..errors import MedbenchError
 from ..store.records import read_json, short_id, write_json
@@ -60,12 +61,14 @@ class Sets:
 
     def of(self, config: Mapping[str, Any]) -> OpenSet:
         """The set of a training or an evaluation: `source` says where it is, which window its images are seen through,
-        and what is painted over `images`."""
+        what is painted over `images`, and whether hair is removed from that."""
         source = config["source"]
         opened = self.open(source["set"], leave_out_broken=source["leave_out_broken"])
         if source.get("window"):
             opened = self.windowed(opened, source["window"])
-        return self.painted(opened, config["images"], source["artifact"]) if source.get("artifact") else opened
+        if source.get("artifact"):
+            opened = self.painted(opened, config["images"], source["artifact"])
+        return self.hairless(opened) if source.get("hair_removal") else opened
 
     def painted(self, opened: OpenSet, ids: Iterable[str], artifact: Mapping[str, Any]) -> OpenSet:
         """Some images of a set under an artifact: `kind`, `severity`, `seed`."""
@@ -95,6 +98,15 @@ class Sets:
         key = short_id([id(opened), *window])
         if key not in self._open:
             image_set = WindowedSet(opened.image_set, *window)
+            digests = {each: image_set.digest_over(digest) for each, digest in opened.digests.items()}
+            self._open[key] = replace(opened, image_set=image_set, digests=digests)
+        return self._open[key]
+
+    def hairless(self, opened: OpenSet) -> OpenSet:
+        """The set without the hair on its images."""
+        key = short_id([id(opened), "hairless"])
+        if key not in self._open:
+            image_set = HairlessSet(opened.image_set)
             digests = {each: image_set.digest_over(digest) for each, digest in opened.digests.items()}
             self._open[key] = replace(opened, image_set=image_set, digests=digests)
         return self._open[key]

@@ -36,7 +36,7 @@ def _status(store: Store, spec: dict[str, Any]) -> StudyStatus:
     failed: dict[str, str] = {}
     left: list[str] = []
     paces: list[float] = []  # seconds an epoch
-    epochs_left = 0
+    epochs_left: dict[str, int] = {}  # by trial, for variants may share it
     for variant, known in spec["variants"].items():
         epochs = known["settings"].get("training", {}).get("epochs", 0)
         for trial in known["trials"]:
@@ -54,12 +54,12 @@ def _status(store: Store, spec: dict[str, Any]) -> StudyStatus:
                 failed[label] = read_json(store.failure(trial["trial"]))["error"]
             else:
                 trained = epochs if is_trained else len(history)
-                epochs_left += epochs - trained
+                epochs_left[trial["trial"]] = epochs - trained
                 if store.is_claimed(trial["trial"]):
                     running[label] = f"epoch {trained} of {epochs} done"
                 else:
                     left.append(label)
-    seconds = epochs_left * sum(paces) / len(paces) if paces else None
+    seconds = sum(epochs_left.values()) * sum(paces) / len(paces) if paces else None
     return StudyStatus(spec["study"], done, running, failed, left, seconds)
 
 

@@ -29,7 +29,8 @@ def timing_of(planned: Plan, store: Store, without: Sequence[Job]) -> Job | None
         without: jobs that failed.
     """
     record = planned.record
-    finished = [job for job in planned.jobs if store.has_trial(job.id) and job not in without]
+    failed = {job.id for job in without}
+    finished = [job for job in planned.jobs if store.has_trial(job.id) and job.id not in failed]
     finished.sort(key=lambda job: job.cell.variant != record["baseline"])
     first: dict[str, Job] = {}
     for job in finished:

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ...datasets.artifacts.painted import PaintedSet
 from ...models.catalog import build_model, network_of
 from ...models.ensemble import Ensemble
 from ...models.heads import segmentation_only
@@ -209,11 +208,11 @@ def _evaluate(
     _same(opened.digest_of(config["images"]), config["images_digest"], opened.image_set.name)
     tasks = asked(_tasks(config, opened, config["images"]), opened.image_set)
     images = sets.arrays(opened, job.config["size"])
-    is_painted = isinstance(opened.image_set, PaintedSet)
+    is_painted, shown = opened.image_set.is_painted, opened.image_set.shown
     gallery = store.gallery(config["images_digest"])
     if not is_painted and not is_sealed(gallery):
         with sealed_folder(gallery) as folder:
-            write_pictures(folder, opened.image_set, config["images"])
+            write_pictures(folder, shown, config["images"])
     with sealed_folder(store.evaluation(job.id, config["id"])) as folder:
         scored = evaluate(
             model,
@@ -228,7 +227,7 @@ def _evaluate(
         if is_painted:  # of so many evaluations, pictures are kept of what went worst
             worst = worst_images(scored.images)
             (folder / "pictures").mkdir()
-            write_pictures(folder / "pictures", opened.image_set, worst)
+            write_pictures(folder / "pictures", shown, worst)
             write_masks(model, opened.image_set, images, worst, folder / "masks", score_at=config["score_at"])
         scored.images.to_parquet(folder / "scores.parquet", index=False)
         scored.reliability.to_parquet(folder / "reliability.parquet", index=False)

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ...ablations.schema.spec import ArtifactTest, OtherSet, Study
 from ...datasets.base import ImageSet
+from ...datasets.hair_removal import VERSION as HAIR_REMOVAL_VERSION
 from ...datasets.splits import Split, make_split
 from ..errors import MedbenchError
 from ..metrics import SCORING
@@ -18,12 +19,14 @@ from .sets import OpenSet, Sets
 @dataclass(frozen=True, slots=True)
 class Material:
     """What a variant is trained on: a set by its plain description, opened, its split in each fold, and of images of
-    more than 8 bits the window that the training part of each fold gives; and its image-level tasks."""
+    more than 8 bits the window that the training part of each fold gives; whether hair is removed from its images, and
+    in which of training and test; and its image-level tasks."""
 
     source: dict[str, Any]
     opened: OpenSet
     splits: dict[int | None, Split]
     windows: dict[int | None, list[float] | None]
+    hair_removal: Literal["train_and_test", "test"] | None = None
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def learnt(self, fold: int | None) -> set[str]:
@@ -82,6 +85,8 @@ class HeldOut:
             tested = self.sets.windowed(tested, window)
             if artifact:
                 tested = self.sets.painted(tested, ids, artifact)
+            if material.hair_removal:
+                tested = self.sets.hairless(tested)
             config = {
                 "scoring": SCORING,
                 "trial": trial,
@@ -98,6 +103,8 @@ class HeldOut:
                 config["source"] |= {"artifact": artifact}
             if window:
                 config["source"] |= {"window": window}
+            if material.hair_removal:
+                config["source"] |= {"hair_removal": HAIR_REMOVAL_VERSION}
             if self.study.score_at == "native" and tested.image_set.spacing:
                 config["spacing"] = list(tested.image_set.spacing)
             if not tested.image_set.target.is_single or tested.image_set.target.ignores:

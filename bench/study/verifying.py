@@ -84,7 +84,8 @@ def rerun(store: Store, trial: str, place: "Place", listen: "Listen", *, weights
     evaluations: dict[str, dict[str, Any]] = {}
     for folder in sorted((store.trial(trial) / "evaluations").glob(f"*/{MANIFEST}")):
         if (found := read_yaml(folder.parent / "config.yaml")).get("scoring"):
-            evaluations[found["name"]] = {"id": folder.parent.name, **found}
+            name, id = found["name"], folder.parent.name  # other images may have been tested under the same name
+            evaluations[f"{name} of {id}" if name in evaluations else name] = {"id": id, **found}
     with tempfile.TemporaryDirectory() as folder:
         again = Store(Path(folder))
         job = Job(Cell(config["model"], config["seed"], None), trial, config, evaluations)

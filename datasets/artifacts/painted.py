@@ -27,14 +27,17 @@ class PaintedSet(ImageSet):
         self.base = base
         self.kind, self.severity, self.seed = kind, severity, seed
         self.name, self.target, self.channels, self.modality = base.name, base.target, base.channels, base.modality
-        self.label = base.label
+        self.label, self.is_painted = base.label, True
         self.ids = tuple(sorted(ids))
         self.groups = {id: base.groups[id] for id in self.ids}
         self.official = {id: base.official[id] for id in self.ids if id in base.official}
 
     @property
+    def original(self) -> ImageSet:
+        return self.base.original
+
+    @property
     def is_local(self) -> bool:
-        """Whether the artifact covers a part of the image, so that `artifact_mask` says something."""
         return self.kind in LOCAL
 
     def image(self, id: str) -> NDArray[np.uint8]:

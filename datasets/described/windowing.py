@@ -1,7 +1,6 @@
 """Images of more than 8 bits, or of floats, seen through a window: what lies between two values becomes 0 to 255."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from ...bench.errors import MedbenchError
 from ...bench.store.records import short_id
 from ..base import ImageSet
-from ..masks import Levels
+from ..seen import SeenSet
 
 VERSION = 1  # of the pictures: raised when a window makes others
 PERCENTILES = (0.5, 99.5)  # ours, as is usual: the few brightest pixels, metal or vessels, would darken all others
@@ -19,44 +18,20 @@ LEVELS = -32768, 65535  # of 16 bits, with a sign or without
 LEAST_BINS, MOST_ROUNDS = 256, 3  # between the ends of a window of floats: finer than the 8 bits that are left of it
 
 
-class WindowedSet(ImageSet):
+class WindowedSet(SeenSet):
     """A set with its images as uint8, `low` and below being 0, `high` and above 255; all else is the set's own."""
 
     def __init__(self, base: ImageSet, low: float, high: float) -> None:
         if not low < high:
             raise MedbenchError(f"{base.name}: a window needs a lower and a higher end, got {low:g} and {high:g}")
-        self.base = base
+        super().__init__(base)
         self.low, self.high = float(low), float(high)
-        self.name, self.ids, self.groups, self.official = base.name, base.ids, base.groups, base.official
-        self.unmatched, self.without_truth = base.unmatched, base.without_truth
-        self.target, self.channels, self.modality = base.target, base.channels, base.modality
-        self.spacing, self.is_described, self.label = base.spacing, base.is_described, base.label
 
     def image(self, id: str) -> NDArray[np.uint8]:
         return through_window(self.base.image(id), self.low, self.high)
 
-    def mask(self, id: str) -> NDArray[np.bool_] | NDArray[np.uint8]:
-        return self.base.mask(id)
-
-    def digest(self, id: str) -> str:
-        return self.digest_over(self.base.digest(id))
-
     def digest_over(self, stored: str) -> str:
-        """The digest of an image in the window, given that of the image as stored."""
         return short_id([VERSION, stored, self.low, self.high])
-
-    def files(self, id: str) -> tuple[Path, ...]:
-        return self.base.files(id)
-
-    def levels(self, id: str) -> dict[str, Levels]:
-        return self.base.levels(id)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.base.columns
-
-    def labels_of(self, column: str) -> dict[str, str]:
-        return self.base.labels_of(column)
 
 
 def through_window(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:

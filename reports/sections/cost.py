@@ -152,13 +152,15 @@ def _quality(evidence: Evidence, rows: dict[str, Row]) -> Compared:
             better.add((a, b) if sign * row["difference"] > 0 else (b, a))
 
     in_pairs = {name for a, b, _ in pairs for name in (a, b)}
-    by_trials = {row["trials"]: name for name, row in rows.items() if name in in_pairs}
     # Of variants that are the same training, one is compared.
-    stands_for = {name: by_trials.get(row["trials"], name) for name, row in rows.items()}
+    compared_of = [next((each for each in names if each in in_pairs), names[0]) for names in evidence.study.same]
+    stands_for = {name: name for name in rows}
+    for names, kept in zip(evidence.study.same, compared_of, strict=True):
+        stands_for |= dict.fromkeys(names, kept)
 
     def compared(a: str, b: str) -> Shown:
         a, b = stands_for[a], stands_for[b]
-        is_same = rows[a]["trials"] == rows[b]["trials"] or rows[a][f"{metric}_mean"] == rows[b][f"{metric}_mean"]
+        is_same = a == b or rows[a][f"{metric}_mean"] == rows[b][f"{metric}_mean"]
         return "better" if (a, b) in better else "equal" if is_same else "not shown"
 
     return compared

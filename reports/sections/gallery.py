@@ -22,6 +22,7 @@ def make(evidence: Evidence) -> Part:
         view={
             "pictures": shown,
             "shown": variants_in(shown),
+            "hairless": evidence.hairless,
             "every_image": every_image(evidence.study, evidence.scores, evidence.room),
         },
     )

@@ -44,6 +44,7 @@ def make(evidence: Evidence) -> Part:
         excerpts={"variants": _excerpt(evidence)},
         view={
             "metrics": shown,
+            "hairless": evidence.hairless,
             "sparks": {name: sparks(evidence.cells, name, evidence.primary) for name in shown},
         },
     )
