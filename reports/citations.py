@@ -1,4 +1,4 @@
-"""What to cite: medbench, the model, and the data sets that a study names."""
+"""What to cite: medbench, the model, how images were changed before, and the data sets that a study names."""
 
 from .evidence import Evidence
 
@@ -37,16 +37,27 @@ BIBTEX = {
   year = {2013},
   doi = {10.1109/EMBC.2013.6610779}
 }""",
+    "dullrazor": """@article{dullrazor,
+  title = {{DullRazor}: a software approach to hair removal from images},
+  author = {Lee, Tim and Ng, Vincent and Gallagher, Richard and Coldman, Andrew and McLean, David},
+  journal = {Computers in Biology and Medicine},
+  volume = {27},
+  number = {6},
+  pages = {533--543},
+  year = {1997},
+  doi = {10.1016/S0010-4825(97)00020-6}
+}""",
 }
 
 
 def bibtex(evidence: Evidence) -> str:
-    """Entries for medbench, the model, and the data sets that the study names."""
+    """Entries for medbench, the model, how hair was removed, and the data sets that the study names."""
     models = {settings.get("model") for settings in evidence.settings.values()}
     sets = {*evidence.trained_on.values(), *evidence.spec["datasets"].values()}
     wanted = [
         "medbench",
         *(["medlitenet"] if "medlitenet" in models else []),
+        *(["dullrazor"] if evidence.hairless else []),
         *(name for name in BIBTEX if name in sets),
     ]
     if "isic2018" in sets and "ham10000" not in sets:

@@ -25,6 +25,7 @@ KEPT = {
     "best-val": "taken from the epoch with the best validation Dice",
 }
 MODALITIES = {"mri": "MRI", "ct": "CT", "xray": "X-ray"}  # those that are not written as the recipe names them
+REMOVED = {"train_and_test": "in training and in test", "test": "in test alone"}
 PRECISIONS = {"fp16": "mixed precision (FP16)", "fp32": "single precision (FP32)"}
 CHANGES = {  # of training images: what stands behind a probability of the recipe
     "flip": "flips",
@@ -68,7 +69,19 @@ def methods(evidence: Evidence) -> str:
     begun = {trial["variant"] for trial in evidence.trials} or {*evidence.names}  # else it tells what is planned
     done = [name for name in evidence.names if name in begun]
     trained = [name for name in done if "ensemble.members" not in evidence.settings[name]]
-    phrases = (_data, _input, _schedule, _outputs, _labels, _encoder, _augmentation, _precision, _trainings, _kept)
+    phrases = (
+        _data,
+        _input,
+        _hair,
+        _schedule,
+        _outputs,
+        _labels,
+        _encoder,
+        _augmentation,
+        _precision,
+        _trainings,
+        _kept,
+    )
     text = [_target(evidence), _models(evidence, trained)]
     text += [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]
     text = text[:3] + [sentence.replace("Models were", "They were", 1) for sentence in text[3:]]
@@ -162,17 +175,16 @@ def _input(evidence: Evidence, variant: str) -> str:
         return ""
     channels = settings.get("channels")
     of = f" of {counted(channels, 'channel')}" if channels else ""
-    text = f"shown images{of} resized to {size} × {size} pixels{_window(evidence, variant)}{_removed(settings)}"
+    text = f"shown images{of} resized to {size} × {size} pixels{_window(evidence, variant)}"
     sizes = next((trial["sizes"] for trial in evidence.trials if trial["variant"] == variant), [])
     return f"{text}, in training at {', then '.join(map(str, sizes))} a side" if len(sizes) > 1 else text
 
 
-def _removed(settings: Row) -> str:
-    """What was taken from images before."""
-    when = {"train_and_test": "in training and in test", "test": "in test alone"}
-    where = when.get(settings.get("preprocess.hair_removal", ""))
-    how = "found by closings along lines, after DullRazor (doi:10.1016/S0010-4825(97)00020-6), and inpainted"
-    return f", dark hair being removed from them before, {where} ({how})" if where else ""
+def _hair(evidence: Evidence, variant: str) -> str:
+    """From which images hair was removed before a model saw them."""
+    removal = evidence.settings[variant].get("preprocess.hair_removal")
+    how = "shown images without dark hair, removed by closings along lines and inpainting after DullRazor"
+    return f"{how}, {REMOVED[removal]}" if removal else ""
 
 
 def _window(evidence: Evidence, variant: str) -> str:

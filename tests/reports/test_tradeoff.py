@@ -37,6 +37,7 @@ def facts(*rows: tuple[str, float, float], pairs: tuple[tuple[Any, ...], ...] = 
         ],
         comparison_rows=[],
         pairwise=[dict(zip(keys, pair, strict=True)) for pair in pairs],
+        study=SimpleNamespace(same=[]),
     )
 
 
@@ -64,9 +65,16 @@ def test_equal_in_one_and_better_in_the_other_beats() -> None:
 
 def test_a_twin_is_beaten_by_whatever_beats_the_training_that_it_is() -> None:
     known = facts(("a", 2, 0.9), ("b", 3, 0.8), ("twin", 3, 0.8), pairs=(("b", "a", -0.1, -0.12, -0.08),))
-    known.variant_rows[2]["trials"] = "b"
+    known.study.same = [["b", "twin"]]
 
     assert fronts(known, None) == {"parameters": {"a"}}
+
+
+def test_a_training_that_is_tested_on_other_images_too_is_no_twin() -> None:
+    known = facts(("a", 2, 0.9), ("b", 3, 0.8), ("late", 3, 0.85), pairs=(("b", "a", -0.1, -0.12, -0.08),))
+    known.variant_rows[2]["trials"] = "b"
+
+    assert fronts(known, None) == {"parameters": {"a", "late"}}
 
 
 def test_without_intervals_nobody_is_beaten_but_by_equals() -> None:
