@@ -5,8 +5,8 @@ After Lee et al. (1997), "DullRazor: a software approach to hair removal from im
 thin in some colour, what is no strand is dropped, and the rest is filled from its surroundings. There the closings run
 in three directions and the filling is bilinear; here in four, and the filling is that of Telea (2004), "An image
 inpainting technique based on the fast marching method", Journal of Graphics Tools 9(1). All numbers are ours, from a
-few training images of ISIC 2018 with painted hair. They are shares of the shorter side, so that hair is found alike at
-every resolution.
+few training images of ISIC 2018 with painted hair (tests/benchmarks/hair_removal.py). Lengths are shares of the shorter
+side, so that hair is found alike at every resolution.
 """
 
 import cv2
@@ -62,7 +62,7 @@ class HairlessSet(SeenSet):
 
 
 def remove_hair(image: Image) -> Image:
-    """The image with its hair painted over; every other pixel is what it was."""
+    """The image (H, W, 3), RGB, with its hair painted over; every other pixel is what it was."""
     small = _shrunk(image)
     strands = _strands(small)
     if not strands.any():

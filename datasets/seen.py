@@ -1,5 +1,6 @@
 """A data set whose images are seen otherwise than they are stored."""
 
+from abc import abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,9 @@ class SeenSet(ImageSet):
     def digest(self, id: str) -> str:
         return self.digest_over(self.base.digest(id))
 
+    @abstractmethod
     def digest_over(self, stored: str) -> str:
         """The digest of an image as it is seen, given that of the image as stored."""
-        raise NotImplementedError
 
     def files(self, id: str) -> tuple[Path, ...]:
         return self.base.files(id)

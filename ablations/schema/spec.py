@@ -109,7 +109,7 @@ class PreprocessSpec(Spec):
     hair_removal: Literal["train_and_test", "test"]
     """Dark strands are found by their shape and painted over, of RGB images. `train_and_test`: in training and in all
     evaluations. `test`: in evaluations alone; the training is that of the same variant without this key, and is done
-    once for both. Painted artifacts are painted before."""
+    once for both. The artifacts of `evaluate` are painted before, those of `training.augment` after, and stay."""
 
 
 class VariantSpec(Spec):

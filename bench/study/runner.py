@@ -44,14 +44,14 @@ def left_to_do(planned: Plan, store: Store) -> list[Job]:
     it: then it has the evaluations of all."""
     return [
         job
-        for job in _each_once(planned.jobs)
+        for job in _merged(planned.jobs)
         if not store.is_sound(job.id)
         or any(not store.is_sound(job.id, config["id"]) for config in job.evaluations.values())
     ]
 
 
-def _each_once(jobs: Sequence[Job]) -> list[Job]:
-    """One job for each id. An evaluation that differs from one of the same name is told by its variant too."""
+def _merged(jobs: Sequence[Job]) -> list[Job]:
+    """One job for each id. An evaluation that differs from another of the same name is told by its variant too."""
     found: dict[str, Job] = {}
     for job in jobs:
         first = found.setdefault(job.id, job)
