@@ -31,12 +31,10 @@ def error(a: Image, b: Image, where: NDArray[np.bool_] | slice) -> float:
 @pytest.mark.parametrize("severity", [1, 3, 5])
 def test_painted_hair_is_found_and_nearly_gone(severity: int) -> None:
     painted = hairy(severity)
-    images, hair = (
-        np.stack([painted.image(id) for id in SKIN.ids]),
-        np.stack(list(map(painted.artifact_mask, SKIN.ids))),
-    )
+    images = np.stack([painted.image(id) for id in SKIN.ids])
+    hair = np.stack([painted.artifact_mask(id) for id in SKIN.ids])
     clean = np.stack([SKIN.image(id) for id in SKIN.ids])
-    found, removed = (np.stack([f(image) for image in images]) for f in (hair_mask, remove_hair))
+    found, removed = np.stack([*map(hair_mask, images)]), np.stack([*map(remove_hair, images)])
 
     assert found[hair].mean() > 0.85
     assert error(removed, clean, hair) < error(images, clean, hair) / 4
