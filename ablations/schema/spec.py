@@ -4,14 +4,14 @@ The recipe's defaults are in `defaults.yaml`, each with a comment; the schema ha
 a key is what `medbench schema` and the documentation say of it.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ...bench.errors import UnknownNameError
 from ...bench.metrics import METRICS, out_of_reach
+from .evaluations import ArtifactTest, Evaluation, OtherSet, check_one_set
 from .layers import OF_ONE_SET, merge, names_set
 from .question import wrong_conditions, wrong_rival
 from .recipe import Augment, Consistency, Count, Spec, Training, as_tuple
@@ -19,17 +19,6 @@ from .recipe import Augment, Consistency, Count, Spec, Training, as_tuple
 NAME = r"^[A-Za-z0-9_.-]+$"
 Size = Annotated[int, Field(ge=32, multiple_of=32)]
 TaskName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-
-def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, int) else as_tuple(value)
-
-
-def _check_one_set(name: str | None, folder: str | None, images: int | None) -> None:
-    if (name is None) == (folder is None):
-        raise ValueError("give either the name of a data set or a folder")
-    if images is not None and name != "synthetic":
-        raise ValueError("images is the number of synthetic images; other sets bring their own")
 
 
 class DatasetSpec(Spec):
@@ -54,7 +43,7 @@ class DatasetSpec(Spec):
 
     @model_validator(mode="after")
     def _is_one_set(self) -> "DatasetSpec":
-        _check_one_set(self.name, self.folder, self.images)
+        check_one_set(self.name, self.folder, self.images)
         return self
 
 
@@ -148,70 +137,6 @@ class VariantSpec(Spec):
         if self.ensemble and any(learns):
             raise ValueError("an ensemble has members and weighting, nothing to train: set these keys at its members")
         return self
-
-
-class OtherSet(Spec):
-    """An evaluation on a named data set: all its images, or the test part that the study's split gives.
-
-    A trial that was trained on the set itself is always tested on its test part.
-    """
-
-    dataset: str | None = None
-    """The name of a set; or give `folder`."""
-    folder: str | None = None
-    """A set of your own; or give `dataset`."""
-    images: Count | None = None
-    """How many images, of the synthetic set only."""
-    part: Literal["all", "test"] = "all"
-    """All images of the set, or the part that the study's split holds out of it."""
-
-    @model_validator(mode="after")
-    def _is_one_set(self) -> "OtherSet":
-        _check_one_set(self.dataset, self.folder, self.images)
-        return self
-
-    @property
-    def name(self) -> str:
-        """What the evaluation is called in tables."""
-        return self.dataset or Path(self.folder or "").resolve().name
-
-
-class ArtifactTest(Spec):
-    """Evaluations on the study's own test images with an artifact painted over them, one a severity."""
-
-    artifact: str
-    """The kind of artifact, as `medbench artifacts` paints it."""
-    severity: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1), BeforeValidator(_one_or_more)
-    ]
-    """1 to 5, one or a list; each is an evaluation of its own."""
-
-    @property
-    def names(self) -> dict[str, int]:
-        """What the evaluations are called in tables, with their severities."""
-        return {f"{self.artifact}-{severity}": severity for severity in self.severity}
-
-    @model_validator(mode="after")
-    def _differs(self) -> "ArtifactTest":
-        if len(self.names) < len(self.severity):
-            raise ValueError("severities must differ from each other")
-        return self
-
-
-def _kind_of_evaluation(value: Any) -> str:
-    if isinstance(value, str):
-        return "clean"
-    return (
-        "artifact" if isinstance(value, ArtifactTest) or (isinstance(value, dict) and "artifact" in value) else "other"
-    )
-
-
-Evaluation = Annotated[
-    Annotated[Literal["clean"], Tag("clean")]
-    | Annotated[OtherSet, Tag("other")]
-    | Annotated[ArtifactTest, Tag("artifact")],
-    Discriminator(_kind_of_evaluation),
-]
 
 
 class PublishedClaim(Spec):

@@ -3,9 +3,9 @@
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from ...ablations.schema.evaluations import ArtifactTest, OtherSet
 from ...ablations.schema.layers import OF_ONE_SET, names_set
 from ...ablations.schema.loading import Loaded
-from ...ablations.schema.spec import ArtifactTest, OtherSet
 from ...datasets.artifacts import ARTIFACTS, LOCAL
 from ...datasets.base import ImageSet
 from ...datasets.catalog import check_name as check_dataset

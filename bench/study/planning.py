@@ -1,9 +1,8 @@
 """From a study to jobs: every choice resolved, every image and weight named by its digest, every id known."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -22,12 +21,9 @@ from ..store.provenance import package_version
 from ..store.records import same_trials, short_id
 from . import tasks
 from .checking import check_fit, check_names, placed, placed_dataset, placed_model
+from .networks import Network, resolve, smallest_size
 from .sets import Sets
 from .unseen_images import HeldOut, Material
-
-if TYPE_CHECKING:
-    from torch import nn
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -74,7 +70,7 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
     cells = expand(study)
     folds = list(dict.fromkeys(cell.fold for cell in cells))
     materials: dict[str, Material] = {}
-    models: dict[str, _Model] = {}
+    models: dict[str, Network] = {}
     for name, variant in study.variants.items():
         if variant.model:
             with placed_dataset(loaded, name):
@@ -92,17 +88,17 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
         if variant.ensemble:
             with placed(loaded, "variants", name, "ensemble"):
                 materials[name] = _shared_material(study, variant.ensemble.members, materials)
-    resolved: dict[str, _Model] = {}
+    resolved: dict[str, Network] = {}
     for name, variant in study.variants.items():
         if variant.model:
-            smallest = _smallest_size(study, name)
+            smallest = smallest_size(study, name)
             seen = described(materials[name].opened.image_set)
             if materials[name].tasks:
                 seen |= {"tasks": materials[name].tasks}
             parts = [variant.model, variant.options, study.output_of(name), study.encoder_weights_of(name), smallest]
             key = short_id([*parts, seen])
             with placed_model(loaded, name):
-                models[name] = resolved.get(key) or _resolve(study, name, smallest, seen, sets)
+                models[name] = resolved.get(key) or resolve(study, name, smallest, seen, sets)
             resolved[key] = models[name]
     troubles = {
         name: f"{loaded.place('variants', name, 'model')}: {study.variants[name].model} {model.trouble}"
@@ -155,80 +151,6 @@ def _shared_material(study: Study, members: Sequence[str], materials: Mapping[st
     return replace(first, tasks={})
 
 
-@dataclass(frozen=True, slots=True)
-class _Model:
-    name: str
-    options: dict[str, Any]
-    encoder_weights: str
-    encoder_digest: str | None
-    code_digest: str | None
-    output: dict[str, Any]
-    parameters: int
-    macs: int | None
-    description: str
-    trouble: str | None
-
-    @property
-    def title(self) -> str:
-        """The description without what it is made of."""
-        return self.description.partition(":")[0]
-
-
-def _smallest_size(study: Study, variant: str) -> int:
-    """The smallest images that a variant is trained on."""
-    from ..training.schedule import size_at
-
-    training, size = study.training_of(variant), study.dataset_of(variant).size
-    epochs = range(training.epochs)
-    return min(size_at(epoch, training.epochs, size, training.progressive_sizes) for epoch in epochs)
-
-
-def _resolve(study: Study, variant: str, smallest: int, seen: Mapping[str, Any], sets: Sets) -> _Model:
-    """`seen` is what `described` says of the images that the model is to be trained on, and the tasks."""
-    from ...models.catalog import build_model, network_of, resolve_model
-    from ...models.counting import count_macs, count_parameters
-    from ...models.heads import at_inference
-
-    spec = study.variants[variant]
-    assert spec.model is not None
-    weights = study.encoder_weights_of(variant)
-    output = study.output_of(variant)
-    network = network_of({"options": spec.options, **output, **seen})
-    built = build_model(spec.model, **network, encoder_weights=weights, data=sets.data)
-    name, options, description = resolve_model(spec.model, spec.options)
-    network = network_of({"options": options, **(output if seen.get("tasks") else {}), **seen})
-    macs = count_macs(lambda: build_model(name, **network).model, channels=seen.get("channels", 3))
-    return _Model(
-        name=name,
-        options=options,
-        encoder_weights=weights,
-        encoder_digest=built.encoder_digest,
-        code_digest=built.code_digest,
-        output=output,
-        parameters=count_parameters(at_inference(built.model)),
-        macs=macs,
-        description=description,
-        trouble=_trouble(spec.model, built.model, smallest, study.dataset_of(variant).size, network),
-    )
-
-
-def _trouble(name: str, model: "nn.Module", smallest: int, size: int, network: Mapping[str, Any]) -> str | None:
-    """Why a network cannot be trained as it is, None where it can."""
-    from ...models.probing import NoPassError, check_outputs
-
-    wanted = {key: network[key] for key in ("maps", "channels", "overlap") if key in network}
-    try:
-        check_outputs(model, smallest, name=name, **wanted)
-    except NoPassError as error:
-        with suppress(MedbenchError):
-            check_outputs(model, size, name=name, **wanted)
-            return f"{error}; it runs at {size}: training.progressive_sizes {{0.0: 1.0}} starts there"
-        return str(error)
-    except MedbenchError as error:
-        return str(error)
-    return None
-
-
 def described(image_set: ImageSet) -> dict[str, Any]:
     """What a model must know of a set's images and masks: `channels` and `target`, as far as they are no RGB images
     with one structure each."""
@@ -240,7 +162,7 @@ def described(image_set: ImageSet) -> dict[str, Any]:
     return found
 
 
-def _trial_config(loaded: Loaded, cell: Cell, model: _Model, material: Material, sets: Sets) -> dict[str, Any]:
+def _trial_config(loaded: Loaded, cell: Cell, model: Network, material: Material, sets: Sets) -> dict[str, Any]:
     study, image_set = loaded.study, material.opened.image_set
     spec, split = study.dataset_of(cell.variant), material.splits[cell.fold]
     training = loaded.training_of(cell.variant, image_set.modality).model_dump(exclude_none=True)
@@ -291,7 +213,7 @@ def _ensemble_config(study: Study, cell: Cell, ids: Mapping[Cell, str]) -> dict[
 
 
 def _record(
-    loaded: Loaded, models: Mapping[str, _Model], materials: Mapping[str, Material], jobs: list[Job]
+    loaded: Loaded, models: Mapping[str, Network], materials: Mapping[str, Material], jobs: list[Job]
 ) -> dict[str, Any]:
     """What `studies/<study>.yaml` says: the resolved study and the ids of its trials."""
     study = loaded.study

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ...ablations.schema.spec import ArtifactTest, OtherSet, Study
+from ...ablations.schema.evaluations import ArtifactTest, OtherSet
+from ...ablations.schema.spec import Study
 from ...datasets.base import ImageSet
 from ...datasets.hair_removal import VERSION as HAIR_REMOVAL_VERSION
 from ...datasets.splits import Split, make_split
