@@ -5,20 +5,23 @@
 
 from .claims import Claim, claim, same_scores, same_training
 from .crossed import Comparison, Components, Summary, compare, summarize
-from .families import benjamini_hochberg, holm, holm_over
+from .families import benjamini_hochberg, holm, holm_over, in_order
 from .findings import Finding, against_baseline
 from .fixed import Effects, FixedModel, effects, fixed_model
 from .groups import Labels
 from .intervals import ALPHA, Bounds
+from .looking import compare_in_looks
 from .margins import equivalence, non_inferiority
 from .power import Needed, minimum_detectable, needed
 from .ranks import Ranks, rank_stability
 from .ratios import Ratio, paired_ratio
 from .samples import Gap, gap, paired_gap
+from .sequential import SPENDING, Looks
 from .strata import Estimate, stratified, stratified_difference
 
 __all__ = [
     "ALPHA",
+    "SPENDING",
     "Bounds",
     "Claim",
     "Comparison",
@@ -29,6 +32,7 @@ __all__ = [
     "FixedModel",
     "Gap",
     "Labels",
+    "Looks",
     "Needed",
     "Ranks",
     "Ratio",
@@ -37,12 +41,14 @@ __all__ = [
     "benjamini_hochberg",
     "claim",
     "compare",
+    "compare_in_looks",
     "effects",
     "equivalence",
     "fixed_model",
     "gap",
     "holm",
     "holm_over",
+    "in_order",
     "minimum_detectable",
     "needed",
     "non_inferiority",

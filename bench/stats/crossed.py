@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .groups import Groups, Labels, groups_of
 from .intervals import UNBOUNDED, Bounds, Term, Tested, largest_difference, of_mean, tested, total_error
+from .sequential import Looked
 from .tables import Table, checked_pair, checked_table, rounding_of, untested
 
 
@@ -102,6 +103,7 @@ class Comparison:
     too_few: str | None  # without a claim, what there should be more of: "2 seeds"
     reason: str | None
     n_groups: int | None = None  # that the images come in; None where every image is one by itself
+    looked: Looked | None = None  # of a study that was looked at more than once, to which p_value and all ends answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

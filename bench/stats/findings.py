@@ -1,19 +1,22 @@
 """Several variants against one baseline: the whole family of comparisons, each with everything that is said of it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from .claims import Claim, claim, cost, same_scores
 from .crossed import Comparison, compare, same_table
-from .families import holm_over
+from .families import holm_over, in_order_over
 from .fixed import Effects, effects
 from .groups import Labels
 from .intervals import ALPHA, Bounds
+from .looking import compare_in_looks
 from .margins import equivalence
 from .power import Needed, detectable, needed
+from .sequential import Looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,7 @@ class Finding:
     """One variant against the baseline. What needs a margin is None where none was declared, and so are words."""
 
     comparison: Comparison
-    p_adjusted: float | None  # by Holm over the family
+    p_adjusted: float | None  # by Holm over the family, or in its order
     effects: Effects
     minimum_detectable: float | None  # in the unit of the scores, at the level that Holm asks for at worst; None where
     # no possible difference is so large
@@ -76,6 +79,8 @@ def against_baseline(
     bounds: Bounds | None = None,
     same: Collection[str] = (),
     groups: Mapping[str, Labels | None] | None = None,
+    looks: Looks | None = None,
+    order: Sequence[str] | None = None,
 ) -> dict[str, Finding]:
     """Compares every variant with the baseline; p-values are adjusted over all of them.
 
@@ -90,15 +95,19 @@ def against_baseline(
         bounds: the least and the largest that a score can be; None where that is not known.
         same: variants whose table is the baseline's own; they are not compared and not of the family.
         groups: for each variant the labels of its images, as in `compare`; None where every image is one by itself.
+        looks: where the study is looked at while its seeds come in, the plan of it.
+        order: of the variants, declared before scores are seen, in which they are tested in the place of Holm's.
     """
     labels = groups or dict.fromkeys(pairs)
     family = [variant for variant in pairs if variant not in same]
     n_compared = max(len(family), 1)
     compared = {variant: same_table(a, groups=labels[variant]) for variant, (a, _) in pairs.items() if variant in same}
-    compared |= {
-        variant: compare(*pairs[variant], level=level, bounds=bounds, groups=labels[variant]) for variant in family
-    }
-    adjusted = dict(zip(family, holm_over([compared[variant] for variant in family]), strict=True))
+    by = compare if looks is None else partial(compare_in_looks, looks=looks)
+    compared |= {variant: by(*pairs[variant], level=level, bounds=bounds, groups=labels[variant]) for variant in family}
+    if order is not None:
+        family.sort(key=order.index)
+    adjust = holm_over if order is None else in_order_over
+    adjusted = dict(zip(family, adjust([compared[variant] for variant in family]), strict=True))
     found: dict[str, Finding] = {}
     for variant in pairs:
         comparison, p_adjusted = compared[variant], adjusted.get(variant)

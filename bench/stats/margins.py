@@ -7,7 +7,8 @@ from .intervals import student_cdf
 def equivalence(comparison: Comparison, margin: float) -> float | None:
     """P-value of two one-sided tests: below 0.05, the difference lies within (-margin, margin).
 
-    The same as `tost_low` and `tost_high` both lying within. None without a claim.
+    The same as `tost_low` and `tost_high` both lying within. None without a claim. Of a study that was looked at the
+    overall p-value, which holds over all looks.
 
     Args:
         comparison: of two variants.
@@ -44,6 +45,8 @@ def _p_within(comparison: Comparison, margin: float, sign: int) -> float | None:
         raise ValueError(f"margin must be 0 or more, got {margin}")
     if comparison.error is None or comparison.df is None:
         return None
+    if comparison.looked is not None:
+        return comparison.looked.overall_p(sign, margin)
     distance = sign * comparison.difference + margin
     if comparison.error == 0:
         return 0.0 if distance > 0 else 1.0

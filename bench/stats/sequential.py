@@ -1,25 +1,31 @@
 """Looking at a study while its seeds come in, and stopping when it is decided, with the error held over all looks.
 
 The difference after S seeds of each variant and its variance for new seeds and new images are those of `crossed`. Since
-the images are the same at every look, the differences at two looks have the covariance
+the images are the same at every look, the differences d_S and d_T at two of them have the covariance
 
     Cov(d_S, d_T) = Var(d_T)    for S < T
 
-which is what makes a sequence of estimates a canonical one (Jennison and Turnbull 2000, "Group sequential methods with
-applications to clinical trials", chapter 3): with 1 / Var as information, looks behave as sums of independent
-increments. The images' part of the variance does not shrink with seeds, so information is not in proportion to seeds:
-what the last of the planned seeds would add is little where images cause most of the error, and then even the first
-look has nearly all of it. The fraction of the information at a look is therefore estimated, from the variance components
-known by then:
+which makes them a canonical sequence (Jennison and Turnbull 2000, "Group sequential methods with applications to
+clinical trials", chapter 3): with 1 / Var as information, looks behave as sums of independent increments. The images'
+part of the variance does not shrink with seeds, so information does not grow as seeds do: where images cause most of
+the error, even the first look has nearly all of it. The fraction of all information that a look has,
 
-    t = Var(d at the most seeds that are planned) / Var(d now),    and 1 at the last planned look
+    t = Var(d at the most seeds that are planned) / Var(d now),    and 1 at the last planned look,
 
-Of the level of a test, alpha(t) is spent by a look (Lan and DeMets 1983, Biometrika 70(3)). The critical value of a look
-follows from those of the looks before by numerical integration (Armitage, McPherson and Rowe 1969, JRSS A 132(2)), and is
-turned into a level for the p-value of Student's test at that look, as is usual where variances are estimated.
+is therefore taken from the variance components as they are known by then. Of the level of a test alpha(t) is spent by
+a look (Lan and DeMets 1983, Biometrika 70(3)). A look's critical value follows from those of the looks before it by
+numerical integration (Armitage, McPherson and Rowe 1969, JRSS A 132(2)), and becomes a level for the p-value of
+Student's test at that look, as is usual where variances are estimated (Jennison and Turnbull, chapter 11).
+
+What is told of a study that was looked at is: of each test the overall p-value, the least level at which some look
+would have crossed (Liu and Anderson 2008, JASA 103(484)), to which Holm's method applies (Maurer and Bretz 2013,
+Statistics in Biopharmaceutical Research 5(4)); and the repeated confidence interval of the last look, which covers at
+all looks together, whatever made the study stop (Jennison and Turnbull 1989, JRSS B 51(3)).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, inf, log, sqrt
 from typing import Any, cast
 
@@ -27,14 +33,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special  # pyright: ignore[reportMissingTypeStubs]
 
-from .crossed import Components
+from .intervals import student_cdf, student_quantile
 
 normal_cdf: Callable[[Any], Any] = cast(Any, special).ndtr
 normal_quantile: Callable[[float], float] = cast(Any, special).ndtri
 _root: Callable[..., float] = cast(Any, optimize).brentq
 
-POINTS = 400  # of the grid that densities are integrated on
+POINTS = 240  # of the grid that densities are integrated on
 REACH = 7.0  # standard deviations below 0 at which the grid begins
+MOST = 0.499  # the largest level of a one-sided test that is looked at
+LEAST_LEVEL = 1e-12  # in the place of nothing, where an interval would have no ends
+HALVINGS = 24  # of the range of logarithms that an overall p-value is looked for in
 NOTHING_NEW = 5e-4  # of all information: a look that adds less is tested like the one before it
 
 
@@ -49,10 +58,71 @@ def _pocock(level: float, fraction: float) -> float:
 SPENDING: Mapping[str, Callable[[float, float], float]] = {"obrien-fleming": _obrien_fleming, "pocock": _pocock}
 
 
-def fraction_at(components: Components, n_seeds: int, most: int) -> float:
-    """The share, in (0, 1], of the information that `most` seeds of each variant would give that `n_seeds` give."""
-    least, now = (components.error([count] * 2, components.n)[0] ** 2 for count in (most, n_seeds))
-    return min(least / now, 1.0) if now > 0 else 1.0
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """When a study is looked at, planned before the first look.
+
+    Attributes:
+        seeds: numbers of seeds of each variant, ascending; the last is where it ends, decided or not.
+        spending: a key of `SPENDING`.
+    """
+
+    seeds: tuple[int, ...]
+    spending: str = "obrien-fleming"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen at one look.
+
+    Attributes:
+        n_seeds: of each variant.
+        difference: in the unit of the scores.
+        error: of the difference, above 0.
+        df: its degrees of freedom.
+        fractions: of the information, at this look and those before it, as known at this one.
+    """
+
+    n_seeds: int
+    difference: float
+    error: float
+    df: float
+    fractions: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """All looks so far at which something could be tested.
+
+    Attributes:
+        plan: of the looks.
+        looks: one at least.
+    """
+
+    plan: Looks
+    looks: tuple[Look, ...]
+
+    def overall_p(self, sign: int, margin: float = 0.0) -> float:
+        """The overall one-sided p-value for sign * difference > -margin; 0.5 where it is larger."""
+        p_values = self._p_values(sign, margin)
+        return _overall(p_values, tuple(look.fractions for look in self.looks), self.plan.spending)
+
+    def rejects(self, sign: int, margin: float = 0.0, *, level: float) -> bool:
+        """Whether some look so far crossed at this level: whether `overall_p` is no larger, without a search."""
+        own = nominal_levels([look.fractions for look in self.looks], level, self.plan.spending)
+        return any(p <= each for p, each in zip(self._p_values(sign, margin), own, strict=True))
+
+    def half_width(self, level: float) -> float:
+        """Of the repeated confidence interval at the last look, each of whose ends fails with probability `level`."""
+        last = self.looks[-1]
+        nominal = nominal_levels([look.fractions for look in self.looks], level, self.plan.spending)[-1]
+        return -float(student_quantile(last.df, max(nominal, LEAST_LEVEL))) * last.error
+
+    def _p_values(self, sign: int, margin: float) -> tuple[float, ...]:
+        """Of the looks, each by itself."""
+        return tuple(
+            float(student_cdf(look.df, -(sign * look.difference + margin) / look.error)) for look in self.looks
+        )
 
 
 def nominal_levels(fractions: Sequence[Sequence[float]], level: float, spending: str = "obrien-fleming") -> list[float]:
@@ -116,3 +186,19 @@ def _critical(density: Density, step: float, probability: float) -> float:
         return _beyond(density, step, bound) - probability
 
     return _root(excess, -2 * REACH, 2 * REACH, xtol=1e-9)
+
+
+@lru_cache(maxsize=4096)
+def _overall(p_values: tuple[float, ...], fractions: tuple[tuple[float, ...], ...], spending: str) -> float:
+    def crosses(level: float) -> bool:
+        return any(p <= own for p, own in zip(p_values, nominal_levels(fractions, level, spending), strict=True))
+
+    low, high = max(min(p_values), LEAST_LEVEL), MOST
+    if not crosses(high):
+        return 0.5
+    if crosses(low):
+        return low
+    for _ in range(HALVINGS):
+        middle = sqrt(low * high)
+        low, high = (low, middle) if crosses(middle) else (middle, high)
+    return high

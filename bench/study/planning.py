@@ -25,6 +25,7 @@ from .networks import Network, resolve, smallest_size
 from .sets import Sets
 from .unseen_images import HeldOut, Material
 
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One trial with its evaluations, as plain values that can travel to another process."""

@@ -1,0 +1,91 @@
+"""Comparisons of a study that is looked at while its seeds come in; see `sequential`."""
+
+from dataclasses import replace
+
+from numpy.typing import ArrayLike
+
+from .crossed import Comparison, Components, compare
+from .groups import Labels
+from .intervals import ALPHA, Bounds
+from .sequential import Look, Looked, Looks
+from .tables import Table, checked_pair
+
+
+def compare_in_looks(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    looks: Looks,
+    level: float = 0.95,
+    bounds: Bounds | None = None,
+    groups: Labels | None = None,
+) -> Comparison:
+    """`compare` at the last of the planned looks that both tables have the seeds for, with the error held over all
+    looks so far: `p_value` is the overall one, and intervals are repeated confidence intervals.
+
+    Seeds beyond the last complete look wait for the next one. Of a study that went on after the last planned look all
+    seeds count as that look's.
+
+    Args:
+        a: (S_a, N) scores, a row a seed, in the order in which the seeds are trained.
+        b: (S_b, N) likewise.
+        looks: the plan.
+        level: coverage of the interval, in (0, 1).
+        bounds: as in `compare`.
+        groups: as in `compare`.
+
+    Raises:
+        MedbenchError: as in `compare`.
+        ValueError: as in `compare`.
+    """
+    a, b = checked_pair(a, b, bounds)
+    last, looked = looked_at(a, b, looks=looks, level=level, bounds=bounds, groups=groups)
+    if looked is None:
+        return last
+    half, inner = (looked.half_width(each) for each in ((1 - level) / 2, ALPHA))
+    return replace(
+        last,
+        p_value=min(1.0, 2 * min(looked.overall_p(1), looked.overall_p(-1))),
+        ci_low=max(last.difference - half, -last.largest),
+        ci_high=min(last.difference + half, last.largest),
+        tost_low=max(last.difference - inner, -last.largest),
+        tost_high=min(last.difference + inner, last.largest),
+        looked=looked,
+    )
+
+
+def looked_at(
+    a: Table, b: Table, *, looks: Looks, level: float, bounds: Bounds | None, groups: Labels | None
+) -> tuple[Comparison, Looked | None]:
+    """`compare` at the last look, and all looks; None for these where that one tests nothing, or needs no test."""
+    n_complete = min(len(a), len(b))
+    numbers = [number for number in looks.seeds if number <= n_complete]
+    if not numbers:
+        return _not_yet(compare(a, b, level=level, bounds=bounds, groups=groups), looks), None
+    if numbers[-1] == looks.seeds[-1]:
+        numbers[-1] = n_complete
+    found = [compare(a[:number], b[:number], level=level, bounds=bounds, groups=groups) for number in numbers]
+    seen: list[Look] = []
+    for number, each in zip(numbers, found, strict=True):
+        if each.error and each.df and each.components:
+            upto = [*(look.n_seeds for look in seen), number]
+            fractions = tuple(_fraction(each.components, earlier, looks) for earlier in upto)
+            seen.append(Look(number, each.difference, each.error, each.df, fractions))
+    return found[-1], Looked(looks, tuple(seen)) if found[-1].error else None
+
+
+def _fraction(components: Components, n_seeds: int, plan: Looks) -> float:
+    """The share, in (0, 1], that so many seeds give of the information of all that are planned."""
+    if n_seeds >= plan.seeds[-1]:
+        return 1.0
+    least, now = (components.error([count] * 2, components.n)[0] ** 2 for count in (plan.seeds[-1], n_seeds))
+    return least / now
+
+
+def _not_yet(comparison: Comparison, plan: Looks) -> Comparison:
+    few = f"{min(comparison.n_seeds_a, comparison.n_seeds_b)} seeds"
+    nothing = dict.fromkeys(
+        ("error", "df", "ci_low", "ci_high", "p_value", "tost_low", "tost_high", "seed_share", "components")
+    )
+    reason = f"the first look is planned after {plan.seeds[0]} seeds"
+    return replace(comparison, **nothing, too_few=few, reason=reason)

@@ -1,0 +1,200 @@
+"""Looks at a study while its seeds come in: boundaries against published ones and simulation, p-values and intervals
+against their definitions."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+
+from medbench.bench.stats import SPENDING, Looks, against_baseline, compare, compare_in_looks, equivalence
+from medbench.bench.stats.intervals import ALPHA
+from medbench.bench.stats.looking import looked_at
+from medbench.bench.stats.sequential import nominal_levels
+
+PLAN = Looks(tuple(range(3, 9)))
+MARGIN = 0.01
+SHIFTS = {"x": 0.05, "y": 0.0, "z": 0.02}
+
+
+def z_values(fractions: list[float], level: float, spending: str) -> NDArray[np.float64]:
+    known = [fractions[: place + 1] for place in range(len(fractions))]
+    return stats.norm.isf(nominal_levels(known, level, spending))
+
+
+def tables(seed: int, shift: float = 0.0, n_seeds: int = 8, n_images: int = 60) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    image = rng.normal(0.8, 0.1, n_images)
+
+    def one(mean: float) -> NDArray[np.float64]:
+        own = image + mean + rng.normal(0, 0.03, n_images) + rng.normal(0, 0.004, (n_seeds, 1))
+        return own + rng.normal(0, 0.04, (n_seeds, n_images))
+
+    return one(shift), one(0.0)
+
+
+@pytest.mark.parametrize(
+    ("spending", "published"),
+    [  # of five equal steps, one-sided 2.5 %; gsDesign's and Lan and DeMets's numbers
+        ("obrien-fleming", [4.877, 3.357, 2.680, 2.290, 2.031]),
+        ("pocock", [2.438, 2.427, 2.410, 2.397, 2.386]),
+    ],
+)
+def test_boundaries_are_the_published_ones(spending: str, published: list[float]) -> None:
+    found = z_values([0.2, 0.4, 0.6, 0.8, 1.0], 0.025, spending)
+
+    np.testing.assert_allclose(found, published, atol=0.002)
+
+
+def test_one_look_is_no_sequence() -> None:
+    for spending in SPENDING:
+        assert nominal_levels([[1.0]], 0.03, spending)[0] == pytest.approx(0.03, abs=1e-6)
+
+
+@pytest.mark.parametrize("spending", SPENDING)
+@pytest.mark.parametrize(
+    "fractions", [[0.48, 0.61, 0.7, 0.79, 0.9, 1.0], [0.9, 0.93, 0.97, 1.0], [0.05, 0.5, 0.52, 1.0]]
+)
+def test_a_true_null_hypothesis_is_rejected_as_often_as_is_allowed(spending: str, fractions: list[float]) -> None:
+    bounds = z_values(fractions, 0.05, spending)
+    rng = np.random.default_rng(0)
+    steps = rng.normal(size=(100_000, len(fractions))) * np.sqrt(np.diff([0.0, *fractions]))
+
+    crossed = (steps.cumsum(axis=1) / np.sqrt(fractions) > bounds).any(axis=1).mean()
+
+    assert crossed == pytest.approx(0.05, abs=0.0025)
+
+
+def test_fractions_that_are_known_better_later_leave_the_whole_level_to_the_last_look() -> None:
+    """Earlier looks stand as they were tested, and what they spent is counted by what is known now."""
+    known = [[0.6], [0.3, 0.5], [0.35, 0.55, 1.0]]
+    bounds = stats.norm.isf(nominal_levels(known, 0.05))
+    rng = np.random.default_rng(1)
+    steps = rng.normal(size=(100_000, 3)) * np.sqrt(np.diff([0.0, *known[-1]]))
+
+    crossed = (steps.cumsum(axis=1) / np.sqrt(known[-1]) > bounds).any(axis=1).mean()
+
+    assert crossed == pytest.approx(0.05, abs=0.0025)
+
+
+def test_differences_at_two_looks_vary_together_as_the_later_one_varies() -> None:
+    """What makes the sequence canonical, by simulation."""
+    pairs = [tables(seed) for seed in range(3000)]
+    at = {n: np.array([a[:n].mean() - b[:n].mean() for a, b in pairs]) for n in (3, 8)}
+
+    assert np.cov(at[3], at[8])[0, 1] == pytest.approx(at[8].var(ddof=1), rel=0.1)
+    assert at[8].var() < 0.8 * at[3].var()
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.integers(3, 8), st.sampled_from([0.0, 0.01, 0.02]), st.sampled_from([*SPENDING]))
+def test_an_overall_p_value_is_the_least_level_at_which_some_look_crosses(
+    seed: int, n_seeds: int, shift: float, spending: str
+) -> None:
+    a, b = tables(seed, shift)
+    _, looked = looked_at(
+        a[:n_seeds], b[:n_seeds], looks=Looks(PLAN.seeds, spending), level=0.95, bounds=None, groups=None
+    )
+    assert looked is not None
+
+    for sign, margin in ((1, 0.0), (-1, 0.0), (1, MARGIN), (-1, MARGIN)):
+        p = looked.overall_p(sign, margin)
+        if p < 0.49:
+            assert looked.rejects(sign, margin, level=p * 1.001)
+            assert not looked.rejects(sign, margin, level=p * 0.999)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10_000), st.integers(3, 8))
+def test_interval_and_last_look_agree_and_are_wider_than_without_looks(seed: int, n_seeds: int) -> None:
+    a, b = tables(seed, 0.012)
+
+    found, plain = compare_in_looks(a[:n_seeds], b[:n_seeds], looks=PLAN), compare(a[:n_seeds], b[:n_seeds])
+
+    assert found.difference == plain.difference
+    assert found.ci_high - found.ci_low >= (plain.ci_high - plain.ci_low) * (1 - 1e-6)  # pyright: ignore
+    assert found.tost_high - found.tost_low >= (plain.tost_high - plain.tost_low) * (1 - 1e-6)  # pyright: ignore
+    assert found.p_value >= plain.p_value * (1 - 1e-6) or found.looked.looks[:-1]  # pyright: ignore
+    if not found.ci_low <= 0 <= found.ci_high:  # pyright: ignore
+        assert found.p_value <= ALPHA * 1.0001  # pyright: ignore
+    if found.tost_low > -MARGIN and found.tost_high < MARGIN:  # pyright: ignore
+        assert equivalence(found, MARGIN) <= ALPHA * 1.0001  # pyright: ignore
+
+
+def test_a_plan_of_one_look_is_the_plain_comparison() -> None:
+    a, b = tables(3, 0.01)
+
+    found, plain = compare_in_looks(a, b, looks=Looks((8,))), compare(a, b)
+
+    for name in ("p_value", "ci_low", "ci_high", "tost_low", "tost_high"):
+        assert getattr(found, name) == pytest.approx(getattr(plain, name), rel=1e-4)
+    assert equivalence(found, MARGIN) == pytest.approx(min(equivalence(plain, MARGIN), 0.5), rel=1e-4)  # pyright: ignore
+
+
+def test_seeds_beyond_a_complete_look_wait_for_the_next_one() -> None:
+    a, b = tables(4)
+    every_second = Looks((2, 4, 6))
+
+    found = compare_in_looks(a[:5], b[:7], looks=every_second)
+
+    assert found == compare_in_looks(a[:4], b[:4], looks=every_second)
+    assert found.n_seeds_a == found.n_seeds_b == 4
+
+
+def test_before_the_first_look_nothing_is_decided() -> None:
+    a, b = tables(5)
+
+    found = compare_in_looks(a[:2], b[:2], looks=PLAN)
+
+    assert (found.p_value, found.ci_low, found.error, found.components) == (None, None, None, None)
+    assert found.too_few == "2 seeds"
+    assert found.reason == "the first look is planned after 3 seeds"
+
+
+def test_a_study_that_goes_on_after_its_last_look_has_all_seeds_in_that() -> None:
+    a, b = tables(6, n_seeds=8)
+
+    found = compare_in_looks(a, b, looks=Looks((3, 4, 5)))
+
+    assert found.n_seeds_a == 8
+    assert found.looked is not None
+    assert [look.n_seeds for look in found.looked.looks] == [3, 4, 8]
+    assert found.looked.looks[-1].fractions[-1] == 1.0
+
+
+def test_tables_without_variance_need_no_looks() -> None:
+    a = np.full((4, 10), 0.5)
+
+    assert compare_in_looks(a, a, looks=PLAN) == compare(a, a)
+    assert compare_in_looks(a, a + 0.25, looks=PLAN) == compare(a, a + 0.25)
+
+
+def test_a_family_is_tested_by_overall_p_values_in_holms_way_or_in_its_order() -> None:
+    pairs = {name: tables(7 + place, shift) for place, (name, shift) in enumerate(SHIFTS.items())}
+    alone = {name: compare_in_looks(*pair, looks=PLAN).p_value for name, pair in pairs.items()}
+
+    by_holm = against_baseline(pairs, baseline="b", metric="Dice", margin=MARGIN, looks=PLAN)
+    ordered = against_baseline(pairs, baseline="b", metric="Dice", margin=MARGIN, looks=PLAN, order=["x", "y", "z"])
+
+    p = dict(sorted(alone.items(), key=lambda each: each[1] or 0))
+    expected = np.maximum.accumulate([value * (3 - rank) for rank, value in enumerate(p.values())]).clip(max=1)  # pyright: ignore
+    assert [by_holm[name].p_adjusted for name in p] == pytest.approx(expected.tolist())
+    assert [ordered[name].p_adjusted for name in "xyz"] == [
+        alone["x"],
+        max(alone["x"], alone["y"]),
+        max(alone.values()),
+    ]  # pyright: ignore
+    assert by_holm["x"].claim is not None
+    assert by_holm["x"].claim.kind == "better"
+
+
+def test_groups_of_images_are_what_is_looked_at() -> None:
+    a, b = tables(8)
+    groups = [place // 6 for place in range(60)]
+
+    found, plain = compare_in_looks(a, b, looks=PLAN, groups=groups), compare(a, b, groups=groups)
+
+    assert (found.n_groups, found.error, found.df) == (10, plain.error, plain.df)
