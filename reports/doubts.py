@@ -8,6 +8,7 @@ import pandas as pd
 from ..bench.metrics import COUNTS, constant
 from ..bench.stats import same_training
 from .load import Study
+from .looks import outside_plan
 from .naming import kind
 from .notes import counted, listed
 from .resolved import sets_of
@@ -36,6 +37,7 @@ def warnings_of(study: Study, scores: pd.DataFrame) -> list[str]:
         *_nothing_to_believe(study, scores),
         *_gaps(study),
         *_too_little(study),
+        *outside_plan(study),
         *_test_images(study, scores),
         *_dependence(study),
         *_mixtures(study),

@@ -24,7 +24,7 @@ OF_NO_MATTER = {
 }
 
 # What a record has only where the study says it; other keys may be missing because an older medbench wrote the record.
-SAID_OR_NONE = ("compare_with", "conditions")
+SAID_OR_NONE = ("compare_with", "conditions", "looks")
 
 
 def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spec, tuple[str, ...]]]:

@@ -20,7 +20,7 @@ def overview(evidence: Evidence, parts: Mapping[Section, Part]) -> Row:
     return {
         "study": study.name,
         **{key: study.spec[key] for key in TOLD},
-        **{key: study.spec[key] for key in ("compare_with", "conditions", "target") if study.spec[key]},
+        **{key: study.spec[key] for key in ("compare_with", "conditions", "looks", "target") if study.spec[key]},
         "asked": [asdict(each) for each in evidence.asked],
         "same": study.same,
         "trained_on": evidence.trained_on,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from .artifact_losses import asked_about
 from .evidence import Evidence, Row
+from .looks import looked
 from .naming import kind, kinds, names_of
 from .notes import by_groups, counted, digits_of, heading, listed, number
 from .settings import alike
@@ -91,12 +92,14 @@ def methods(evidence: Evidence) -> str:
         within = f"{heading(evidence.primary)} within {evidence.spec['margin']}"
         text.append(f"A difference in {within} was declared practically nothing.")
     if any(row["ci_low"] is not None for row in evidence.comparison_rows):
+        adjusted = "in a declared order" if (evidence.spec["looks"] or {}).get("order") else "by Holm's method"
         text.append(
             "Differences were tested by a crossed analysis of seeds and images, with trained models in the place of "
             "readers in a multi-reader multi-case study, so that intervals and p-values hold for new trainings and new "
-            "images; p-values were adjusted by Holm's method over the variants"
+            f"images; p-values were adjusted {adjusted} over the variants"
             + (f", those against {other} by themselves." if (other := evidence.spec["compare_with"]) else ".")
         )
+        text.append(looked(evidence.study))
     if evidence.groups:
         text.append(by_groups(evidence.groups))
     if evidence.study.artifacts:

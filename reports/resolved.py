@@ -28,6 +28,8 @@ ABSENT: Spec = {  # what stands for a key that the store does not have
     "claims": [],
     "spec": None,
     "target": None,
+    "looks": None,
+    "plans_before": [],
 }
 ABSENT_OF_DATASET: Spec = dict.fromkeys(("name", "folder", "split", "size", "test_images"))
 ABSENT_OF_VARIANT: Spec = {"description": None, "parameters": None, "macs": None, "n_images": {}, "settings": {}}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..bench.metrics import COUNTS, METRICS, MILLIMETRES, Metric, n_empty, pooled
 from ..bench.metrics.classes import FALSE_ALARMS
-from ..bench.stats import Labels, against_baseline, summarize
+from ..bench.stats import Finding, Labels, Looks, against_baseline, summarize
 from .load import Study
 from .naming import names_of
 from .settings import flatten
@@ -134,45 +134,59 @@ def comparisons_table(study: Study, cells: Cells, baseline: str) -> pd.DataFrame
     or another variant in its place, where both have scores.
 
     Differences are variant - baseline, intervals 95 %. p values are adjusted by Holm over the variants of one
-    evaluation and metric. Claims are made on the primary metric only, for the others are exploratory, and so is what
-    rests on the margin: p_equivalence, seeds_needed and images_needed.
+    evaluation and metric, or in the study's own order. Claims are made on the primary metric only, for the others are
+    exploratory, and so is what rests on the margin: p_equivalence, seeds_needed and images_needed. Where seeds are
+    added until the study is decided, what is told of the primary metric holds over all looks.
 
     Columns: study, evaluation, metric, variant, baseline, those of `Finding.row`, trials, baseline_trials;
     groups_needed and n_groups only where the images of some evaluation come in groups.
     """
-    rows: list[dict[str, Any]] = []
-    for evaluation in study.spec["evaluations"]:
-        against = cells.get((evaluation, baseline))
-        if against is None:
-            continue
-        others = [v for v in study.compared(baseline) if (evaluation, v) in cells]
-        for metric in against.tables:
-            pairs, groups = _pairs({v: cells[evaluation, v] for v in others}, against, metric)
-            found = against_baseline(
-                pairs,
-                baseline=baseline,
-                metric=KNOWN[metric].label,
-                margin=(study.spec["margin"] or 0.0) if metric == study.spec["primary"] else None,
-                higher_is_better=KNOWN[metric].higher_is_better,
-                bounds=KNOWN[metric].bounds,
-                groups=groups,
-            )
-            rows += [
-                {
-                    "study": study.name,
-                    "evaluation": evaluation,
-                    "metric": metric,
-                    "variant": variant,
-                    "baseline": baseline,
-                    **finding.row(),
-                    "trials": cells[evaluation, variant].trials,
-                    "baseline_trials": against.trials,
-                }
-                for variant, finding in found.items()
-            ]
+    rows = [
+        {
+            "study": study.name,
+            "evaluation": evaluation,
+            "metric": metric,
+            "variant": variant,
+            "baseline": baseline,
+            **finding.row(),
+            "trials": cells[evaluation, variant].trials,
+            "baseline_trials": cells[evaluation, baseline].trials,
+        }
+        for evaluation in study.spec["evaluations"]
+        if (evaluation, baseline) in cells
+        for metric in cells[evaluation, baseline].tables
+        for variant, finding in findings(study, cells, evaluation, metric, baseline).items()
+    ]
     table = pd.DataFrame(rows)
     whole = [name for name in ("seeds_needed", "images_needed", "groups_needed", "n_groups") if name in table]
     return table.astype(dict.fromkeys(whole, "Int64"))
+
+
+def findings(study: Study, cells: Cells, evaluation: str, metric: str, baseline: str) -> dict[str, Finding]:
+    """Every variant that is compared with `baseline` and has scores of this metric, as `comparisons_table` has it."""
+    against, is_primary = cells[evaluation, baseline], metric == study.spec["primary"]
+    others = {
+        variant: cells[evaluation, variant] for variant in study.compared(baseline) if (evaluation, variant) in cells
+    }
+    pairs, groups = _pairs(others, against, metric)
+    looks, order = looks_of(study) if is_primary else (None, None)
+    return against_baseline(
+        pairs,
+        baseline=baseline,
+        metric=KNOWN[metric].label,
+        margin=(study.spec["margin"] or 0.0) if is_primary else None,
+        higher_is_better=KNOWN[metric].higher_is_better,
+        bounds=KNOWN[metric].bounds,
+        groups=groups,
+        looks=looks,
+        order=order,
+    )
+
+
+def looks_of(study: Study) -> tuple[Looks | None, list[str] | None]:
+    """The plan of looks, and the order of tests; None where seeds are a number, and where the order is Holm's."""
+    known = study.spec["looks"]
+    return (Looks(tuple(known["seeds"]), known["spending"]), known["order"]) if known else (None, None)
 
 
 def differing_settings(study: Study) -> dict[str, dict[str, Any]]:

@@ -48,7 +48,7 @@ def study_schema(
     of_part["Training"]["losses"] |= {"propertyNames": {"enum": further}}
     study["primary"] |= {"enum": [*METRICS]}
     _one_or_list(of_part["ArtifactTest"]["severity"], {"type": "integer", "minimum": 1, "maximum": 5})
-    _one_or_list(study["seeds"], {"type": "integer", "minimum": 1})
+    study["seeds"]["anyOf"] = [{"type": "integer", "minimum": 1}, *study["seeds"].pop("oneOf")]
     # A variant's own keys are some of the study's.
     of_part["VariantSpec"]["training"] = _described(of_part["VariantSpec"]["training"], {"$ref": "#/$defs/Training"})
     own = {key: of_part["DatasetSpec"][key] for key in ("name", "folder", "images", "size")}

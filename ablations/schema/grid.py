@@ -25,4 +25,4 @@ def expand(study: Study) -> list[Cell]:
     """All trials, seed by seed, so that a study cut short has compared every variant on the seeds that it finished."""
     rule, _, folds = study.dataset.split.partition(":")
     numbers = range(int(folds)) if rule == "kfold" else [None]
-    return [Cell(variant, seed, fold) for seed, fold, variant in product(study.seeds, numbers, study.variants)]
+    return [Cell(variant, seed, fold) for seed, fold, variant in product(study.all_seeds, numbers, study.variants)]

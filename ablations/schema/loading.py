@@ -162,7 +162,10 @@ def load_studies(name: str, *, profile: str = "paper", settings: Sequence[str] =
         _check(_merged(layers), document, ())
     overlay = ("profiles", profile)
     recipe = {"epochs": defaults["training"]["epochs"], "size": defaults["dataset"]["size"]}
-    members = _members([defaults, study, shared.get(profile, {}), own.get(profile, {})], document)
+    scaled = shared.get(profile, {})
+    if isinstance(study.get("seeds"), dict):  # a plan of looks, which is no matter of scale
+        scaled = {key: value for key, value in scaled.items() if key != "seeds"}
+    members = _members([defaults, study, scaled, own.get(profile, {})], document)
     found: list[Loaded] = []
     for member, layers in members:
         checked = _checked_settings(_merged(layers), document, overlay, settings)

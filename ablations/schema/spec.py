@@ -15,6 +15,7 @@ from .evaluations import ArtifactTest, Evaluation, OtherSet, check_one_set
 from .layers import OF_ONE_SET, merge, names_set
 from .question import wrong_conditions, wrong_rival
 from .recipe import Augment, Consistency, Count, Spec, Training, as_tuple
+from .seeds import Seeds, UntilDecided, wrong_looks
 
 NAME = r"^[A-Za-z0-9_.-]+$"
 Size = Annotated[int, Field(ge=32, multiple_of=32)]
@@ -166,12 +167,6 @@ def _at(keys: str, message: object) -> PydanticCustomError:
     return PydanticCustomError("study", "{message}", {"message": str(message), "keys": tuple(keys.split("."))})
 
 
-def _seeds(value: Any) -> Any:
-    if isinstance(value, int) and value < 1:
-        raise ValueError(f"say a number of trainings from 1 on, or a list of seeds, got {value!r}")
-    return tuple(range(value)) if isinstance(value, int) else as_tuple(value)
-
-
 class Study(Spec):
     """One question: variants x seeds on a data set, with evaluations."""
 
@@ -198,8 +193,8 @@ class Study(Spec):
     """`imagenet`, `none`, or the path of a safetensors file with timm's names."""
     tasks: dict[TaskName, TaskSpec] | None = None
     """What is learnt of images as a whole beside their masks, by name, as in {diagnosis: {column: dx}}."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1), BeforeValidator(_seeds)]
-    """Trainings of each variant: a number n for 0 to n - 1, or a list."""
+    seeds: Seeds
+    """Trainings of each variant: a number n for 0 to n - 1, a list, or `{until: decided, at_least: 3, at_most: 12}`."""
     training: Training
     """The recipe of every variant, but for what a variant overrides."""
     evaluate: Annotated[tuple[Evaluation, ...], Field(min_length=1), BeforeValidator(as_tuple)]
@@ -229,8 +224,10 @@ class Study(Spec):
         metric = METRICS[self.primary]
         if why := out_of_reach(self.margin, metric.label, metric.bounds):
             raise _at("margin", why)
-        if len(set(self.seeds)) < len(self.seeds):
-            raise _at("seeds", f"seeds must differ from each other, got {list(self.seeds)}")
+        if len(set(self.all_seeds)) < len(self.all_seeds):
+            raise _at("seeds", f"seeds must differ from each other, got {list(self.all_seeds)}")
+        if isinstance(self.seeds, UntilDecided) and (why := wrong_looks(self.seeds, self)):
+            raise _at("seeds", why)
         sizes = {variant.dataset.get("size", self.dataset.size) for variant in self.variants.values() if variant.model}
         if self.score_at == "input" and len(sizes) > 1:
             raise _at(
@@ -273,6 +270,11 @@ class Study(Spec):
             if why:
                 raise _at(key, why)
         return self
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Of all trainings that there may be."""
+        return tuple(range(self.seeds.at_most)) if isinstance(self.seeds, UntilDecided) else self.seeds
 
     def training_of(self, variant: str) -> Training:
         """The recipe of a variant: the study's with the variant's own keys laid over it."""
@@ -320,6 +322,7 @@ KEYS = {
         OutputSpec,
         TaskSpec,
         PreprocessSpec,
+        UntilDecided,
         DatasetSpec,
         EnsembleSpec,
         Training,

@@ -116,6 +116,7 @@ def run(
     from ..study.planning import plan
     from ..study.sets import Sets, cache_folder, data_folder
     from .live_view import View
+    from .rounds import rounds
 
     if executor == ExecutorName.LOCAL and (slurm or gpus or memory or cpus > 1):
         raise MedbenchError("--cpus, --gpus, --memory and --slurm are for a cluster: add --executor ray or slurm")
@@ -146,34 +147,39 @@ def run(
         for planned, todo in zip(plans, left, strict=True) if not dry_run else ():
             decode(todo, sets)
             annotate(planned, Store(store), sets)
-    n_gpus, n_failed, n_constant, seconds = len(visible_gpus()), 0, 0, 0.0
-    for planned, todo in zip(plans, left, strict=True):
-        at_once = jobs or trials_at_once(todo, n_gpus)
-        at_once = min(at_once, len(todo) or at_once)
-        threads = threads_for(at_once, n_gpus) if executor == ExecutorName.LOCAL else cpus
-        _tell_plan(planned, todo, threads, at_once if executor == ExecutorName.LOCAL and todo else None)
-        if dry_run:
-            seconds += _tell_of(planned, todo, sets, threads, at_once)
-            continue
-        # Absolute, so that processes elsewhere find them.
-        folders = store.absolute(), sets.data and sets.data.absolute(), cache.absolute()
-        place = Place(*folders, threads, workers, compiled)
-        execute = _executor(executor, at_once, Resources(cpus, gpus, memory), address, slurm or [], store)
-        try:
-            with View(terminal, len(todo)) as view, tracked(view, track, planned.record, store) as listen:
-                failed = run_study(planned, place, listen, execute=execute, retry_failed=retry_failed)
-        except KeyboardInterrupt as error:
-            terminal.print("stopped; the same command goes on from here")
-            raise typer.Exit(130) from error
-        n_failed += len(failed)
-        n_constant += view.n_constant
+    n_gpus, n_trials, n_failed, n_constant, seconds = len(visible_gpus()), 0, 0, 0, 0.0
+    for planned, whole in zip(plans, left, strict=True):
+        ids, part = {job.id for job in whole}, planned
+        for part in [planned] if dry_run else rounds(planned, store, terminal):
+            todo = [job for job in left_to_do(part, Store(store)) if job.id in ids]
+            at_once = jobs or trials_at_once(todo, n_gpus)
+            at_once = min(at_once, len(todo) or at_once)
+            threads = threads_for(at_once, n_gpus) if executor == ExecutorName.LOCAL else cpus
+            _tell_plan(part, todo, threads, at_once if executor == ExecutorName.LOCAL and todo else None)
+            if dry_run:
+                seconds += _tell_of(part, todo, sets, threads, at_once)
+                continue
+            # Absolute, so that processes elsewhere find them.
+            folders = store.absolute(), sets.data and sets.data.absolute(), cache.absolute()
+            place = Place(*folders, threads, workers, compiled)
+            execute = _executor(executor, at_once, Resources(cpus, gpus, memory), address, slurm or [], store)
+            try:
+                with View(terminal, len(todo)) as view, tracked(view, track, part.record, store) as listen:
+                    failed = run_study(part, place, listen, execute=execute, retry_failed=retry_failed)
+            except KeyboardInterrupt as error:
+                terminal.print("stopped; the same command goes on from here")
+                raise typer.Exit(130) from error
+            n_failed += len(failed)
+            n_constant += view.n_constant
+            if failed:
+                break  # a look needs the seeds of all
+        n_trials += _n_trials(part)
     if dry_run:
         if len(plans) > 1:
             terminal.print(f"all {len(plans)} sets: about {duration(seconds)}")
         if troubles:
             raise MedbenchError("\n".join(troubles))
         return
-    n_trials = sum(_n_trials(each) for each in plans)
     if n_constant:
         terminal.print(f"WARNING: in {n_constant} evaluation(s) every predicted mask is empty, or full, see above")
     if n_failed:
@@ -247,10 +253,10 @@ def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_
         able = [job for job in todo if job.id not in refused]
         costs = estimate(planned.jobs, able, sets, threads=threads, on_job=show)
     left = {job.id for job in todo}
-    first: dict[str, str] = {}
+    known: dict[str, str] = {}
     for job in planned.jobs:
-        if first.setdefault(job.id, job.cell.label) != job.cell.label:
-            terminal.print(f"{job.id}  {job.cell.label}: the training of {first[job.id]}, done once for both")
+        if known.setdefault(job.id, job.cell.label) != job.cell.label:
+            terminal.print(f"{job.id}  {job.cell.label}: the training of {known[job.id]}, done once for both")
             continue
         if job.id in refused:
             terminal.print(f"{job.id}  {job.cell.label}: cannot be trained as it is, see below")
@@ -265,5 +271,12 @@ def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_
             f"about {duration(seconds)} on this machine, {at_once} at "
             f"once{without}; {megabytes(costs.stored)} in the store, {megabytes(costs.cached)} of decoded images in "
             f"the cache, {megabytes(costs.at_work * at_once)} for checkpoints while it runs"
+        )
+    if "looks" in planned.record:
+        first, last = planned.rounds[0], planned.rounds[-1]
+        in_first = sum(costs.seconds.get(job.id, 0.0) for job in planned.first(first).jobs)
+        terminal.print(
+            f"it stops when every comparison is decided, looked at after {first} seeds of each variant (about "
+            f"{duration(in_first / at_once + costs.caching)}), then after each further one up to {last}"
         )
     return seconds

@@ -34,16 +34,21 @@ def status(
 ) -> None:
     """Say which trials are done, running, failed and left.
 
-    For each study of a store, and about how long the rest takes.
+    For each study of a store, and about how long the rest takes. Of one that is trained until it is decided also what
+    is decided, what one more seed of each variant takes, and how likely it decides.
     """
     from dataclasses import asdict
 
     from ..store.folder import Store
     from ..study.status import statuses
+    from .rounds import decisions_of, told
 
-    found = statuses(Store(existing_store(store, named)))
+    folder = existing_store(store, named)
+    found = statuses(Store(folder))
+    decided = {each.study: decisions_of(each.study, folder) for each in found if each.looks}
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in found], indent=1))
+        rows = [asdict(each) | {"decisions": [*map(asdict, decided.get(each.study, []))]} for each in found]
+        typer.echo(json.dumps(rows, indent=1))
         return
     terminal = console()
     for each in found:
@@ -54,6 +59,13 @@ def status(
         )
         if each.seconds_left:
             terminal.print(f"  about {duration(each.seconds_left)} of training left, one trial after the other")
+        for decision in decided.get(each.study, []):
+            terminal.print(f"  {told(decision)}")
+        if each.looks and each.seconds_a_round and not all(known.verdict for known in decided[each.study]):
+            about = duration(each.seconds_a_round)
+            terminal.print(
+                f"  one more seed of each variant: about {about} of training, {each.looks[-1]} seeds at most"
+            )
         for label, what in each.running.items():
             terminal.print(f"  running: {label}, {what}")
         for label, error in each.failed.items():

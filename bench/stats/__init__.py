@@ -10,7 +10,7 @@ from .findings import Finding, against_baseline
 from .fixed import Effects, FixedModel, effects, fixed_model
 from .groups import Labels
 from .intervals import ALPHA, Bounds
-from .looking import compare_in_looks
+from .looking import chance_at_next, compare_in_looks
 from .margins import equivalence, non_inferiority
 from .power import Needed, minimum_detectable, needed
 from .ranks import Ranks, rank_stability
@@ -39,6 +39,7 @@ __all__ = [
     "Summary",
     "against_baseline",
     "benjamini_hochberg",
+    "chance_at_next",
     "claim",
     "compare",
     "compare_in_looks",

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from .crossed import Comparison, Components, compare
 from .groups import Labels
 from .intervals import ALPHA, Bounds
-from .sequential import Look, Looked, Looks
+from .sequential import Look, Looked, Looks, normal_cdf
 from .tables import Table, checked_pair
 
 
@@ -72,6 +72,40 @@ def looked_at(
             fractions = tuple(_fraction(each.components, earlier, looks) for earlier in upto)
             seen.append(Look(number, each.difference, each.error, each.df, fractions))
     return found[-1], Looked(looks, tuple(seen)) if found[-1].error else None
+
+
+def chance_at_next(comparison: Comparison, margin: float) -> float | None:
+    """The chance, by what is known so far, that the next planned look decides; None without one, or without a test.
+
+    The difference at the next look is taken to lie around that of now, with the variance that the seeds in between take
+    away (a flat prior), and its error to be what the components of now come to. Of several comparisons each is taken
+    by itself, at the full level.
+
+    Args:
+        comparison: of `compare_in_looks`.
+        margin: differences below it count as practically nothing, in the unit of the scores.
+    """
+    looked, components = comparison.looked, comparison.components
+    if looked is None or components is None:
+        return None
+    now, plan = looked.looks[-1], looked.plan
+    later = [number for number in plan.seeds if number > now.n_seeds]
+    if not later:
+        return None
+    error, df = components.error([later[0]] * 2, components.n)
+    upto = [*(look.n_seeds for look in looked.looks), later[0]]
+    fractions = tuple(_fraction(components, each, plan) for each in upto)
+    following = Looked(plan, (*looked.looks, Look(later[0], now.difference, error, df, fractions)))
+    spread = max(now.error**2 - error**2, 0.0) ** 0.5 or 1e-12
+    needed, inner = following.half_width(ALPHA / 2), margin - following.half_width(ALPHA)
+
+    def beyond(bound: float) -> float:
+        return float(normal_cdf((now.difference - bound) / spread))
+
+    if inner >= needed:
+        return 1.0
+    within = beyond(-inner) - beyond(inner) if inner > 0 else 0.0
+    return beyond(needed) + 1 - beyond(-needed) + within
 
 
 def _fraction(components: Components, n_seeds: int, plan: Looks) -> float:

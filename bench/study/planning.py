@@ -8,6 +8,7 @@ import yaml
 
 from ...ablations.schema.grid import Cell, expand
 from ...ablations.schema.loading import Loaded
+from ...ablations.schema.seeds import UntilDecided
 from ...ablations.schema.spec import Study
 from ...datasets.artifacts.painted import VERSION as ARTIFACTS_VERSION
 from ...datasets.base import ImageSet
@@ -51,6 +52,22 @@ class Plan:
     jobs: list[Job]
     record: dict[str, Any]
     troubles: dict[str, str]
+
+    @property
+    def rounds(self) -> list[int]:
+        """The numbers of seeds of each variant at which the study is looked at; one where it is trained through."""
+        seeds = len({job.cell.seed for job in self.jobs})
+        return self.record["looks"]["seeds"] if "looks" in self.record else [seeds]
+
+    def first(self, n_seeds: int) -> "Plan":
+        """The plan of the first seeds of each variant."""
+        order = list(dict.fromkeys(job.cell.seed for job in self.jobs))[:n_seeds]
+        variants = {
+            name: {**known, "trials": [trial for trial in known["trials"] if trial["seed"] in order]}
+            for name, known in self.record["variants"].items()
+        }
+        jobs = [job for job in self.jobs if job.cell.seed in order]
+        return replace(self, jobs=jobs, record={**self.record, "variants": variants})
 
     def refused(self) -> set[str]:
         """Ids of the jobs of such variants, and of ensembles with one of them among their members."""
@@ -283,6 +300,7 @@ def _record(
         "baseline": study.baseline,
         **({"compare_with": study.compare_with} if study.compare_with else {}),
         **({"conditions": list(study.conditions)} if study.conditions else {}),
+        **({"looks": _looks(study.seeds)} if isinstance(study.seeds, UntilDecided) else {}),
         "primary": study.primary,
         "margin": study.margin,
         "score_at": study.score_at,
@@ -312,6 +330,12 @@ def _record(
         "variants": variants,
         "spec": yaml.safe_dump(study.model_dump(exclude_none=True, exclude={"profiles"}), sort_keys=False),
     }
+
+
+def _looks(seeds: UntilDecided) -> dict[str, Any]:
+    """When the study is looked at (seeds of each variant), how the level is spent, and what order tests have."""
+    numbers = list(range(seeds.at_least, seeds.at_most + 1))
+    return {"seeds": numbers, "spending": seeds.spending, "order": list(seeds.order) if seeds.order else None}
 
 
 def _series_of(loaded: Loaded) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ...datasets.annotations import annotations
 from ..errors import MedbenchError
 from ..store.folder import Store
-from ..store.records import short_id, write_json, write_yaml
+from ..store.records import read_yaml, short_id, write_json, write_yaml
 from .executors import Execute
 from .executors.guard import failure
 from .planning import Job, Plan
@@ -74,7 +75,7 @@ def run_study(
     Latency comes last and alone: a model timed beside another training would look slower than it is.
     """
     store = Store(place.store)
-    write_yaml(store.study(planned.record["study"]), planned.record)
+    write_yaml(store.study(planned.record["study"]), planned.record | _plans_before(planned.record, store))
     todo = left_to_do(planned, store)
     for job in todo if retry_failed else ():
         store.failure(job.id).unlink(missing_ok=True)
@@ -89,6 +90,21 @@ def run_study(
             failed += execute(ready, place, listen, work=run_job)
     timing = timing_of(planned, store, failed)
     return failed + (execute([timing], place, listen, work=time_study, alone=True) if timing else [])
+
+
+def _plans_before(record: dict[str, Any], store: Store) -> dict[str, Any]:
+    """What the store says was planned of seeds before, where that is another plan of looks than now."""
+    path = store.study(record["study"])
+    before = read_yaml(path) if path.is_file() else record
+    plans, looks = before.get("plans_before", []), before.get("looks")
+    if looks != record.get("looks") and any(store.has_trial(id) for id in _trials_of(before)):
+        number = max(len({trial["seed"] for trial in known["trials"]}) for known in before["variants"].values())
+        plans = [*plans, looks or {"seeds": [number]}]
+    return {"plans_before": plans} if plans else {}
+
+
+def _trials_of(record: dict[str, Any]) -> list[str]:
+    return [trial["trial"] for known in record["variants"].values() for trial in known["trials"]]
 
 
 def _waits_for(job: Job, failed: list[Job]) -> bool:

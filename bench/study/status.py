@@ -23,6 +23,8 @@ class StudyStatus:
     failed: dict[str, str]
     left: list[str]
     seconds_left: float | None  # of training, one trial after the other; None where no epoch was timed yet
+    looks: list[int] | None = None  # seeds of each variant at which it is looked at, where it ends when it is decided
+    seconds_a_round: float | None = None  # of training one more seed of each variant, one after the other
 
 
 def statuses(store: Store) -> list[StudyStatus]:
@@ -59,8 +61,18 @@ def _status(store: Store, spec: dict[str, Any]) -> StudyStatus:
                     running[label] = f"epoch {trained} of {epochs} done"
                 else:
                     left.append(label)
-    seconds = sum(epochs_left.values()) * sum(paces) / len(paces) if paces else None
-    return StudyStatus(spec["study"], done, running, failed, left, seconds)
+    pace = sum(paces) / len(paces) if paces else None
+    seconds = sum(epochs_left.values()) * pace if pace is not None else None
+    looks, in_round = (spec.get("looks") or {}).get("seeds"), None
+    if looks and pace is not None:
+        in_round = pace * sum(_epochs_of_a_seed(known) for known in spec["variants"].values())
+    return StudyStatus(spec["study"], done, running, failed, left, seconds, looks, in_round)
+
+
+def _epochs_of_a_seed(known: dict[str, Any]) -> int:
+    """Of one seed of a variant, all folds together."""
+    folds = {trial["fold"] for trial in known["trials"]}
+    return len(folds) * known["settings"].get("training", {}).get("epochs", 0)
 
 
 def _progress(checkpoint: Path) -> list[dict[str, float]]:

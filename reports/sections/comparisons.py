@@ -22,6 +22,7 @@ from ..drawing import (
     write_lines,
 )
 from ..evidence import Evidence, Row
+from ..looks import looked
 from ..naming import mean_over
 from ..notes import counted, digits_of, heading, p_equals, p_text, signed
 from ..ranking import ranks_of
@@ -81,7 +82,7 @@ def make(evidence: Evidence) -> Part:
         figures=drawn,
         tables={"comparisons": table} | ({"compared": evidence.compared} if names_another else {}),
         excerpts={"comparisons": _excerpt(evidence)},
-        view={"map": _significance_map(evidence)},
+        view={"map": _significance_map(evidence), "looks": looked(evidence.study)},
     )
 
 

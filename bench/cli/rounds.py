@@ -1,0 +1,61 @@
+"""Studies that are trained until they are decided: the rounds of one, and what is told of it after each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from ...reports.deciding import Decision
+    from ..study.planning import Plan
+
+
+def rounds(planned: "Plan", store: Path, terminal: Console) -> Iterator["Plan"]:
+    """The parts of a plan that are to be run one after the other: all of it at once, or where it is trained until it is
+    decided its first seeds, then those with one seed more of each variant, and so on until the scores in the store
+    decide or no look is left. What is finished already is looked at once, at its last look."""
+    from ..store.folder import Store
+    from ..study.runner import left_to_do
+
+    numbers = planned.rounds
+    done = [number for number in numbers if not left_to_do(planned.first(number), Store(store))]
+    for number in [*done[-1:], *numbers[len(done) :]]:
+        yield planned.first(number)
+        if "looks" in planned.record and _tell(planned.record["study"], store, number, numbers[-1], terminal):
+            return
+
+
+def _tell(study: str, store: Path, number: int, most: int, terminal: Console) -> bool:
+    """Whether every comparison is decided, after this was told of each."""
+    found = decisions_of(study, store)
+    terminal.print(f"looked at after {number} seeds of each variant, of {most} at most:")
+    for each in found:
+        terminal.print(f"  {told(each)}")
+    is_decided = all(each.verdict for each in found)
+    if not is_decided and number == most:
+        terminal.print("not everything is decided, and no look is left: what is not may be equivalent or not")
+    return is_decided
+
+
+def decisions_of(study: str, store: Path) -> "list[Decision]":
+    """What the scores in a store decide of a study."""
+    from ...reports.deciding import decisions
+    from ...reports.load import load_studies
+
+    [loaded] = load_studies([store], only=study)
+    return decisions(loaded)
+
+
+def told(decision: "Decision") -> str:
+    """A comparison in a line."""
+    text = f"{decision.variant} against {decision.against}"
+    if decision.difference is None:
+        return f"{text}: no scores yet"
+    text += f": {decision.difference:+.4f}"
+    if decision.ci_low is not None and decision.ci_high is not None:
+        text += f" [{decision.ci_low:+.4f}, {decision.ci_high:+.4f}]"
+    if decision.verdict:
+        return f"{text}, {decision.verdict}"
+    chance = "" if decision.chance is None else f", {100 * decision.chance:.0f} % likely at the next look"
+    return f"{text}, not decided{chance}"

@@ -1,0 +1,189 @@
+"""Studies that are trained until they are decided, as a user runs them: rounds, looks, what is told, and going on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from medbench.ablations.schema.loading import load_study
+from medbench.bench.cli import app
+from medbench.bench.errors import MedbenchError
+from medbench.bench.store.records import read_yaml
+
+STUDY = """\
+question: Is it decided?
+baseline: one
+variants:
+  one: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}
+  two: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}
+dataset: {name: synthetic, images: 40, size: 32}
+encoder_weights: none
+training: {epochs: 1, batch_size: 8}
+margin: 0.9
+seeds: {until: decided, at_least: 3, at_most: 5}
+"""
+
+
+def medbench(*words: object) -> Any:
+    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200", "OMP_NUM_THREADS": "1"})
+
+
+def seeds_in(store: Path) -> list[int]:
+    """Of each variant that the study's record lists."""
+    record = read_yaml(store / "studies" / "mine.yaml")
+    return [len(known["trials"]) for known in record["variants"].values()]
+
+
+def trials_in(store: Path) -> int:
+    return len(list((store / "trials").iterdir()))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rounds") / "mine.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def decided(study: Path) -> tuple[Path, str]:
+    """A store whose study is decided at its first look, and what was printed."""
+    store = study.parent / "decided"
+    done = medbench("run", study, "--store", store, "--jobs", 1)
+    assert done.exit_code == 0, done.output
+    return store, done.output
+
+
+def test_it_stops_at_the_first_look_that_decides(decided: tuple[Path, str]) -> None:
+    store, printed = decided
+
+    assert trials_in(store) == 6
+    assert seeds_in(store) == [3, 3]
+    assert "looked at after 3 seeds of each variant, of 5 at most:" in printed
+    assert "two against one: " in printed
+    assert ", equivalent within 0.9\n" in printed
+    assert "all 6 trials are in" in printed
+    assert read_yaml(store / "studies" / "mine.yaml")["looks"] == {
+        "seeds": [3, 4, 5],
+        "spending": "obrien-fleming",
+        "order": None,
+    }
+
+
+def test_the_same_command_comes_to_the_same_decision_and_trains_nothing(decided: tuple[Path, str], study: Path) -> None:
+    store, printed = decided
+
+    again = medbench("run", study, "--store", store, "--jobs", 1)
+
+    assert again.exit_code == 0
+    assert "0 to do" in again.output
+    assert [line for line in again.output.splitlines() if " against " in line] == [
+        line for line in printed.splitlines() if " against " in line
+    ]
+    assert trials_in(store) == 6
+
+
+def test_the_report_says_when_it_was_looked_at_and_what_intervals_are(
+    decided: tuple[Path, str], tmp_path: Path
+) -> None:
+    store, printed = decided
+
+    done = medbench("report", store, "-o", tmp_path)
+
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    [facts] = json.loads((tmp_path / "report.json").read_text())["studies"]
+    assert done.exit_code == 0, done.output
+    assert page.count("was decided, from 3 to 5 of each variant; it was looked at after 3 seeds of each variant.") == 2
+    assert "repeated confidence intervals, which hold whatever made the study stop" in page
+    assert facts["looks"]["seeds"] == [3, 4, 5]
+    [row] = [row for row in facts["comparisons"] if (row["metric"], row["evaluation"]) == ("dice", "clean")]
+    assert f"{row['difference']:+.4f} [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}], {row['claim']}" in printed
+
+
+def test_status_tells_what_is_decided(decided: tuple[Path, str]) -> None:
+    store, _ = decided
+
+    told, as_json = medbench("status", store), medbench("status", store, "--json")
+
+    assert "mine: 6 of 6 trials done" in told.output
+    assert "two against one: " in told.output
+    assert "equivalent within 0.9" in told.output
+    assert "one more seed of each variant" not in told.output
+    [row] = json.loads(as_json.output)
+    assert row["decisions"][0]["verdict"] == "equivalent within 0.9"
+    assert row["looks"] == [3, 4, 5]
+
+
+def test_what_is_not_decided_goes_on_to_the_last_look_from_wherever_it_is(study: Path) -> None:
+    """Two seeds were trained before, as a fixed number; then a plan of looks was made, and cut short."""
+    store, none = study.parent / "undecided", ("--set", "margin=0", "--jobs", 1)
+    plan = "seeds={until: decided, at_least: 2, at_most: 3, spending: pocock}"
+    assert medbench("run", study, "--store", store, *none, "--set", "seeds=2").exit_code == 0
+
+    done = medbench("run", study, "--store", store, *none, "--set", plan)
+    status = medbench("status", store)
+
+    assert done.exit_code == 0, done.output
+    first, second = done.output.split("looked at after 2 seeds")
+    assert "0 to do" in first
+    assert "two against one" in second.splitlines()[1]
+    assert "2 to do" in second
+    assert "looked at after 3 seeds of each variant, of 3 at most:" in second
+    assert "not everything is decided, and no look is left" in second
+    assert (trials_in(store), seeds_in(store)) == (6, [3, 3])
+    assert "not decided" in status.output
+    assert read_yaml(store / "studies" / "mine.yaml")["plans_before"] == [{"seeds": [2]}]
+    report = medbench("report", store, "-o", store / "page")
+    assert report.exit_code == 0
+    page = (store / "page" / "index.html").read_text(encoding="utf-8")
+    assert "Planned anew: first 2 seeds, then 2 to 3 seeds until it is decided." in page
+
+
+def test_a_dry_run_says_when_it_may_stop(study: Path) -> None:
+    done = medbench("run", study, "--store", study.parent / "dry", "--dry-run", "--jobs", 1)
+
+    assert done.exit_code == 0, done.output
+    assert "10 trials on" in done.output
+    assert "it stops when every comparison is decided, looked at after 3 seeds of each variant (about " in done.output
+    assert not (study.parent / "dry").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("seeds={until: decided, at_least: 3, at_most: 3}", "at_most must be above at_least, got 3 and 3"),
+        ("seeds={until: decided, at_least: 1, at_most: 3}", "at_least: Input should be greater than or equal to 2"),
+        ("seeds={until: done, at_least: 3, at_most: 5}", "until: Input should be 'decided'"),
+        ("seeds={until: decided, at_least: 3, at_most: null}", "at_most: Input should be a valid integer"),
+        ("asks=cost", "until decided goes by differences of scores, and the study asks for cost"),
+        (
+            "seeds={until: decided, at_least: 3, at_most: 5, order: [one]}",
+            "order must name each variant but the baseline once: two",
+        ),
+    ],
+)
+def test_plans_that_cannot_be_are_refused(study: Path, change: str, said: str) -> None:
+    with pytest.raises(MedbenchError) as error:
+        load_study(str(study), settings=[change])
+
+    assert said in str(error.value)
+
+
+def test_a_profile_that_ships_leaves_the_plan_of_a_study_alone_and_its_own_may_change_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(STUDY + "profiles: {cpu: {margin: 0.5}, short: {seeds: 2}}\n", encoding="utf-8")
+
+    assert load_study(str(path), profile="cpu").study.all_seeds == (0, 1, 2, 3, 4)
+    assert load_study(str(path), profile="cpu").study.margin == 0.5
+    assert load_study(str(path), profile="short").study.all_seeds == (0, 1)
+    assert load_study(str(path), profile="cpu", settings=["seeds=2"]).study.all_seeds == (0, 1)
+
+
+def test_a_study_of_one_variant_has_nothing_to_decide(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text("\n".join(line for line in STUDY.splitlines() if not line.startswith("  two")), encoding="utf-8")
+
+    with pytest.raises(MedbenchError, match="there is nothing to decide: the study has one variant"):
+        load_study(str(path))
