@@ -64,6 +64,7 @@ benchmarks: .venv/rliable/.installed ## measure medbench against named peers in 
 	$(BIN)/python tests/benchmarks/bootstrap.py .venv/rliable/bin/python
 	$(BIN)/python tests/benchmarks/calibration.py
 	$(BIN)/python tests/benchmarks/labels.py
+	$(BIN)/python tests/benchmarks/sequential.py
 	$(BIN)/python tests/benchmarks/coverage.py
 	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/jobs.py
