@@ -4,7 +4,7 @@ import hashlib
 import os
 import random
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -101,7 +101,8 @@ class Augmentation:
         seed = int.from_bytes(digest[:8], "little")
         # One generator for all: set_random_seed would give each transform the same draws, so that they come together.
         self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        return self._compose(**pictures)
+        changed: dict[str, Picture] = cast(Any, self._compose)(**pictures)
+        return changed
 
 
 def elastic(recipe: Mapping[str, Any], size: int) -> tuple[float, float]:

@@ -126,7 +126,8 @@ class BoundaryAwareAttention(nn.Module):
         of an artifact, (B, 1, height, width) of any size: the mean over the places that one of the map's covers."""
         response_b1hw = self.response(x_bchw)
         if artifact_b1hw is not None:
-            response_b1hw = response_b1hw * (1 - F.adaptive_avg_pool2d(artifact_b1hw, x_bchw.shape[-2:]))
+            size = x_bchw.shape[-2], x_bchw.shape[-1]
+            response_b1hw = response_b1hw * (1 - F.adaptive_avg_pool2d(artifact_b1hw, size))
         return x_bchw * (1 + response_b1hw)
 
 

@@ -174,19 +174,19 @@ def test_tables_without_variance_need_no_looks() -> None:
 
 def test_a_family_is_tested_by_overall_p_values_in_holms_way_or_in_its_order() -> None:
     pairs = {name: tables(7 + place, shift) for place, (name, shift) in enumerate(SHIFTS.items())}
-    alone = {name: compare_in_looks(*pair, looks=PLAN).p_value for name, pair in pairs.items()}
+    alone = {name: compare_in_looks(*pair, looks=PLAN).p_value or 0.0 for name, pair in pairs.items()}
 
     by_holm = against_baseline(pairs, baseline="b", metric="Dice", margin=MARGIN, looks=PLAN)
     ordered = against_baseline(pairs, baseline="b", metric="Dice", margin=MARGIN, looks=PLAN, order=["x", "y", "z"])
 
-    p = dict(sorted(alone.items(), key=lambda each: each[1] or 0))
-    expected = np.maximum.accumulate([value * (3 - rank) for rank, value in enumerate(p.values())]).clip(max=1)  # pyright: ignore
+    p = dict(sorted(alone.items(), key=lambda each: each[1]))
+    expected = np.maximum.accumulate([value * (3 - rank) for rank, value in enumerate(p.values())]).clip(max=1)
     assert [by_holm[name].p_adjusted for name in p] == pytest.approx(expected.tolist())
     assert [ordered[name].p_adjusted for name in "xyz"] == [
         alone["x"],
         max(alone["x"], alone["y"]),
         max(alone.values()),
-    ]  # pyright: ignore
+    ]
     assert by_holm["x"].claim is not None
     assert by_holm["x"].claim.kind == "better"
 

@@ -250,8 +250,10 @@ def test_pictures_painted_ahead_are_those_of_the_loader_in_distribution(arrays: 
     there = measured(*(np.stack([each[name] for each in one_by_one]) for name in ("image", "clean", "artifact")))
 
     for ours, theirs in zip(np.concatenate(here, axis=1), there, strict=True):
-        assert stats.ks_2samp(ours, theirs).pvalue > 0.001
+        result: Any = stats.ks_2samp(ours, theirs)
+        assert result.pvalue > 0.001
     shown, where = ahead.over(images, rows, 0, 0, 0)
+    assert where is not None
     differs = (shown.int() - images.int()).abs().amax(dim=3) >= 10
     assert torch.equal(where, differs.byte())
     assert torch.equal(ahead.over(images, rows, 0, 0, 0)[0], shown)
