@@ -137,18 +137,23 @@ def nominal_levels(fractions: Sequence[Sequence[float]], level: float, spending:
     Returns:
         0 for a look at which nothing may be spent.
     """
-    critical: list[float] = []
-    for known in fractions:
-        spent, density = _crossed_before(known, critical)
-        allowed = min(SPENDING[spending](level, min(known[-1], 1.0)), level) - spent
-        before = known[-2] if len(known) > 1 else 0.0
-        if len(known) > 1 and known[-1] - before < NOTHING_NEW:
-            critical.append(critical[-1])
-        elif allowed <= 1e-12:
-            critical.append(inf)
-        else:
-            critical.append(_critical(density, sqrt(known[-1] - before), allowed) / sqrt(known[-1]))
+    critical = _critical_values(tuple(map(tuple, fractions)), level, spending)
     return [float(normal_cdf(-each)) for each in critical]
+
+
+@lru_cache(maxsize=4096)  # the looks before keep their values, so that one more look costs one more value
+def _critical_values(fractions: tuple[tuple[float, ...], ...], level: float, spending: str) -> tuple[float, ...]:
+    if not fractions:
+        return ()
+    critical, known = _critical_values(fractions[:-1], level, spending), fractions[-1]
+    before = known[-2] if len(known) > 1 else 0.0
+    if len(known) > 1 and known[-1] - before < NOTHING_NEW:
+        return (*critical, critical[-1])
+    spent, density = _crossed_before(known, critical)
+    allowed = min(SPENDING[spending](level, min(known[-1], 1.0)), level) - spent
+    if allowed <= LEAST_LEVEL:
+        return (*critical, inf)
+    return (*critical, _critical(density, sqrt(known[-1] - before), allowed) / sqrt(known[-1]))
 
 
 Density = tuple[NDArray[np.float64], NDArray[np.float64]]  # places, and the probability that stands for each
