@@ -1,15 +1,15 @@
-"""Splits: lists of ids made by a seeded hash, the same for every variant, never through the middle of a group."""
+"""Splits: lists of ids made by a seeded hash, the same for every variant; only `random` goes through groups."""
 
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..bench.errors import MedbenchError, UnknownNameError
 from .base import PUBLISHED, ImageSet, Part
 
-RULES = ("official", "holdout", "egeunet", "kfold:K")
+RULES = ("official", "holdout", "egeunet", "random", "kfold:K")
 
 Groups = list[list[str]]
 
@@ -24,12 +24,14 @@ class Split:
 
 
 def make_split(image_set: ImageSet, rule: str, *, seed: int = 0, fold: int | None = None) -> Split:
-    """Divides a set by one of four rules.
+    """Divides a set by one of five rules.
 
     - `official`: the publisher's three parts as published, whatever their groups.
     - `holdout`: 70 % train, 10 % validation, 20 % test.
     - `egeunet`: 70 % and 30 % test, as that line of papers divides; because those papers choose the epoch on the 30 %
       and we do not, a tenth of the 70 % is validation.
+    - `random`: sizes as of `holdout`, by single images whatever their groups, as many papers divide: lesions and copies
+      come to lie on both sides. For showing what that does.
     - `kfold:K`: test is fold `fold` (0 to K - 1) of K, validation a tenth of the rest.
 
     Groups stay on one side and sizes come as near to the shares as they allow; among single images the sizes are exact,
@@ -37,22 +39,22 @@ def make_split(image_set: ImageSet, rule: str, *, seed: int = 0, fold: int | Non
     ids nor a library's random generator matters.
     """
     kfold = re.fullmatch(r"kfold:(\d+)", rule)
-    if kfold is None and rule not in RULES[:3]:
+    if kfold is None and rule not in RULES[:-1]:
         raise UnknownNameError("split", rule, RULES, " K is the number of folds, as in kfold:5.")
     if kfold is None and fold is not None:
         raise MedbenchError(f"split {rule}: has no folds; leave fold out, or use kfold:K")
     if rule == "official":
         return _official(image_set)
 
-    groups = _shuffled(image_set, seed)
+    groups = _shuffled({id: id for id in image_set.ids} if rule == "random" else image_set.groups, image_set.ids, seed)
     n = len(image_set.ids)
     if kfold:
         test, rest = _fold(image_set.name, groups, int(kfold[1]), fold)
         validation, train = _take(rest, _count(rest) // 10)
     else:
         n_train = n * 7 // 10
-        n_validation = n // 10 if rule == "holdout" else n_train // 10
-        n_test = n - n_train - (n_validation if rule == "holdout" else 0)
+        n_validation = n_train // 10 if rule == "egeunet" else n // 10
+        n_test = n - n_train - (0 if rule == "egeunet" else n_validation)
         test, rest = _take(groups, n_test)
         validation, train = _take(rest, n_validation)
     split = Split(train=_ids(train), validation=_ids(validation), test=_ids(test))
@@ -83,11 +85,11 @@ def _official(image_set: ImageSet) -> Split:
     return Split(**{part: tuple(sorted(ids)) for part, ids in parts.items()})
 
 
-def _shuffled(image_set: ImageSet, seed: int) -> Groups:
-    """The ids of each group, groups in hashed order."""
+def _shuffled(keys: Mapping[str, str], ids: Iterable[str], seed: int) -> Groups:
+    """The ids of each group, by its key, groups in hashed order."""
     members: dict[str, list[str]] = defaultdict(list)
-    for id in image_set.ids:
-        members[image_set.groups[id]].append(id)
+    for id in ids:
+        members[keys[id]].append(id)
     return [members[key] for key in sorted(members, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())]
 
 

@@ -108,6 +108,11 @@ def _gaps(study: Study) -> Iterator[str]:
     ]
     if lacking:
         yield f"The published set is not whole here ({', '.join(lacking)} images): others' numbers are of other images."
+    if study.spec["dataset"]["split"] == "random":
+        yield (
+            "A random split of single images: lesions, patients and copies may lie on both sides, so that scores "
+            "flatter. It is for showing what that does."
+        )
     if limit := study.spec["dataset"]["test_images"]:
         n_test = max(known["n_images"].get("test", 0) for known in study.spec["variants"].values())
         of = f" of {n_test}" if n_test > limit else ""

@@ -17,6 +17,7 @@ from .settings import alike
 SPLITS = {
     "holdout": "a seeded 70/10/20 split grouped by lesion and patient where known",
     "official": "the publisher's split",
+    "random": "a seeded 70/10/20 split of single images, whatever lesion, patient or copy they belong to",
     "egeunet": "a seeded 63/7/30 split grouped by lesion and patient where known",
 }
 WEIGHTS = {"imagenet": "ImageNet weights of the encoder", "none": "random weights"}

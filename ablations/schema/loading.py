@@ -250,8 +250,11 @@ def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str]) -
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = [*prefix, *first["loc"], *first.get("ctx", {}).get("keys", ())]
+        # Pydantic names the branch of a union; the file has no such key.
         if keys[:1] == ["evaluate"]:
-            del keys[2:3]  # pydantic names the branch of the union here; the file has no such key
+            del keys[2:3]
+        if keys[:1] == ["seeds"]:
+            del keys[1:2]
         raise InvalidStudyError(
             document.place(keys, overlay), ".".join(map(str, keys)), _message(first, keys)
         ) from error

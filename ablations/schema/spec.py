@@ -29,8 +29,9 @@ class DatasetSpec(Spec):
     """The name of a set (`medbench data list`); or give `folder`."""
     folder: str | None = None
     """A set of your own: a folder with images/ and masks/, or give `name`."""
-    split: Annotated[str, Field(pattern=r"^(official|holdout|egeunet|kfold:([2-9]|[1-9][0-9]+))$")]
-    """`holdout` (70/10/20), `official` (as published), `egeunet` (63/7/30), or `kfold:K`."""
+    split: Annotated[str, Field(pattern=r"^(official|holdout|egeunet|random|kfold:([2-9]|[1-9][0-9]+))$")]
+    """`holdout` (70/10/20), `official` (as published), `egeunet` (63/7/30), `kfold:K`; or `random`, which divides
+    lesions and copies and leaves none out, to show what that does."""
     split_seed: int
     """Another number gives another division by the same rule."""
     size: Size

@@ -69,14 +69,15 @@ class HeldOut:
             _check_same_kind(name, material.opened.image_set, tested.image_set, artifact is not None)
             same_set = tested.image_set.name == material.opened.image_set.name
             known = {id for id in wanted if id in learnt and (same_set or id.startswith("ISIC_"))}
-            known |= {id for id in wanted if tested.pixels[id] in seen}
+            divides_copies = self.study.dataset.split == "random" and where == material.source
+            known |= {id for id in wanted if tested.pixels[id] in seen and not divides_copies}
             if known and not self.study.exclude_copies:
                 raise MedbenchError(
                     f"{name}: {len(known)} of its images were trained or selected on, the first is "
                     f"{tested.image_set.name}/{min(known)}; test on a set that does not share them, or say "
                     "exclude_copies: true"
                 )
-            copied = self._copies(fold)
+            copied = set[str]() if divides_copies else self._copies(fold)
             ids = [id for id in wanted if id not in known and f"{tested.image_set.name}/{id}" not in copied]
             if not ids:
                 raise MedbenchError(f"{name}: every one of its images has a copy among those trained on")

@@ -54,6 +54,17 @@ def grouped(sizes: list[int]) -> Named:
     return Named({f"{g:03d}-{i:03d}": f"group {g}" for g, size in enumerate(sizes) for i in range(size)})
 
 
+def test_a_random_split_is_that_of_single_images_whatever_their_groups() -> None:
+    pairs = grouped([2] * 50)
+
+    found = make_split(pairs, "random", seed=3)
+
+    alone = Named({id: id for id in pairs.ids})
+    assert found == make_split(alone, "holdout", seed=3)
+    sides = {part: {pairs.groups[id] for id in getattr(found, part)} for part in ("train", "validation", "test")}
+    assert sides["train"] & sides["test"]
+
+
 def fold_of(rule: str) -> int | None:
     return 1 if rule.startswith("kfold") else None
 

@@ -284,7 +284,7 @@ def test_the_same_store_gives_the_same_bytes(store: Path, out: Path, tmp_path: P
 
     files = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file())
     assert [(again / name).read_bytes() for name in files] == [(out / name).read_bytes() for name in files]
-    assert len(files) == 12
+    assert len(files) == 13
 
 
 def test_a_sound_store_has_no_warning_but_of_its_few_images_and_the_ensemble(facts: dict[str, Any]) -> None:
