@@ -69,7 +69,7 @@ def reading(evidence: Evidence, metric: str) -> str:
         return ""
     values = [rows[0]["ours"], *(row["value"] for row in rows)]
     moved = [way.label for way in WAYS if way.metric == metric and _moves(evidence, way.name)]
-    order = f" The variants stand in another order {'; '.join(moved)}." if moved else ""
+    order = f" Scored in these ways the variants stand in another order: {'; '.join(moved)}." if moved else ""
     return (
         f"By protocol alone, {evidence.baseline} here reads between {number(min(values))} and {number(max(values))} "
         f"{KNOWN[metric].label}, where medbench reports {number(rows[0]['ours'])}.{order}"
