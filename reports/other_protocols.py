@@ -7,7 +7,7 @@ others.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -112,10 +112,7 @@ def _changed(way: Way, cell: Cell, trials: list[Trial], batch_size: int) -> dict
         means = ours.to_numpy().mean(axis=1)
         return _told(float(means.max()), float(means.mean())) if len(means) > 1 else None
     if way.name in ("validation_dice", "best_epoch_dice"):
-        last_or_best: Callable[[pd.Series], float] = (
-            (lambda dice: float(dice.iloc[-1])) if way.name == "validation_dice" else (lambda dice: float(dice.max()))
-        )
-        return _of_history(ours, trials, last_or_best)
+        return _of_history(ours, trials, (lambda dice: dice[-1]) if way.name == "validation_dice" else max)
     counts = {name: _table_of(cell, name, ours) for name in COUNTS}
     of_images = _SCORES[way.name](counts, batch_size)
     if of_images is None:
@@ -132,13 +129,16 @@ def _told(
     return told | {"holds_for": holds_for if is_known else None}
 
 
-def _of_history(ours: pd.DataFrame, trials: list[Trial], number: Callable[[pd.Series], float]) -> dict[str, Any] | None:
+def _of_history(
+    ours: pd.DataFrame, trials: list[Trial], number: Callable[[list[float]], float]
+) -> dict[str, Any] | None:
     """A number of each training's validation, seed by seed against its own test score."""
     found: dict[int, list[float]] = {}
     for trial in trials:
         if trial.history is None or "validation_dice" not in trial.history:
             return None
-        found.setdefault(trial.seed, []).append(number(trial.history["validation_dice"]))
+        dice: list[float] = cast(Any, trial.history["validation_dice"]).to_list()
+        found.setdefault(trial.seed, []).append(number(dice))
     seeds = [seed for seed in ours.index if seed in found]
     if not seeds:
         return None
@@ -153,7 +153,8 @@ def _of_history(ours: pd.DataFrame, trials: list[Trial], number: Callable[[pd.Se
 
 def _table_of(cell: Cell, name: str, like: pd.DataFrame) -> Table:
     """Counts of pixels, a row a seed and a column an image, as the table of scores has them."""
-    means: Any = cell.scores.groupby(["seed", "image"])[name].mean().unstack("image")
+    grouped: Any = cell.scores.groupby(["seed", "image"])[name]
+    means = grouped.mean().unstack("image")
     return means.loc[like.index, like.columns].to_numpy(dtype=np.float64)
 
 
