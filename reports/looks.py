@@ -23,8 +23,13 @@ def looked(study: Study) -> str:
         f"from {seeds[0]} to {seeds[-1]} of each variant; {when}. Over these looks 5 % were spent (alpha spending of "
         f"{spending}){order}: p-values of the primary metric are overall ones, and its intervals are repeated "
         "confidence intervals, which hold whatever made the study stop and are wider than those of a number of seeds "
-        "that was fixed before."
+        "that was fixed before. All else, pairs of other variants too, is told as if there had been one look."
     )
+
+
+def adjusted_by(study: Study) -> str:
+    """How p-values of comparisons with the baseline are adjusted for being several, in a word or two."""
+    return "in order" if (study.spec["looks"] or {}).get("order") else "Holm"
 
 
 def outside_plan(study: Study) -> Iterator[str]:

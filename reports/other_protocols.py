@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bench.metrics import COUNTS
+from ..bench.metrics import COUNTS, from_counts
 from ..bench.stats import paired_gap
 from ..bench.stats.intervals import interval
 from .load import Study, Trial
@@ -194,24 +194,16 @@ def of_batches(counts: Counts, batch_size: int) -> Table | None:
     return found
 
 
-def _iou(over: Table, under: Table) -> Table:
-    return np.where(under > 0, over / np.where(under > 0, under, 1.0), 1.0)
-
-
-def _two_class(counts: Counts, _: int) -> Table:
-    lesion = _iou(counts["tp"], counts["tp"] + counts["fp"] + counts["fn"])
-    return (lesion + _iou(counts["tn"], counts["tn"] + counts["fp"] + counts["fn"])) / 2
-
-
-def _thresholded(counts: Counts, _: int) -> Table:
-    lesion = _iou(counts["tp"], counts["tp"] + counts["fp"] + counts["fn"])
-    return np.where(lesion >= 0.65, lesion, 0.0)
+def _two_class(counts: Counts) -> Table:
+    """The mean of the IoU and of that of masks turned inside out."""
+    inside_out = dict(zip(COUNTS, (counts[name] for name in ("tn", "fn", "fp", "tp")), strict=True))
+    return (from_counts(counts)["iou"] + from_counts(inside_out)["iou"]) / 2
 
 
 _SCORES: Mapping[str, Callable[[Counts, int], Table | None]] = {
     "pooled_dice": lambda counts, _: pooled_of(counts, "dice"),
     "pooled_iou": lambda counts, _: pooled_of(counts, "iou"),
     "batches_dice": of_batches,
-    "two_class_iou": _two_class,
-    "thresholded_iou": _thresholded,
+    "two_class_iou": lambda counts, _: _two_class(counts),
+    "thresholded_iou": lambda counts, _: from_counts(counts)["iou_t65"],
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from .artifact_losses import asked_about
 from .evidence import Evidence, Row
-from .looks import looked
+from .looks import adjusted_by, looked
 from .naming import kind, kinds, names_of
 from .notes import by_groups, counted, digits_of, heading, listed, number
 from .settings import alike
@@ -93,7 +93,7 @@ def methods(evidence: Evidence) -> str:
         within = f"{heading(evidence.primary)} within {evidence.spec['margin']}"
         text.append(f"A difference in {within} was declared practically nothing.")
     if any(row["ci_low"] is not None for row in evidence.comparison_rows):
-        adjusted = "in a declared order" if (evidence.spec["looks"] or {}).get("order") else "by Holm's method"
+        adjusted = "in a declared order" if adjusted_by(evidence.study) == "in order" else "by Holm's method"
         text.append(
             "Differences were tested by a crossed analysis of seeds and images, with trained models in the place of "
             "readers in a multi-reader multi-case study, so that intervals and p-values hold for new trainings and new "

@@ -34,7 +34,7 @@ def _tell(study: str, store: Path, number: int, most: int, terminal: Console) ->
         terminal.print(f"  {told(each)}")
     is_decided = all(each.verdict for each in found)
     if not is_decided and number == most:
-        terminal.print("not everything is decided, and no look is left: what is not may be equivalent or not")
+        terminal.print("not everything is decided, and no look is left: the rest stays open")
     return is_decided
 
 

@@ -22,7 +22,7 @@ from ..drawing import (
     write_lines,
 )
 from ..evidence import Evidence, Row
-from ..looks import looked
+from ..looks import adjusted_by, looked
 from ..naming import mean_over
 from ..notes import counted, digits_of, heading, p_equals, p_text, signed
 from ..ranking import ranks_of
@@ -82,7 +82,11 @@ def make(evidence: Evidence) -> Part:
         figures=drawn,
         tables={"comparisons": table} | ({"compared": evidence.compared} if names_another else {}),
         excerpts={"comparisons": _excerpt(evidence)},
-        view={"map": _significance_map(evidence), "looks": looked(evidence.study)},
+        view={
+            "map": _significance_map(evidence),
+            "looks": looked(evidence.study),
+            "adjusted_by": adjusted_by(evidence.study),
+        },
     )
 
 
@@ -106,7 +110,9 @@ def _answer(evidence: Evidence, row: Row) -> Answer:
         rest = f"against {baseline} ({over}). {row['reason'][0].upper()}{row['reason'][1:]}."
         told = f"Whether {name} differs from {baseline} {row['claim']}."
     else:
-        holm = f"Holm over the variants against {baseline}" if evidence.spec["compare_with"] else "Holm"
+        holm = adjusted_by(evidence.study)
+        if evidence.spec["compare_with"]:
+            holm = f"{holm} over the variants against {baseline}"
         low, high = (signed(row[end], digits) for end in ("ci_low", "ci_high"))
         effect += f" [{low}, {high}]"
         rest = f"against {baseline} ({over}, {p_equals(row['p_adjusted'])}, {holm}): {row['claim']}."
@@ -156,7 +162,7 @@ def _excerpt(evidence: Evidence) -> pd.DataFrame:
                 "95 % CI": "–"
                 if row["ci_low"] is None
                 else f"[{signed(row['ci_low'], digits)}, {signed(row['ci_high'], digits)}]",
-                "p (Holm)": p_text(row["p_adjusted"]),
+                f"p ({adjusted_by(evidence.study)})": p_text(row["p_adjusted"]),
                 "claim": row["claim"],
             }
             for row in evidence.comparison_rows

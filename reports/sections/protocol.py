@@ -3,8 +3,6 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pandas as pd
-
 from ..evidence import Evidence, Row
 from ..notes import number
 from ..other_protocols import WAYS, protocol_table
@@ -21,21 +19,16 @@ class Facts:
 
 
 def make(evidence: Evidence) -> Part:
-    table = evidence.once(_table)
+    table = protocol_table(evidence.study, evidence.cells)
     rows = records(table)
+    ways = _ways(evidence, rows)
+    readings = [text for metric in ABOUT if (text := _reading(ways, evidence.baseline, metric))]
     return Part(
         facts=Facts(rows),
         is_shown=bool(rows),
         tables={"protocol": table} if rows else {},
-        view={
-            "ways": _ways(evidence, rows),
-            "readings": [text for metric in ABOUT if (text := reading(evidence, metric))],
-        },
+        view={"ways": ways, "readings": readings},
     )
-
-
-def _table(evidence: Evidence) -> pd.DataFrame:
-    return protocol_table(evidence.study, evidence.cells)
 
 
 def _ways(evidence: Evidence, rows: list[Row]) -> list[dict[str, Any]]:
@@ -60,25 +53,18 @@ def _ways(evidence: Evidence, rows: list[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def reading(evidence: Evidence, metric: str) -> str:
+def _reading(ways: list[dict[str, Any]], baseline: str, metric: str) -> str:
     """Between what the baseline reads by protocol alone, a sentence; empty where nothing is known."""
-    rows = [
-        row for row in records(evidence.once(_table)) if row["variant"] == evidence.baseline and row["metric"] == metric
-    ]
-    if not rows:
+    own = [way["own"] for way in ways if way["metric"] == metric and way["own"]]
+    if not own:
         return ""
-    values = [rows[0]["ours"], *(row["value"] for row in rows)]
-    moved = [way.label for way in WAYS if way.metric == metric and _moves(evidence, way.name)]
+    values = [own[0]["ours"], *(row["value"] for row in own)]
+    moved = [way["label"] for way in ways if way["metric"] == metric and way["moved"]]
     order = f" Scored in these ways the variants stand in another order: {'; '.join(moved)}." if moved else ""
     return (
-        f"By protocol alone, {evidence.baseline} here reads between {number(min(values))} and {number(max(values))} "
-        f"{KNOWN[metric].label}, where medbench reports {number(rows[0]['ours'])}.{order}"
+        f"By protocol alone, {baseline} here reads between {number(min(values))} and {number(max(values))} "
+        f"{KNOWN[metric].label}, where medbench reports {number(values[0])}.{order}"
     )
-
-
-def _moves(evidence: Evidence, way: str) -> bool:
-    rows = [row for row in records(evidence.once(_table)) if row["way"] == way]
-    return any(row["place"] != row["place_ours"] for row in rows)
 
 
 SECTION = Section(name="protocol", title="Protocol", make=make)

@@ -1,8 +1,9 @@
 """What a study costs and claims that trains seeds until it is decided, against one whose number of seeds is fixed.
 
-`make benchmarks` runs it. Scores are simulated as in calibration.py: 500 images, deviations of an image 0.1, of a
-variant on an image 0.03, of a seed 0.003, of the rest 0.04. Studies look after 3, 4, ... seeds of each variant and stop
-when the variant is better, worse or equivalent within the margin of 0.01, at 12 seeds at the latest.
+`make benchmarks` runs it, and `sequential.py [STUDIES [SEED]]` other draws. Scores are simulated as in calibration.py:
+500 images, deviations of an image 0.1, of a variant on an image 0.03, of a seed 0.003, of the rest 0.04. Studies look
+after 3, 4, ... seeds of each variant and stop when the variant is better, worse or equivalent within the margin of
+0.01, at 12 seeds at the latest.
 
 For each true difference: the seeds spent on average; in which share of studies 0 is rejected, equivalence is claimed,
 and nothing is decided; how often the repeated confidence interval of the last look holds the truth; by how much the
@@ -68,12 +69,12 @@ def fixed(a: Table, b: Table) -> list[tuple[bool, bool]]:
     return [((each.p_value or 0) < ALPHA, (equivalence(each, MARGIN) or 1) < ALPHA) for each in found]
 
 
-def report(name: str, studies: int) -> None:
+def report(name: str, studies: int, draws: int) -> None:
     seed, variant_by_image = DEVIATIONS[name]
     print(f"\n{name}: deviation of seeds {seed}, of a variant on an image {variant_by_image}")
     _print_row(COLUMNS)
     for shift in SHIFTS:
-        rng = np.random.default_rng(7)
+        rng = np.random.default_rng(draws)
         pairs = [tables(rng, shift, seed, variant_by_image) for _ in range(studies)]
         without = np.array([fixed(*pair) for pair in pairs])  # (studies, numbers of seeds, 2)
         share = without.any(axis=2).mean(axis=0)
@@ -95,5 +96,6 @@ def _print_row(cells: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    n_studies, n_draws = [*map(int, sys.argv[1:]), *(1_000, 7)[len(sys.argv) - 1 :]]
     for each in DEVIATIONS:
-        report(each, int(sys.argv[1]) if len(sys.argv) > 1 else 1_000)
+        report(each, n_studies, n_draws)

@@ -257,3 +257,15 @@ def test_the_methods_name_what_is_asked_of_artifacts(tmp_path: Path) -> None:
     )
     assert "and on 2.0 of the mean squared difference of its probabilities with and without the artifacts, away" in text
     assert "away from contours (by 0.03 of the side) and rising over 0.1 of the steps" in text
+
+
+def test_tests_in_a_declared_order_are_not_called_holms(tmp_path: Path) -> None:
+    looks = {"seeds": [2, 3], "spending": "obrien-fleming", "order": ["no_baa"]}
+    fabricate(tmp_path / "st", n_seeds=3, n_images=9, variants=("medlitenet", "no_baa"), looks=looks)
+
+    page, (facts,) = write([tmp_path / "st"], tmp_path / "out")
+
+    assert ", in order): " in facts["answers"][0]["rest"]
+    assert ">p, in order</th>" in page
+    assert ">p, Holm</th>" not in page
+    assert "p-values were adjusted in a declared order over the variants" in said_in(page)
