@@ -196,7 +196,7 @@ def of_batches(counts: Counts, batch_size: int) -> Table | None:
 
 def _two_class(counts: Counts) -> Table:
     """The mean of the IoU and of that of masks turned inside out."""
-    inside_out = dict(zip(COUNTS, (counts[name] for name in ("tn", "fn", "fp", "tp")), strict=True))
+    inside_out: Counts = dict(zip(COUNTS, (counts[name] for name in ("tn", "fn", "fp", "tp")), strict=True))
     return (from_counts(counts)["iou"] + from_counts(inside_out)["iou"]) / 2
 
 
