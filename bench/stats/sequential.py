@@ -146,14 +146,14 @@ def _critical_values(fractions: tuple[tuple[float, ...], ...], level: float, spe
     if not fractions:
         return ()
     critical, known = _critical_values(fractions[:-1], level, spending), fractions[-1]
-    before = known[-2] if len(known) > 1 else 0.0
-    if len(known) > 1 and known[-1] - before < NOTHING_NEW:
+    before, now = (0.0, *known)[-2:]
+    if len(known) > 1 and now - before < NOTHING_NEW:
         return (*critical, critical[-1])
     spent, density = _crossed_before(known, critical)
-    allowed = min(SPENDING[spending](level, min(known[-1], 1.0)), level) - spent
+    allowed = min(SPENDING[spending](level, min(now, 1.0)), level) - spent
     if allowed <= LEAST_LEVEL:
         return (*critical, inf)
-    return (*critical, _critical(density, sqrt(known[-1] - before), allowed) / sqrt(known[-1]))
+    return (*critical, _critical(density, sqrt(now - before), allowed) / sqrt(now))
 
 
 Density = tuple[NDArray[np.float64], NDArray[np.float64]]  # places, and the probability that stands for each

@@ -43,19 +43,19 @@ def rows(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def scores(store: Path) -> pd.DataFrame:
-    found = load(store)
-    return found[found["evaluation"] == "clean"].sort_values(["variant", "seed", "image"])
+    return load(store).query("evaluation == 'clean'").sort_values(["variant", "seed", "image"])
 
 
 def of_seeds(scores: pd.DataFrame, variant: str) -> list[pd.DataFrame]:
-    return [part for _, part in scores[scores["variant"] == variant].groupby("seed")]
+    held = scores.query("variant == @variant")
+    return [held.query("seed == @seed") for seed in sorted(set(held["seed"]))]
 
 
-def pooled_in(part: pd.DataFrame) -> dict[str, float]:
+def pooled_in(part: Any) -> dict[str, float]:
     return pooled({name: part[name].to_numpy() for name in COUNTS})
 
 
-def dice_of(part: pd.DataFrame) -> float:
+def dice_of(part: Any) -> float:
     return pooled_in(part)["dice"]
 
 
