@@ -36,6 +36,7 @@ PARTS = {  # of a study file, in reading order: the name in the schema, and wher
     "Augment": "training.augment",
     "OtherSet": "evaluate: a data set",
     "ArtifactTest": "evaluate: an artifact",
+    "AtInput": "evaluate: at the input size",
     "PublishedClaim": "claims: one of them",
 }
 BOUNDS = {

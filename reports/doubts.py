@@ -155,7 +155,7 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
         pairs = pd.MultiIndex.from_arrays([scores["evaluation"], scores["image"]])
         scores = scores.loc[~pairs.isin([(name, image) for name, images in without.items() for image in images])]
     by_evaluation = {name: part for name, part in scores.groupby("evaluation", sort=False)}
-    n_images = {name: len(set(part["image"])) for name, part in by_evaluation.items() if name not in study.artifacts}
+    n_images = {name: len(set(part["image"])) for name, part in by_evaluation.items() if name not in study.repeated}
     few = [f"{name} {n}" for name, n in n_images.items() if n < FEW_IMAGES]
     if few:
         yield f"Few test images: {', '.join(few)}. Others could give other numbers, as the intervals show."
@@ -163,6 +163,11 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
         yield (
             "Scored at the models' input size, as some papers do: these numbers are not to be compared with scores at "
             "the resolution of the reference masks."
+        )
+    if at_input := study.spec["at_input"]:
+        yield (
+            f"{listed(at_input)} is the clean images over again, scored at the models' input size as some papers do; "
+            "it is there to be read beside them."
         )
     for evaluation, part in by_evaluation.items():
         trainings = ["variant", "seed"]
@@ -174,7 +179,7 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
                 f"Test images differ on {evaluation}: {n_shared} of {n_here} images have {KNOWN[primary].label} "
                 "from every variant and seed; each comparison uses those that both of its variants share."
             )
-    told = [f"{len(images)} of {name}" for name, images in without.items() if name not in study.artifacts]
+    told = [f"{len(images)} of {name}" for name, images in without.items() if name not in study.repeated]
     if told:
         yield (
             f"Test images without any {kind(study.target)} in their reference: {', '.join(told)}. They have no "
@@ -183,15 +188,16 @@ def _test_images(study: Study, scores: pd.DataFrame) -> Iterator[str]:
     left_out = {"the data set": study.spec["left_out"]}
     for trial in study.trials:
         # The clean test set is part of the data set.
-        counts = {name: each.config.get("left_out") for name, each in trial.evaluations.items() if name != "clean"}
+        known = {"clean", *study.spec["at_input"]}
+        counts = {name: each.config.get("left_out") for name, each in trial.evaluations.items() if name not in known}
         left_out |= {name: n for name, n in counts.items() if n}
     yield from (f"Images left out of {what}: {n}." for what, n in left_out.items() if n)
     if study.spec["exclude_copies"] is False and set(sets_of(study.spec).values()) != {"synthetic"}:
         yield "Nobody looked whether test images show the same pictures as training images (exclude_copies: true does)."
-    copies = {name: n for name, n in study.spec["copies_left_out"].items() if name not in study.artifacts}
+    copies = {name: n for name, n in study.spec["copies_left_out"].items() if name not in study.repeated}
     if copies:
-        listed = ", ".join(f"{n} of {name}" for name, n in copies.items())
-        yield f"Test images left out because training images show the same picture: {listed}."
+        told = ", ".join(f"{n} of {name}" for name, n in copies.items())
+        yield f"Test images left out because training images show the same picture: {told}."
 
 
 def _without_any(study: Study, scores: pd.DataFrame) -> dict[str, list[str]]:

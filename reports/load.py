@@ -105,6 +105,11 @@ class Study:
         return self.spec["artifacts"]
 
     @property
+    def repeated(self) -> set[str]:
+        """The evaluations on the study's own test images over again: with an artifact, or scored at another size."""
+        return {*self.artifacts, *self.spec["at_input"]}
+
+    @property
     def same(self) -> list[list[str]]:
         """Groups of variants that are one and the same training, by their planned trials."""
         return same_trials(self.spec["variants"])

@@ -41,8 +41,10 @@ class Way:
 
 
 EGEUNET = "EGE-UNet, MALUNet, VM-UNet, UltraLight VM-UNet, ASP-VMUNet (public code)"
+RESIZED = "EGE-UNet, UltraLight VM-UNet (public code: masks resized to 256 by 256 like images)"
 WAYS = (
     Way("pooled_dice", "dice", "pooled over all pixels of the test set", EGEUNET),
+    Way("input_dice", "dice", "on masks shrunk to the models' input", RESIZED),
     Way(
         "batches_dice",
         "dice",
@@ -63,6 +65,7 @@ WAYS = (
     ),
     Way("best_seed_dice", "dice", "the best of these trainings", "whoever reports a run and does not say of how many"),
     Way("pooled_iou", "iou", "pooled over all pixels of the test set", EGEUNET),
+    Way("input_iou", "iou", "on masks shrunk to the models' input", RESIZED),
     Way(
         "two_class_iou",
         "iou",
@@ -81,6 +84,8 @@ def protocol_table(study: Study, cells: Cells) -> pd.DataFrame:
     variants, each training once; 1 is best), trials.
     """
     first = study.spec["evaluations"][0]
+    of_set = study.spec["datasets"]
+    at_input = next((name for name in study.spec["at_input"] if of_set.get(name) == of_set.get(first)), "")
     rows: list[dict[str, Any]] = []
     for variant in study.distinct if study.target is None or study.target.is_single else ():
         cell = cells.get((first, variant))
@@ -89,7 +94,8 @@ def protocol_table(study: Study, cells: Cells) -> pd.DataFrame:
         trials = [trial for trial in study.trials if trial.variant == variant]
         for way in WAYS:
             ours = cell.tables[way.metric]
-            if (found := _changed(way, cell, trials, _batch_size(study, variant))) is not None:
+            found = _changed(way, cell, cells.get((at_input, variant)), trials, _batch_size(study, variant))
+            if found is not None:
                 row = {"study": study.name, "way": way.name, "metric": way.metric, "variant": variant}
                 rows.append({**row, "ours": float(ours.to_numpy().mean()), **found, "trials": cell.trials})
     table = pd.DataFrame(rows)
@@ -105,9 +111,13 @@ def _batch_size(study: Study, variant: str) -> int:
     return int(study.spec["variants"][variant]["settings"].get("training", {}).get("batch_size", 16))
 
 
-def _changed(way: Way, cell: Cell, trials: list[Trial], batch_size: int) -> dict[str, Any] | None:
+def _changed(
+    way: Way, cell: Cell, at_input: Cell | None, trials: list[Trial], batch_size: int
+) -> dict[str, Any] | None:
     """Value, change and interval; None where the store does not tell what it takes."""
     ours = cell.tables[way.metric]
+    if way.name.startswith("input_"):
+        return _gap(cell, ours, at_input.tables[way.metric]) if at_input else None
     if way.name == "best_seed_dice":
         means = ours.to_numpy().mean(axis=1)
         return _told(float(means.max()), float(means.mean())) if len(means) > 1 else None
@@ -117,8 +127,17 @@ def _changed(way: Way, cell: Cell, trials: list[Trial], batch_size: int) -> dict
     of_images = _SCORES[way.name](counts, batch_size)
     if of_images is None:
         return None
-    found = paired_gap(of_images, ours.to_numpy(), groups=cell.labels(ours))
-    return _told(float(of_images.mean()), float(ours.to_numpy().mean()), found.ci_low, found.ci_high, BOTH)
+    return _gap(cell, ours, pd.DataFrame(of_images, ours.index, ours.columns))
+
+
+def _gap(cell: Cell, ours: pd.DataFrame, others: pd.DataFrame) -> dict[str, Any] | None:
+    """Of scores in another way against ours, on the trainings and images that have both."""
+    seeds, images = ours.index.intersection(others.index), ours.columns.intersection(others.columns)
+    own, other = ours.loc[seeds, images], others.loc[seeds, images]
+    if own.empty:
+        return None
+    found = paired_gap(other.to_numpy(), own.to_numpy(), groups=cell.labels(own))
+    return _told(float(other.to_numpy().mean()), float(own.to_numpy().mean()), found.ci_low, found.ci_high, BOTH)
 
 
 def _told(

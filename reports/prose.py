@@ -331,7 +331,7 @@ def _ensemble(name: str, settings: Row) -> str:
 
 def _tests(evidence: Evidence) -> str:
     """Every test set by name, with its images; artifacts with their severities."""
-    parts = [_test(evidence, name) for name in evidence.spec["evaluations"] if name not in evidence.study.artifacts]
+    parts = [_test(evidence, name) for name in evidence.spec["evaluations"] if name not in evidence.study.repeated]
     painted: dict[str, list[int]] = {}
     for each in evidence.study.artifacts.values():
         painted.setdefault(each["kind"], []).append(each["severity"])
@@ -351,7 +351,7 @@ def _conditions(evidence: Evidence) -> str:
 
 def _copies(evidence: Evidence) -> str:
     """Whether test images that training had seen as copies were left out."""
-    left_out = {name: n for name, n in evidence.spec["copies_left_out"].items() if name not in evidence.study.artifacts}
+    left_out = {name: n for name, n in evidence.spec["copies_left_out"].items() if name not in evidence.study.repeated}
     if not evidence.spec["exclude_copies"]:
         return ""
     listed_out = ", ".join(f"{n} of {name}" for name, n in left_out.items()) or "there was none"
@@ -372,6 +372,8 @@ def _scoring(evidence: Evidence) -> str:
     places = {"native": "the reference masks' own resolution", "input": "the models' input size"}
     where = f" at {places[evidence.spec['score_at']]}" if evidence.spec["score_at"] else ""
     target = evidence.study.target
+    if evidence.spec["at_input"]:
+        where += f" (those of {listed(evidence.spec['at_input'])} at {places['input']})"
     if not names_of(target):
         return f"Masks were scored{where}, image by image, and averaged over images."
     one, all_ = kind(target), kinds(target)

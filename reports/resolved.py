@@ -25,6 +25,7 @@ ABSENT: Spec = {  # what stands for a key that the store does not have
     "datasets": {},
     "copies_left_out": {},
     "artifacts": {},
+    "at_input": [],
     "claims": [],
     "spec": None,
     "target": None,

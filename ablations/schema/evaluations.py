@@ -71,17 +71,30 @@ class ArtifactTest(Spec):
         return self
 
 
+class AtInput(Spec):
+    """An evaluation on the study's own test images, scored at the models' input size beside that at the study's
+    `score_at`: what a paper that shrinks the masks would report of the same trainings."""
+
+    score_at: Literal["input"]
+    """At the size of the models' input."""
+
+    @property
+    def name(self) -> str:
+        """What the evaluation is called in tables."""
+        return "clean-at-input"
+
+
 def _kind_of_evaluation(value: Any) -> str:
     if isinstance(value, str):
         return "clean"
-    return (
-        "artifact" if isinstance(value, ArtifactTest) or (isinstance(value, dict) and "artifact" in value) else "other"
-    )
+    keys = set(value) if isinstance(value, dict) else type(value).model_fields
+    return next((kind for key, kind in (("artifact", "artifact"), ("score_at", "input")) if key in keys), "other")
 
 
 Evaluation = Annotated[
     Annotated[Literal["clean"], Tag("clean")]
     | Annotated[OtherSet, Tag("other")]
-    | Annotated[ArtifactTest, Tag("artifact")],
+    | Annotated[ArtifactTest, Tag("artifact")]
+    | Annotated[AtInput, Tag("input")],
     Discriminator(_kind_of_evaluation),
 ]

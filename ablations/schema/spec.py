@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from ...bench.errors import UnknownNameError
 from ...bench.metrics import METRICS, out_of_reach
-from .evaluations import ArtifactTest, Evaluation, OtherSet, check_one_set
+from .evaluations import ArtifactTest, AtInput, Evaluation, OtherSet, check_one_set
 from .layers import OF_ONE_SET, merge, names_set
 from .question import wrong_conditions, wrong_rival
 from .recipe import Augment, Consistency, Count, Spec, Training, as_tuple
@@ -230,10 +230,12 @@ class Study(Spec):
         if isinstance(self.seeds, UntilDecided) and (why := wrong_looks(self.seeds, self)):
             raise _at("seeds", why)
         sizes = {variant.dataset.get("size", self.dataset.size) for variant in self.variants.values() if variant.model}
-        if self.score_at == "input" and len(sizes) > 1:
-            raise _at(
-                "score_at", f"variants of the sizes {sorted(sizes)} can be compared at the native resolution only"
-            )
+        at_input = any(isinstance(each, AtInput) for each in self.evaluate)
+        if len(sizes) > 1 and (self.score_at == "input" or at_input):
+            key = "evaluate" if at_input else "score_at"
+            raise _at(key, f"variants of the sizes {sorted(sizes)} can be compared at the native resolution only")
+        if self.score_at == "input" and at_input:
+            raise _at("evaluate", "score_at: input is what the study says of all its evaluations; leave it out here")
         names: list[str] = []
         for each in self.evaluate:
             names += ["clean"] if each == "clean" else each.names if isinstance(each, ArtifactTest) else [each.name]
@@ -331,6 +333,7 @@ KEYS = {
         Augment,
         OtherSet,
         ArtifactTest,
+        AtInput,
         PublishedClaim,
     )
     for key in part.model_fields

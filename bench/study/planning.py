@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from ...ablations.schema.evaluations import AtInput
 from ...ablations.schema.grid import Cell, expand
 from ...ablations.schema.loading import Loaded
 from ...ablations.schema.seeds import UntilDecided
@@ -289,6 +290,7 @@ def _record(
                 "trials": trials,
             }
     seen = described(own.opened.image_set)
+    at_input = [each.name for each in study.evaluate if isinstance(each, AtInput)]
     return {
         "study": loaded.name,
         "profile": loaded.profile,
@@ -324,6 +326,7 @@ def _record(
             for name, config in jobs[0].evaluations.items()
             if (artifact := config["source"].get("artifact"))
         },
+        **({"at_input": at_input} if at_input else {}),
         "exclude_copies": study.exclude_copies,
         "claims": [each.model_dump() for each in study.claims],
         "same": same_trials(variants),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ...ablations.schema.evaluations import ArtifactTest, OtherSet
+from ...ablations.schema.evaluations import ArtifactTest, AtInput, OtherSet
 from ...ablations.schema.spec import Study
 from ...datasets.base import ImageSet
 from ...datasets.hair_removal import VERSION as HAIR_REMOVAL_VERSION
@@ -33,6 +33,19 @@ class Material:
     def learnt(self, fold: int | None) -> set[str]:
         """The ids that a trial of this fold is trained or selected on."""
         return {*self.splits[fold].train, *self.splits[fold].validation}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a trial is to be tested on: the name of the evaluation, the set by its plain description and opened, the
+    images of it, what is painted on them, and the resolution at which masks are compared."""
+
+    name: str
+    source: dict[str, Any]
+    opened: OpenSet
+    ids: Sequence[str]
+    score_at: str
+    artifact: dict[str, Any] | None = None
 
 
 def some(ids: Sequence[str], most: int | None, seed: int) -> list[str]:
@@ -65,11 +78,12 @@ class HeldOut:
         """
         learnt = material.learnt(fold)
         seen = {material.opened.pixels[id] for id in learnt}
-        for name, where, tested, wanted, artifact in self._tests(material, fold):
+        for test in self._tests(material, fold):
+            name, tested, wanted, artifact = test.name, test.opened, test.ids, test.artifact
             _check_same_kind(name, material.opened.image_set, tested.image_set, artifact is not None)
             same_set = tested.image_set.name == material.opened.image_set.name
             known = {id for id in wanted if id in learnt and (same_set or id.startswith("ISIC_"))}
-            divides_copies = self.study.dataset.split == "random" and where == material.source
+            divides_copies = self.study.dataset.split == "random" and test.source == material.source
             known |= {id for id in wanted if tested.pixels[id] in seen and not divides_copies}
             if known and not self.study.exclude_copies:
                 raise MedbenchError(
@@ -94,12 +108,12 @@ class HeldOut:
                 "trial": trial,
                 "name": name,
                 "dataset": tested.image_set.name,
-                "score_at": self.study.score_at,
+                "score_at": test.score_at,
                 "images_digest": tested.digest_of(ids),
                 "images": ids,
                 "left_out": tested.left_out,
                 "copies_left_out": copies_left_out,
-                "source": {"set": where, "leave_out_broken": self.study.dataset.leave_out_broken},
+                "source": {"set": test.source, "leave_out_broken": self.study.dataset.leave_out_broken},
             }
             if artifact:
                 config["source"] |= {"artifact": artifact}
@@ -107,23 +121,20 @@ class HeldOut:
                 config["source"] |= {"window": window}
             if material.hair_removal:
                 config["source"] |= {"hair_removal": HAIR_REMOVAL_VERSION}
-            if self.study.score_at == "native" and tested.image_set.spacing:
+            if test.score_at == "native" and tested.image_set.spacing:
                 config["spacing"] = list(tested.image_set.spacing)
             if not tested.image_set.target.is_single or tested.image_set.target.ignores:
                 config["target"] = tested.image_set.target.plain()
             config |= tasks.tested(material.tasks, tested.image_set, ids)
             yield name, {"id": evaluation_id(config), **config}
 
-    def _tests(
-        self, material: Material, fold: int | None
-    ) -> Iterator[tuple[str, dict[str, Any], OpenSet, Sequence[str], dict[str, Any] | None]]:
-        """Name, description and content of each test set, the images wanted of it, and what is painted on them."""
-        own = material.splits[fold].test
+    def _tests(self, material: Material, fold: int | None) -> Iterator[_Wanted]:
+        own, opened, score_at = material.splits[fold].test, material.opened, self.study.score_at
         for wanted in self.study.evaluate:
             if isinstance(wanted, ArtifactTest):
                 for name, severity in wanted.names.items():
                     artifact = {"kind": wanted.artifact, "severity": severity, "seed": 0}
-                    yield name, dict(material.source), material.opened, own, artifact
+                    yield _Wanted(name, dict(material.source), opened, own, score_at, artifact)
             elif isinstance(wanted, OtherSet):
                 where = self._source_of(wanted)
                 tested = self.sets.open(where, leave_out_broken=self.study.dataset.leave_out_broken)
@@ -134,9 +145,11 @@ class HeldOut:
                     ids = make_split(tested.image_set, spec.split, seed=spec.split_seed, fold=fold).test
                 else:
                     ids = tested.image_set.ids
-                yield wanted.name, where, tested, ids, None
+                yield _Wanted(wanted.name, where, tested, ids, score_at)
+            elif isinstance(wanted, AtInput):
+                yield _Wanted(wanted.name, dict(material.source), opened, own, wanted.score_at)
             else:
-                yield "clean", dict(material.source), material.opened, own, None
+                yield _Wanted("clean", dict(material.source), opened, own, score_at)
 
     def _source_of(self, wanted: OtherSet) -> dict[str, Any]:
         if wanted.folder:

@@ -92,7 +92,7 @@ def _table(evidence: Evidence) -> pd.DataFrame:
 
 
 def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
-    """One row per variant and evaluation without artifact, on the primary metric; empty where all test one data set.
+    """One row per variant and set of images as they are, on the primary metric; empty where all test one data set.
 
     A variant's home is its first evaluation on the set that it was trained on. `gap` is by how much it scores worse
     elsewhere than at home, positive in either direction of the metric: the same trainings on two samples of images, so
@@ -103,8 +103,7 @@ def generalization_table(study: Study, cells: Cells) -> pd.DataFrame:
     gap_ci_low, gap_ci_high, gap_p, gap_too_few, trials; None where there is no home or no gap to speak of. Without an
     interval gap_too_few says what there should be more of.
     """
-    datasets, artifacts = study.spec["datasets"], study.artifacts
-    tested = {evaluation: datasets[evaluation] for evaluation in datasets if evaluation not in artifacts}
+    tested = {name: dataset for name, dataset in study.spec["datasets"].items() if name not in study.repeated}
     if len(set(tested.values())) < 2:
         return pd.DataFrame()
     primary = study.spec["primary"]

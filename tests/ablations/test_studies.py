@@ -155,6 +155,17 @@ def test_a_study_expands_to_variants_times_seeds_times_folds(tmp_path: Path) -> 
             "mine.yaml:10: evaluate.1: severities must differ",
         ),
         ("[clean, {dataset: ph2}]", "[clean, clean]", "mine.yaml:10: evaluate: two evaluations have one name"),
+        ("{dataset: ph2}", "{score_at: native}", "mine.yaml:10: evaluate.1.score_at: Input should be 'input'"),
+        (
+            "evaluate: [clean, {dataset: ph2}]",
+            "score_at: input\nevaluate: [clean, {score_at: input}]",
+            "mine.yaml:11: evaluate: score_at: input is what the study says of all its evaluations",
+        ),
+        (
+            GOOD[GOOD.index("    training:") :],
+            "    dataset: {size: 96}\ndataset: {name: synthetic}\nevaluate: [clean, {score_at: input}]",
+            "mine.yaml:9: evaluate: variants of the sizes [96, 256] can be compared at the native resolution only",
+        ),
         ("evaluate:", "primary: dise\nevaluate:", "mine.yaml:10: primary: unknown metric 'dise'. Did you mean 'dice'?"),
         ("evaluate:", "margin: 1\nevaluate:", "mine.yaml:10: margin: margin 1: no two means of Dice are further apart"),
         ("evaluate:", "seeds: [1, 1]\nevaluate:", "mine.yaml:10: seeds: seeds must differ"),

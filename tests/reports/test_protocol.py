@@ -26,6 +26,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = fabricate(folder, n_seeds=4, n_images=21, variants=("medlitenet", "no_baa", "ensemble"))
     for known in study["variants"].values():
         known["settings"].setdefault("training", {})["batch_size"] = BATCH
+        for trial in known["trials"]:
+            trial["evaluations"]["clean-at-input"] = trial["evaluations"].pop("ph2")
+    study |= {"evaluations": ["clean", "clean-at-input"], "at_input": ["clean-at-input"]}
     write_yaml(folder / "studies" / "baa.yaml", study)
     return folder
 
@@ -43,11 +46,11 @@ def rows(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def scores(store: Path) -> pd.DataFrame:
-    return load(store).query("evaluation == 'clean'").sort_values(["variant", "seed", "image"])
+    return load(store).sort_values(["variant", "seed", "image"])
 
 
-def of_seeds(scores: pd.DataFrame, variant: str) -> list[pd.DataFrame]:
-    held = scores.query("variant == @variant")
+def of_seeds(scores: pd.DataFrame, variant: str, evaluation: str = "clean") -> list[pd.DataFrame]:
+    held = scores.query("variant == @variant and evaluation == @evaluation")
     return [held.query("seed == @seed") for seed in sorted(set(held["seed"]))]
 
 
@@ -72,6 +75,7 @@ def test_every_way_is_what_a_plain_computation_gives(
         "batches_dice": np.mean([[dice_of(part[i : i + BATCH]) for i in range(0, 21, BATCH)] for part in seeds]),
         "best_seed_dice": max(part["dice"].mean() for part in seeds),
         "two_class_iou": np.mean([(a + b) / 2 for a, b in zip(iou, skin, strict=True)]),
+        "input_iou": np.mean([part["iou"].mean() for part in of_seeds(scores, variant, "clean-at-input")]),
         "thresholded_iou": np.mean([each.where(each >= 0.65, 0.0) for each in iou]),
     }
 

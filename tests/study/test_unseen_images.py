@@ -76,6 +76,18 @@ def test_variants_are_trained_on_their_own_set_and_tested_on_the_same_images(tmp
         assert learnt.isdisjoint(tested[0])
 
 
+def test_at_the_input_size_it_is_what_a_study_of_that_resolution_has(tmp_path: Path, folders) -> None:
+    text = STUDY.replace("{folder: THERE, part: test}]", "clean, {score_at: input}]")
+    both = planned(tmp_path, folders, text=text)
+    alone = planned(tmp_path, folders, "score_at=input", text=text.replace(", {score_at: input}", ""))
+
+    for variant, found in jobs(both).items():
+        native, at_input = found.evaluations["clean"], found.evaluations["clean-at-input"]
+        assert (native["score_at"], at_input["score_at"]) == ("native", "input")
+        assert native["images"] == at_input["images"] and native["id"] != at_input["id"]
+        assert at_input["id"] == jobs(alone)[variant].evaluations["clean"]["id"]
+
+
 def test_without_part_a_foreign_set_is_tested_whole_and_ones_own_is_not(tmp_path: Path, folders) -> None:
     text = STUDY.replace(", part: test", "")
 
