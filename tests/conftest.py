@@ -17,8 +17,8 @@ from .image_files import save
 ROOT = Path(__file__).parent.parent
 SMALL_VARIANTS = """\
 variants:
-  one: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}
-  two: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}
+  one: {model: ulite}   # of which an ONNX file is soon made
+  two: {model: ulite, options: {kernel_size: 5}}
   both: {ensemble: {members: [one, two], weighting: equal}}
 dataset: {name: synthetic, images: 40, size: 64}
 encoder_weights: none
@@ -105,7 +105,7 @@ def _trained(folder: Path, description: str, classes: tuple[str, ...]) -> Traine
         f"""\
 question: What does it cost?
 baseline: one
-variants: {{one: {{model: medlitenet, options: {{backbone: mobilenetv3_small_050, width: 32}}}}}}
+variants: {{one: {{model: ulite}}}}
 dataset: {{folder: {data}, size: 64}}
 encoder_weights: none
 seeds: 1

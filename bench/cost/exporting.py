@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -70,6 +71,7 @@ def to_onnx(
     Raises:
         MedbenchError: torch cannot export the model, or the file computes something else than the model.
     """
+    import_module("onnxruntime")  # whose absence is told before the export, which takes a while
     model = segmentation_only(model)
     _check_logits(model, size, channels)
     with quietly(), _telling_of("ONNX"):

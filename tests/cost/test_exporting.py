@@ -42,14 +42,10 @@ class Asking(nn.Module):
         return image[:, :1] if image.mean().item() > 0 else -image[:, :1]
 
 
-def light() -> nn.Module:
-    torch.manual_seed(0)
-    return lived(build_model("medlitenet", {"backbone": "mobilenetv3_small_050", "width": 32}).model)
-
-
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
-    return light()
+    torch.manual_seed(0)
+    return lived(build_model("medlitenet", {"backbone": "mobilenetv3_small_050", "width": 32}).model)
 
 
 @pytest.fixture(scope="module")
@@ -166,11 +162,10 @@ class Reading(nn.Module):
 
 @pytest.mark.parametrize("write", [to_onnx, to_torchscript])
 def test_a_file_that_computes_something_else_is_not_written(
-    model: nn.Module, write: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+    write: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export, trace = torch.onnx.export, torch.jit.trace
-    other = light()
-    nn.init.constant_(other.get_submodule("head").bias, 1.0)  # pyright: ignore[reportArgumentType]
+    model, other = nn.Conv2d(3, 1, 1), nn.Conv2d(3, 1, 1)
     monkeypatch.setattr(torch.onnx, "export", lambda model, *args, **kwargs: export(other, *args, **kwargs))
     monkeypatch.setattr(torch.jit, "trace", lambda model, *args: trace(other, *args))
 
@@ -281,10 +276,14 @@ def test_maps_of_several_classes_are_exported_and_named_in_their_order(
         assert [*literal_eval(found["window"])] == config["source"]["window"]
 
 
+class Pointwise(torch.nn.Conv2d):
+    """Of torch's options."""
+
+
 def test_a_model_is_exported_before_it_is_trained(tmp_path: Path) -> None:
     options = ("--options", "{in_channels: 3, out_channels: 1, kernel_size: 1}", "--size", 48)
 
-    done = export("torch.nn:Conv2d", "--to", "onnx", *options, "-o", tmp_path / "a.onnx")
+    done = export(f"{__name__}:Pointwise", "--to", "onnx", *options, "-o", tmp_path / "a.onnx")
 
     assert done.exit_code == 0, done.output
     assert "48x48, any batch; random weights, nothing is trained" in done.stdout
@@ -292,7 +291,7 @@ def test_a_model_is_exported_before_it_is_trained(tmp_path: Path) -> None:
     assert onnxruntime_session(content, threads=1)(np.zeros((2, 3, 48, 48), np.float32)).shape == (2, 1, 48, 48)
     read: Any = onnx.load_from_string(content)
     notes = {each.key: each.value for each in read.metadata_props}
-    assert (notes["model"], notes["weights"]) == ("torch.nn:Conv2d", "random")
+    assert (notes["model"], notes["weights"]) == (f"{__name__}:Pointwise", "random")
 
 
 class Squashed(torch.nn.Conv2d):

@@ -209,6 +209,10 @@ def test_the_command_prints_a_row_a_model_and_type() -> None:
     assert rows[0]["macs"] > rows[1]["macs"]
 
 
+class Pointwise(torch.nn.Conv2d):
+    """Of torch's options."""
+
+
 class Talking(torch.nn.Conv2d):
     """Prints, warns, asks for values, and gives two maps."""
 
@@ -253,7 +257,7 @@ def test_a_model_by_name_is_built_for_the_classes_and_channels_of_the_trial_besi
 
 
 def test_options_go_to_the_network_of_others_that_is_timed_beside_ours() -> None:
-    words = ["torch.nn:Conv2d", "medlitenet", "--options", "{in_channels: 3, out_channels: 1, kernel_size: 1}"]
+    words = [f"{__name__}:Pointwise", "medlitenet", "--options", "{in_channels: 3, out_channels: 1, kernel_size: 1}"]
 
     done = CliRunner().invoke(app, ["latency", *words, "--size", "32", "--batch", "1", "--passes", "20", "--json"])
 

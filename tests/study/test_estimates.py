@@ -107,7 +107,7 @@ def test_each_kind_of_evaluation_is_measured_by_itself_and_once(
 
 def test_a_model_that_breaks_takes_no_estimate_from_the_others(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    model = "{model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}"
+    model = "{model: ulite, options: {kernel_size: 5}}"
     broken = "{model: 'tests.study.test_run:Broken'}"
     path.write_text(STUDY.replace(model, broken).replace("  both:", f"  twin: {broken}\n  both:"))
 

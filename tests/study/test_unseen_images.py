@@ -84,7 +84,8 @@ def test_at_the_input_size_it_is_what_a_study_of_that_resolution_has(tmp_path: P
     for variant, found in jobs(both).items():
         native, at_input = found.evaluations["clean"], found.evaluations["clean-at-input"]
         assert (native["score_at"], at_input["score_at"]) == ("native", "input")
-        assert native["images"] == at_input["images"] and native["id"] != at_input["id"]
+        assert native["images"] == at_input["images"]
+        assert native["id"] != at_input["id"]
         assert at_input["id"] == jobs(alone)[variant].evaluations["clean"]["id"]
 
 
