@@ -10,6 +10,8 @@ from urllib.parse import quote
 from typer.main import get_command
 
 from medbench.ablations.schema.for_editors import study_schema
+from medbench.ablations.schema.spec import PARTS as STUDY_PARTS
+from medbench.ablations.schema.spec import Study
 from medbench.bench.cli import app
 from medbench.bench.metrics import METRICS
 from medbench.bench.store.records import MANIFEST, read_json, write_text
@@ -23,22 +25,7 @@ from medbench.reports.publishing import record_of
 
 PUBLISHED = Path(__file__).parent.parent / "reports" / "published"
 MARK = "<!-- from the code -->"
-PARTS = {  # of a study file, in reading order: the name in the schema, and where it stands in the file
-    "DatasetSpec": "dataset",
-    "VariantSpec": "variants.NAME",
-    "OutputSpec": "variants.NAME.output",
-    "TaskSpec": "tasks.NAME",
-    "PreprocessSpec": "variants.NAME.preprocess",
-    "EnsembleSpec": "variants.NAME.ensemble",
-    "UntilDecided": "seeds: until it is decided",
-    "Training": "training",
-    "Consistency": "training.consistency",
-    "Augment": "training.augment",
-    "OtherSet": "evaluate: a data set",
-    "ArtifactTest": "evaluate: an artifact",
-    "AtInput": "evaluate: at the input size",
-    "PublishedClaim": "claims: one of them",
-}
+PARTS = {part.__name__: where for part, where in STUDY_PARTS.items() if part is not Study}
 BOUNDS = {
     "minimum": "from {}",
     "exclusiveMinimum": "above {}",

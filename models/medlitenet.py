@@ -74,6 +74,8 @@ class MedLiteNet(nn.Module):
         channels: int = 3,
     ) -> None:
         super().__init__()
+        if not (isinstance(artifact_weight, int | float) and artifact_weight >= 0):
+            raise ValueError(f"artifact_weight: a number from 0 on, got {artifact_weight!r}")
         self.encoder: Any = timm.create_model(backbone, features_only=True, pretrained=False, in_chans=channels)
         depths, strides = self.encoder.feature_info.channels(), self.encoder.feature_info.reduction()
         if strides[-1] != STRIDE:

@@ -43,9 +43,20 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
     costs = [
         f"Against {other}: {more.cost}" if found.compare_with else more.cost for other, more, _ in against if more.cost
     ]
-    may = [words.may for _, more, words in against if more.comparison.ci_low is not None]
-    rest = [f"{over}, against the same images without ({size}): {said.text}.", *compared, worst]
-    told = f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)} on average: {said.text}."
+    may = [
+        f"Against {other}: {words.may}" if found.compare_with else words.may
+        for other, more, words in against
+        if more.comparison.ci_low is not None
+    ]
+    p = f"{p_equals(found.p_adjusted)}, Holm over the variants" if said.kind != "undecided" else ""
+    rest = [
+        f"{over}, against the same images without ({', '.join(filter(None, [size, p]))}): {said.text}.",
+        *compared,
+        worst,
+    ]
+    on_average = " on average" if len(found.conditions) > 1 else ""
+    told = f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)}{on_average}"
+    told += f"{f' ({p})' if p else ''}: {said.text}."
     return Answer(
         evaluation=evidence.first,
         variant=name,
@@ -54,7 +65,13 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
         effect=effect,
         rest=" ".join(each for each in rest if each),
         claim=claim,
-        may=" ".join([_may(evidence, name, said), *may, *(f"Without artifacts: {row['may']}" for row in clean)]),
+        may=" ".join(
+            [
+                _may(evidence, name, said),
+                *may,
+                *(f"Without artifacts, against {row['baseline']}: {row['may']}" for row in clean),
+            ]
+        ),
         not_shown=_not_shown(evidence, worst, against),
         cost=" ".join(costs) or None,
         brief=f": {effect} {over}: {claim}. {worst}".strip(),

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..bench.stats import Finding, Gap, Labels, against_baseline, compare, holm, paired_gap
 from .evidence import Evidence, Row
 from .load import Study
-from .notes import counted
 from .tables import KNOWN, Cell, Cells
 
 CLEAN = "clean"
@@ -209,10 +208,11 @@ def _more_than(
             pairs[name] = drops[name][images].to_numpy(), own[images].to_numpy()
             groups[name] = evidence.cells[CLEAN, name].labels(images)
     low, high = evidence.metric.bounds
+    to = "this artifact" if n_conditions == 1 else f"{n_conditions} artifact conditions"
     return against_baseline(
         pairs,
         baseline=other,
-        metric=f"{evidence.metric.label} lost to {counted(n_conditions, 'artifact condition')}",
+        metric=f"{evidence.metric.label} lost to {to}",
         margin=evidence.spec["margin"] or 0.0,
         higher_is_better=False,
         bounds=(low - high, high - low),

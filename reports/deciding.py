@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..bench.stats import chance_at_next
 from .load import Study
-from .tables import cells, findings
+from .tables import Cells, cells, findings
 
 DECIDED = ("better", "worse", "equivalent", "same")  # kinds of claims
 
@@ -23,13 +23,16 @@ class Decision:
     ci_low: float | None
     """Of the repeated confidence interval, with ci_high; None before the first look."""
     ci_high: float | None
+    reason: str | None
+    """Why there is no interval; None where there is one, and where nothing is scored."""
     chance: float | None
     """That the next planned look decides, at the full level; None where it is decided, and where there is no next."""
 
 
-def decisions(study: Study) -> list[Decision]:
+def decisions(study: Study, known_cells: Cells | None = None) -> list[Decision]:
     """Of every comparison that the study is to decide, those without scores included."""
-    found, first, primary = cells(study, study.scores), study.spec["evaluations"][0], study.spec["primary"]
+    found = cells(study, study.scores) if known_cells is None else known_cells
+    first, primary = study.spec["evaluations"][0], study.spec["primary"]
     told: list[Decision] = []
     for against in filter(None, (study.spec["baseline"], study.spec["compare_with"])):
         known = findings(study, found, first, primary, against) if (first, against) in found else {}
@@ -46,6 +49,7 @@ def decisions(study: Study) -> list[Decision]:
                     difference=comparison and comparison.difference,
                     ci_low=comparison and comparison.ci_low,
                     ci_high=comparison and comparison.ci_high,
+                    reason=comparison and comparison.reason,
                     chance=chance_at_next(comparison, study.spec["margin"] or 0.0)
                     if comparison and verdict is None
                     else None,

@@ -225,7 +225,7 @@ def _dependence(study: Study) -> Iterator[str]:
         if names:
             yield (
                 f"{', '.join(names)} {'contains' if len(names) == 1 else 'contain'} {whose}; "
-                "interval and p are wider than need be."
+                "its interval is wider, and its p larger, than need be."
             )
 
 

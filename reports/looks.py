@@ -1,29 +1,36 @@
 """What a page says of a study that was looked at while its seeds came in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
+from .deciding import Decision
 from .load import Study
-from .notes import listed
+from .notes import counted, listed
 
 SPENDING = {"obrien-fleming": "O'Brien and Fleming's kind", "pocock": "Pocock's kind"}
 
 
-def looked(study: Study) -> str:
-    """When it was looked at and how the error is held, in sentences; empty where seeds are a number."""
+def looked(study: Study, decided: Sequence[Decision]) -> str:
+    """When it was looked at, what that decided, and how the error is held, in sentences; empty where seeds are a
+    number."""
     known = study.spec["looks"]
     if not known:
         return ""
     done = [number for number in known["seeds"] if number <= _complete(study)]
     when = f"it was looked at after {listed(done)} seeds of each variant" if done else "it was not looked at yet"
+    n_decided = sum(each.verdict is not None for each in decided)
+    if done and n_decided < len(decided):
+        when += f", which decided {n_decided} of {len(decided)}"
+        when += ", and the rest stays open" if done[-1] == known["seeds"][-1] else " so far"
     order = f" in the order {', '.join(known['order'])}" if known["order"] else ""
     seeds, spending = known["seeds"], SPENDING[known["spending"]]
     return (
-        f"Seeds were added until every comparison of the primary metric on {study.spec['evaluations'][0]} was decided, "
-        f"from {seeds[0]} to {seeds[-1]} of each variant; {when}. Over these looks 5 % were spent (alpha spending of "
-        f"{spending}){order}: p-values of the primary metric are overall ones, and its intervals are repeated "
-        "confidence intervals, which hold whatever made the study stop and are wider than those of a number of seeds "
-        "that was fixed before. All else, pairs of other variants too, is told as if there had been one look."
+        f"Seeds were to be added until every comparison of the primary metric on {study.spec['evaluations'][0]} is "
+        f"decided, from {seeds[0]} to {seeds[-1]} of each variant; {when}. Over these looks 5 % were spent (alpha "
+        f"spending of {spending}){order}: p-values of the primary metric are overall ones, and its intervals are "
+        "repeated confidence intervals, which hold whatever made the study stop and are wider than those of a number "
+        "of seeds that was fixed before. All else, pairs of other variants too, is told as if there had been one look."
     )
 
 
@@ -34,15 +41,24 @@ def adjusted_by(study: Study) -> str:
 
 def outside_plan(study: Study) -> Iterator[str]:
     """What of the seeds that there are was not planned."""
-    known = study.spec["looks"]
-    for before in study.spec["plans_before"]:
-        yield (
-            f"Planned anew: first {_plan(before)}, then {_plan(known)}. Scores may have been seen in between; the "
-            "error is held over the looks of the last plan alone."
-        )
+    known, counts = study.spec["looks"], _counts(study)
+    if before := study.spec["plans_before"]:
+        planned = max(len({trial["seed"] for trial in each["trials"]}) for each in study.spec["variants"].values())
+        plans = [name for name, _ in groupby(map(_plan, [*before, known or {"seeds": [planned]}]))]
+        held = "the looks of the last plan" if known else "one look"
+        if len(plans) > 1:
+            yield (
+                f"Planned anew: first {', then '.join(plans)}. Scores may have been seen in between; the error is held "
+                f"over {held} alone."
+            )
+        most = max(each.get("trained", 0) for each in before)
+        if most > planned:
+            yield (
+                f"Left out: {most} seeds of a variant were trained under an earlier plan, and {planned} are shown. "
+                "Which were left out may have been chosen by their scores."
+            )
     if not known:
         return
-    counts = _counts(study)
     most = known["seeds"][-1]
     beyond = [variant for variant, count in counts.items() if count > most]
     if beyond:
@@ -55,11 +71,11 @@ def outside_plan(study: Study) -> Iterator[str]:
         yield f"In the midst of a round: the last seeds of {listed(waiting)} wait for those of the others."
 
 
-def _plan(plan: dict[str, Any] | None) -> str:
-    if plan is None:
-        return "a number of seeds"
+def _plan(plan: dict[str, Any]) -> str:
     numbers = plan["seeds"]
-    return f"{numbers[0]} seeds" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds until it is decided"
+    return (
+        counted(numbers[0], "seed") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds until it is decided"
+    )
 
 
 def _complete(study: Study) -> int:

@@ -21,14 +21,14 @@ from ...bench.store.records import read_json, write_text
 from .document import Document
 from .layers import merge
 from .recipe import Training
-from .spec import KEYS, Study
+from .spec import PARTS, Study
 
 HERE = Path(__file__).parent
 STUDIES = HERE.parent
 MESSAGES = {
     "extra_forbidden": "there is no such key",
     "missing": "this key is missing",
-    "tuple_type": "Input should be a valid list",
+    "tuple_type": "write a list here, as in [a, b]",
     "model_type": "write a mapping here, as in {key: value}",
     "too_short": "needs one entry at least; or leave the key out",
 }
@@ -248,7 +248,7 @@ def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str]) -
             prefix = ("variants", name, "dataset")
             study.dataset_of(name)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = _first(error.errors(include_url=False))
         keys = [*prefix, *first["loc"], *first.get("ctx", {}).get("keys", ())]
         # Pydantic names the branch of a union; the file has no such key.
         if keys[:1] == ["evaluate"]:
@@ -259,6 +259,13 @@ def _check(merged: dict[str, Any], document: Document, overlay: Sequence[str]) -
             document.place(keys, overlay), ".".join(map(str, keys)), _message(first, keys)
         ) from error
     return study
+
+
+def _first(errors: Sequence[ErrorDetails]) -> ErrorDetails:
+    """The error to tell: the first, but where it is a missing key a misspelt one beside it."""
+    first = errors[0]
+    beside = [each for each in errors if each["type"] == "extra_forbidden" and each["loc"][:-1] == first["loc"][:-1]]
+    return beside[0] if beside and first["type"] == "missing" else first
 
 
 class InvalidStudyError(MedbenchError):
@@ -275,13 +282,22 @@ def _message(error: ErrorDetails, keys: Sequence[Any]) -> str:
     message = MESSAGES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     given = error["input"]
     if error["type"] == "extra_forbidden":
-        close = get_close_matches(str(keys[-1]), KEYS - {keys[-1]}, n=1)
-        return f"{message}; did you mean {close[0]!r}?" if close else message
+        return f"{message}{_meant(str(keys[-1]), keys[:-1])}"
     if error["type"] == "float_type" and isinstance(given, str):
         return f"{message} (YAML takes {given!r} for text; write 0.001 or 1.0e-3)"
     if error["type"] not in TOLD and isinstance(given, str | int | float | list | None) and len(repr(given)) <= 60:
         return f"{message}, got {repr(given) if isinstance(given, str) else json.dumps(given, default=str)}"
     return message
+
+
+def _meant(key: str, within: Sequence[Any]) -> str:
+    """What an unknown key may be instead, or where it belongs; empty where nothing is near."""
+    if places := [where for part, where in PARTS.items() if key in part.model_fields]:
+        return f" here; it belongs in {' or in '.join(places)}"
+    close = get_close_matches(key, {each for part in PARTS for each in part.model_fields}, n=1, cutoff=0.72)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return "; what a model takes stands below options" if len(within) == 2 and within[0] == "variants" else ""
 
 
 def _is_in(dotted: str, whole: str) -> bool:

@@ -317,24 +317,20 @@ class Study(Spec):
 
 SETTINGS = {"dataset", "size", "model", "encoder_weights", "preprocess.hair_removal"}
 SETTINGS |= {f"training.{key}" for key in Training.model_fields}
-KEYS = {
-    key
-    for part in (
-        Study,
-        VariantSpec,
-        OutputSpec,
-        TaskSpec,
-        PreprocessSpec,
-        UntilDecided,
-        DatasetSpec,
-        EnsembleSpec,
-        Training,
-        Consistency,
-        Augment,
-        OtherSet,
-        ArtifactTest,
-        AtInput,
-        PublishedClaim,
-    )
-    for key in part.model_fields
+PARTS: dict[type[Spec], str] = {  # in reading order, with where each stands in a file
+    Study: "the study itself",
+    DatasetSpec: "dataset",
+    VariantSpec: "variants.NAME",
+    OutputSpec: "variants.NAME.output",
+    TaskSpec: "tasks.NAME",
+    PreprocessSpec: "variants.NAME.preprocess",
+    EnsembleSpec: "variants.NAME.ensemble",
+    UntilDecided: "seeds: until it is decided",
+    Training: "training",
+    Consistency: "training.consistency",
+    Augment: "training.augment",
+    OtherSet: "evaluate: a data set",
+    ArtifactTest: "evaluate: an artifact",
+    AtInput: "evaluate: at the input size",
+    PublishedClaim: "claims: one of them",
 }

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from ..study.planning import Plan
 
 
+NO_LOOK_LEFT = "not everything is decided, and no look is left: the rest stays open"
+
+
 def rounds(planned: "Plan", store: Path, terminal: Console) -> Iterator["Plan"]:
     """The parts of a plan that are to be run one after the other: all of it at once, or where it is trained until it is
     decided its first seeds, then those with one seed more of each variant, and so on until the scores in the store
@@ -34,7 +37,7 @@ def _tell(study: str, store: Path, number: int, most: int, terminal: Console) ->
         terminal.print(f"  {told(each)}")
     is_decided = all(each.verdict for each in found)
     if not is_decided and number == most:
-        terminal.print("not everything is decided, and no look is left: the rest stays open")
+        terminal.print(NO_LOOK_LEFT)
     return is_decided
 
 
@@ -58,4 +61,5 @@ def told(decision: "Decision") -> str:
     if decision.verdict:
         return f"{text}, {decision.verdict}"
     chance = "" if decision.chance is None else f", {100 * decision.chance:.0f} % likely at the next look"
-    return f"{text}, not decided{chance}"
+    why = f" ({decision.reason})" if decision.reason else ""
+    return f"{text}, not decided{why}{chance}"

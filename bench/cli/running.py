@@ -266,7 +266,9 @@ def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_
         terminal.print(f"{job.id}  {job.cell.label}: {'to do' if job.id in left else 'done'}{about}{trouble}")
     seconds = sum(costs.seconds.values()) / at_once + costs.caching
     if costs.seconds:
-        without = f", without {len(costs.troubles)} trials that have no estimate" if costs.troubles else ""
+        n_without = len(costs.troubles)
+        told = "1 trial that has" if n_without == 1 else f"{n_without} trials that have"
+        without = f", without {told} no estimate" if n_without else ""
         terminal.print(
             f"about {duration(seconds)} on this machine, {at_once} at "
             f"once{without}; {megabytes(costs.stored)} in the store, {megabytes(costs.cached)} of decoded images in "

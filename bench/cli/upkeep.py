@@ -41,7 +41,7 @@ def status(
 
     from ..store.folder import Store
     from ..study.status import statuses
-    from .rounds import decisions_of, told
+    from .rounds import NO_LOOK_LEFT, decisions_of, told
 
     folder = existing_store(store, named)
     found = statuses(Store(folder))
@@ -61,11 +61,14 @@ def status(
             terminal.print(f"  about {duration(each.seconds_left)} of training left, one trial after the other")
         for decision in decided.get(each.study, []):
             terminal.print(f"  {told(decision)}")
-        if each.looks and each.seconds_a_round and not all(known.verdict for known in decided[each.study]):
-            about = duration(each.seconds_a_round)
-            terminal.print(
-                f"  one more seed of each variant: about {about} of training, {each.looks[-1]} seeds at most"
-            )
+        if each.looks and not all(known.verdict for known in decided[each.study]):
+            if min(known.n_seeds for known in decided[each.study]) >= each.looks[-1]:
+                terminal.print(f"  {NO_LOOK_LEFT}")
+            elif each.seconds_a_round:
+                about = duration(each.seconds_a_round)
+                terminal.print(
+                    f"  one more seed of each variant: about {about} of training, {each.looks[-1]} seeds at most"
+                )
         for label, what in each.running.items():
             terminal.print(f"  running: {label}, {what}")
         for label, error in each.failed.items():

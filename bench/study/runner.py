@@ -1,6 +1,6 @@
 """A whole study: plan it, run what the store lacks, time its models, and keep a record."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -93,18 +93,24 @@ def run_study(
 
 
 def _plans_before(record: dict[str, Any], store: Store) -> dict[str, Any]:
-    """What the store says was planned of seeds before, where that is another plan of looks than now."""
+    """What the store says was planned of seeds before, and how many of a variant were trained, where there is another
+    plan of looks now, or fewer seeds than that."""
     path = store.study(record["study"])
     before = read_yaml(path) if path.is_file() else record
     plans, looks = before.get("plans_before", []), before.get("looks")
-    if looks != record.get("looks") and any(store.has_trial(id) for id in _trials_of(before)):
-        number = max(len({trial["seed"] for trial in known["trials"]}) for known in before["variants"].values())
-        plans = [*plans, looks or {"seeds": [number]}]
+    now = record["variants"]
+    settings = {name: short_id(known["settings"]) for name, known in now.items()}
+    same = [known for name, known in before["variants"].items() if short_id(known["settings"]) == settings.get(name)]
+    trained = _most_seeds(same, store.has_trial)
+    if trained and (looks != record.get("looks") or (looks is None and trained > _most_seeds(now.values()))):
+        plans = [*plans, (looks or {"seeds": [_most_seeds(same)]}) | {"trained": trained}]
     return {"plans_before": plans} if plans else {}
 
 
-def _trials_of(record: dict[str, Any]) -> list[str]:
-    return [trial["trial"] for known in record["variants"].values() for trial in known["trials"]]
+def _most_seeds(variants: Iterable[dict[str, Any]], counts: Callable[[str], bool] = lambda _: True) -> int:
+    """Of the variant with the most, of the trials that count."""
+    of_each = [{trial["seed"] for trial in known["trials"] if counts(trial["trial"])} for known in variants]
+    return max(map(len, of_each), default=0)
 
 
 def _waits_for(job: Job, failed: list[Job]) -> bool:

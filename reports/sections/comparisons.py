@@ -9,6 +9,7 @@ import pandas as pd
 
 from ...bench.stats import ALPHA, Ranks
 from ..answers import Answer
+from ..deciding import decisions
 from ..drawing import (
     INK,
     RULE,
@@ -84,7 +85,7 @@ def make(evidence: Evidence) -> Part:
         excerpts={"comparisons": _excerpt(evidence)},
         view={
             "map": _significance_map(evidence),
-            "looks": looked(evidence.study),
+            "looks": looked(evidence.study, decisions(evidence.study, evidence.cells)),
             "adjusted_by": adjusted_by(evidence.study),
         },
     )
@@ -248,6 +249,6 @@ SECTION = Section(
     title="Comparisons",
     make=make,
     asks="difference",
-    lead="Against the baseline",
+    lead="Scores against the baseline",
     answers=answers,
 )

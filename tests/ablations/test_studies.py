@@ -181,6 +181,23 @@ def test_a_study_expands_to_variants_times_seeds_times_folds(tmp_path: Path) -> 
         *(
             ("evaluate:", f"{keys}\nevaluate:", f"mine.yaml:{line}: {said}")
             for keys, line, said in (
+                (
+                    "preprocess: {hair_removal: test}",
+                    10,
+                    "preprocess: there is no such key here; it belongs in variants",
+                ),
+                ("training: {until: decided}", 10, "training.until: there is no such key here; it belongs in seeds"),
+                ("seeds: until decided", 10, "seeds: say a number, a list of seeds, or {until: decided, at_least"),
+                (
+                    "seeds: {until: decided, at_least: 3, atmost: 5}",
+                    10,
+                    "seeds.atmost: there is no such key; did you mean 'at_most'?",
+                ),
+                (
+                    "asks: robustness\nconditions: hair-5",
+                    11,
+                    "conditions: write a list here, as in [a, b], got 'hair-5'",
+                ),
                 ("compare_with: les", 10, "compare_with: unknown variant 'les'. Did you mean 'less'?"),
                 ("compare_with: full", 10, "compare_with: full is the baseline; name another variant"),
                 ("compare_with: less", 10, "compare_with: there is no variant but less and the baseline"),

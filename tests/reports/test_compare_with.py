@@ -3,7 +3,9 @@ implementation of the crossed analysis, and words that no reader of a single lin
 
 import datetime
 import json
+import re
 import shutil
+from html import unescape
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from scipy import stats
 from medbench.bench.store.records import read_yaml, write_yaml
 from medbench.reports import load
 from medbench.reports.load import load_studies
+from medbench.reports.notes import p_equals, p_text, signed
 from medbench.reports.page import write_report
 from medbench.reports.publishing import problems, publish
 
@@ -150,9 +153,9 @@ def test_a_small_loss_is_told_with_the_clean_score_that_it_cost(store: Path, bot
     assert loss == "loss against medlitenet: no difference shown, against no_baa: better"
     assert scores == "clean Dice against medlitenet: worse, against no_baa: worse"
     assert gated["claim"] in gated["brief"]
-    assert (
-        "Without artifacts: For new trainings and new images, gated is worse than no_baa in mean Dice." in gated["may"]
-    )
+    worse = "For new trainings and new images, gated is worse than no_baa in mean Dice."
+    assert f"Without artifacts, against no_baa: {worse}" in gated["may"]
+    assert "Against no_baa: " in gated["may"]
     assert gated["not_shown"].startswith("which variant scores higher under them: each loses from its own clean score")
 
 
@@ -176,12 +179,32 @@ def test_the_answer_is_about_the_condition_that_is_named_and_the_rest_is_shown(s
     assert {row["artifact"] for row in facts["robustness"]} == {"hair", "ruler"}
     assert "The answer is about ruler 5, which the study names; every other condition is exploratory." in page
     assert "What artifacts cost is the mean over ruler (5) of the score" in page
+    [own] = [row for row in facts["lost_on_average"] if row["variant"] == "no_baa"]
+    assert f", {p_equals(own['p_adjusted'])}, Holm over the variants): " in rest["rest"]
+
+
+def test_a_table_says_it_all_side_by_side(both: Path) -> None:
+    facts, page = reported(both)
+    table = page[page.index("lost under what the answer is about") :]
+    table = unescape(table[table.index("<tbody>") : table.index("</tbody>")])
+
+    rows = [
+        [re.sub("<[^>]*>", "", cell).strip() for cell in re.split("</t[dh]>", row)][:-1]
+        for row in table.split("<tr>")[1:]
+    ]
+
+    assert len(rows) == len(facts["lost_on_average"])
+    for shown, row in zip(rows, facts["lost_on_average"], strict=True):
+        assert shown[0] == row["variant"]
+        told = [row["lost"], *(each and each["difference"] for each in (row["more"], row["more_compared"]))]
+        assert [shown[i] for i in (2, 5, 8)] == ["–" if each is None else signed(each, 3) for each in told]
+        assert shown[4] == p_text(row["p_adjusted"])
 
 
 def test_a_variant_that_contains_what_it_is_compared_with_is_named(both: Path) -> None:
     told = [each for each in reported(both)[0]["warnings"] if "contains" in each]
 
-    end = "; interval and p are wider than need be."
+    end = "; its interval is wider, and its p larger, than need be."
     assert told == [
         f"ensemble contains {whose}{end}" for whose in ("the baseline's own trainings", "trainings of no_baa too")
     ]

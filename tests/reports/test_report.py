@@ -290,7 +290,7 @@ def test_the_same_store_gives_the_same_bytes(store: Path, out: Path, tmp_path: P
 def test_a_sound_store_has_no_warning_but_of_its_few_images_and_the_ensemble(facts: dict[str, Any]) -> None:
     assert facts["warnings"] == [
         "Few test images: clean 12, ph2 12. Others could give other numbers, as the intervals show.",
-        "ensemble contains the baseline's own trainings; interval and p are wider than need be.",
+        "ensemble contains the baseline's own trainings; its interval is wider, and its p larger, than need be.",
     ]
 
 

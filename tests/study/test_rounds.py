@@ -1,6 +1,7 @@
 """Studies that are trained until they are decided, as a user runs them: rounds, looks, what is told, and going on."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_the_report_says_when_it_was_looked_at_and_what_intervals_are(
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     [facts] = json.loads((tmp_path / "report.json").read_text())["studies"]
     assert done.exit_code == 0, done.output
-    assert page.count("was decided, from 3 to 5 of each variant; it was looked at after 3 seeds of each variant.") == 2
+    assert page.count("is decided, from 3 to 5 of each variant; it was looked at after 3 seeds of each variant.") == 2
     assert "repeated confidence intervals, which hold whatever made the study stop" in page
     assert facts["looks"]["seeds"] == [3, 4, 5]
     [row] = [row for row in facts["comparisons"] if (row["metric"], row["evaluation"]) == ("dice", "clean")]
@@ -134,11 +135,31 @@ def test_what_is_not_decided_goes_on_to_the_last_look_from_wherever_it_is(study:
     assert "not everything is decided, and no look is left" in second
     assert (trials_in(store), seeds_in(store)) == (6, [3, 3])
     assert "not decided" in status.output
-    assert read_yaml(store / "studies" / "mine.yaml")["plans_before"] == [{"seeds": [2]}]
+    assert read_yaml(store / "studies" / "mine.yaml")["plans_before"] == [{"seeds": [2], "trained": 2}]
     report = medbench("report", store, "-o", store / "page")
     assert report.exit_code == 0
     page = (store / "page" / "index.html").read_text(encoding="utf-8")
     assert "Planned anew: first 2 seeds, then 2 to 3 seeds until it is decided." in page
+    assert "looked at after 2 and 3 seeds of each variant, which decided 0 of 1, and the rest stays open." in page
+    assert "under an earlier plan" not in page
+    assert "not everything is decided, and no look is left" in status.output
+    assert "one more seed" not in status.output
+
+
+def test_seeds_that_another_plan_had_are_not_dropped_in_silence(decided: tuple[Path, str], study: Path) -> None:
+    store = study.parent / "fewer"
+    shutil.copytree(decided[0], store)
+
+    for seeds in (2, 1):
+        assert medbench("run", study, "--store", store, "--jobs", 1, "--set", f"seeds={seeds}").exit_code == 0
+        assert medbench("report", store, "-o", store / "page").exit_code == 0
+        [facts] = json.loads((store / "page" / "report.json").read_text())["studies"]
+        assert f"3 seeds of a variant were trained under an earlier plan, and {seeds} are shown" in str(
+            facts["warnings"]
+        )
+
+    plans = "first 3 to 5 seeds until it is decided, then 2 seeds, then 1 seed"
+    assert f"Planned anew: {plans}." in str(facts["warnings"])
 
 
 def test_a_dry_run_says_when_it_may_stop(study: Path) -> None:
