@@ -114,6 +114,8 @@ def _answer(evidence: Evidence, row: Row) -> Answer:
         holm = adjusted_by(evidence.study)
         if evidence.spec["compare_with"]:
             holm = f"{holm} over the variants against {baseline}"
+        if evidence.spec["looks"]:
+            holm += ", over all looks"
         low, high = (signed(row[end], digits) for end in ("ci_low", "ci_high"))
         effect += f" [{low}, {high}]"
         rest = f"against {baseline} ({over}, {p_equals(row['p_adjusted'])}, {holm}): {row['claim']}."
