@@ -1,17 +1,18 @@
 """What a page says of a study that was looked at while its seeds came in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from .deciding import Decision
+from .deciding import decisions
 from .load import Study
 from .notes import counted, listed
+from .tables import Cells
 
 SPENDING = {"obrien-fleming": "O'Brien and Fleming's kind", "pocock": "Pocock's kind"}
 
 
-def looked(study: Study, decided: Sequence[Decision]) -> str:
+def looked(study: Study, cells: Cells) -> str:
     """When it was looked at, what that decided, and how the error is held, in sentences; empty where seeds are a
     number."""
     known = study.spec["looks"]
@@ -19,6 +20,7 @@ def looked(study: Study, decided: Sequence[Decision]) -> str:
         return ""
     done = [number for number in known["seeds"] if number <= _complete(study)]
     when = f"it was looked at after {listed(done)} seeds of each variant" if done else "it was not looked at yet"
+    decided = decisions(study, cells)
     n_decided = sum(each.verdict is not None for each in decided)
     if done and n_decided < len(decided):
         when += f", which decided {n_decided} of {len(decided)}"

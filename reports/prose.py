@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Sequence
 
 from .artifact_losses import asked_about
-from .deciding import decisions
 from .evidence import Evidence, Row
 from .looks import adjusted_by, looked
 from .naming import kind, kinds, names_of
@@ -101,7 +100,7 @@ def methods(evidence: Evidence) -> str:
             f"images; p-values were adjusted {adjusted} over the variants"
             + (f", those against {other} by themselves." if (other := evidence.spec["compare_with"]) else ".")
         )
-        text.append(looked(evidence.study, decisions(evidence.study, evidence.cells)))
+        text.append(looked(evidence.study, evidence.cells))
     if evidence.groups:
         text.append(by_groups(evidence.groups))
     if evidence.study.artifacts:

@@ -9,7 +9,6 @@ import pandas as pd
 
 from ...bench.stats import ALPHA, Ranks
 from ..answers import Answer
-from ..deciding import decisions
 from ..drawing import (
     INK,
     RULE,
@@ -85,7 +84,7 @@ def make(evidence: Evidence) -> Part:
         excerpts={"comparisons": _excerpt(evidence)},
         view={
             "map": _significance_map(evidence),
-            "looks": looked(evidence.study, decisions(evidence.study, evidence.cells)),
+            "looks": looked(evidence.study, evidence.cells),
             "adjusted_by": adjusted_by(evidence.study),
         },
     )
@@ -114,11 +113,10 @@ def _answer(evidence: Evidence, row: Row) -> Answer:
         holm = adjusted_by(evidence.study)
         if evidence.spec["compare_with"]:
             holm = f"{holm} over the variants against {baseline}"
-        if evidence.spec["looks"]:
-            holm += ", over all looks"
+        p = p_equals(row["p_adjusted"]) + (" over all looks" if evidence.spec["looks"] else "")
         low, high = (signed(row[end], digits) for end in ("ci_low", "ci_high"))
         effect += f" [{low}, {high}]"
-        rest = f"against {baseline} ({over}, {p_equals(row['p_adjusted'])}, {holm}): {row['claim']}."
+        rest = f"against {baseline} ({over}, {p}, {holm}): {row['claim']}."
         told = (
             f"Against {baseline}, {name} differed by {signed(row['difference'], digits)} (95 % CI {low} to {high}, for "
             f"new trainings and new {'groups of images' if n_groups else 'images'}): {row['claim']}."

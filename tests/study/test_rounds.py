@@ -98,7 +98,7 @@ def test_the_report_says_when_it_was_looked_at_and_what_intervals_are(
     assert done.exit_code == 0, done.output
     assert page.count("is decided, from 3 to 5 of each variant; it was looked at after 3 seeds of each variant.") == 2
     assert "repeated confidence intervals, which hold whatever made the study stop" in page
-    assert ", Holm, over all looks): equivalent within 0.9." in page
+    assert " over all looks, Holm): equivalent within 0.9." in page
     assert facts["looks"]["seeds"] == [3, 4, 5]
     [row] = [row for row in facts["comparisons"] if (row["metric"], row["evaluation"]) == ("dice", "clean")]
     assert f"{row['difference']:+.4f} [{row['ci_low']:+.4f}, {row['ci_high']:+.4f}], {row['claim']}" in printed

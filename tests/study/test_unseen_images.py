@@ -81,6 +81,8 @@ def test_at_the_input_size_it_is_what_a_study_of_that_resolution_has(tmp_path: P
     both = planned(tmp_path, folders, text=text)
     alone = planned(tmp_path, folders, "score_at=input", text=text.replace(", {score_at: input}", ""))
 
+    assert both.record["at_input"] == ["clean-at-input"]
+    assert "at_input" not in alone.record
     for variant, found in jobs(both).items():
         native, at_input = found.evaluations["clean"], found.evaluations["clean-at-input"]
         assert (native["score_at"], at_input["score_at"]) == ("native", "input")
