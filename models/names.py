@@ -141,13 +141,19 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
     elif ":" in name:
         if str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: the module may lie in the folder where one is
-        package = name.partition(":")[0].partition(".")[0]
+        module, _, attribute = name.partition(":")
+        if module.endswith(".py") or "/" in module:
+            meant = module.removesuffix(".py").removeprefix("./").replace("/", ".")
+            raise MedbenchError(f"model {name!r}: name the module, not its file: '{meant}:{attribute}'")
+        package = module.partition(".")[0]
         if encoder_weights != "none":
             raise MedbenchError(
                 f"model {name!r} brings its own weights, if any: say encoder_weights: none for this variant"
             )
         if not package or (package not in sys.modules and find_spec(package) is None):
-            raise MedbenchError(f"model {name!r} cannot be imported: No module named {package!r}")
+            raise MedbenchError(
+                f"model {name!r} cannot be imported: No module named {package!r}, neither installed nor in {Path.cwd()}"
+            )
     elif name == ENSEMBLE:
         raise MedbenchError(f"model {name!r}: instead of model write ensemble: {{members: [...], weighting: equal}}")
     elif name not in MODELS:

@@ -22,7 +22,9 @@ class Answer:
     may: str
     """A sentence of what may be said."""
     not_shown: str
-    """The end of a sentence that begins "It does not show"."""
+    """The end of a sentence that begins "It does not show"; empty where `caveat` says all."""
+    caveat: str = ""
+    """The end of a sentence that begins "None of this shows", for all answers alike."""
     cost: str | None = None
     """What it would take to know more, a sentence."""
     brief: str = ""

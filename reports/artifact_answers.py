@@ -34,7 +34,8 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
     said = verdict(lost.ci_low, lost.ci_high, found.p_adjusted, evidence.spec["margin"] or 0.0, lost.too_few)
     over, worst = _over(evidence, found.conditions), worst_condition(evidence, name, found.conditions)
     effect = amount(metric, *ends)
-    size = f"{counted(found.n_seeds, 'seed')} × {counted(found.n_images, 'image')}{mean_over(evidence.study.target)}"
+    images = counted(found.n_images, "image") + (f" in {counted(found.n_groups, 'group')}" if found.n_groups else "")
+    size = f"{counted(found.n_seeds, 'seed')} × {images}{mean_over(evidence.study.target)}"
     findings = ((evidence.baseline, found.more), (found.compare_with, found.more_compared))
     against: Against = [(other, more, more.claim) for other, more in findings if other and more and more.claim]
     clean = _clean(evidence, name)
@@ -56,7 +57,10 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
     ]
     on_average = " on average" if len(found.conditions) > 1 else ""
     told = f"Under {_kinds(evidence, found.conditions)} {name} {sentence(metric, *ends)}{on_average}"
-    told += f"{f' ({p})' if p else ''}: {said.text}."
+    if _names_its_question(evidence):  # each of many comparisons in full is longer than an abstract
+        told += f": {claim}."
+    else:
+        told = " ".join([f"{told}{f' ({p})' if p else ''}: {said.text}.", *compared])
     return Answer(
         evaluation=evidence.first,
         variant=name,
@@ -67,15 +71,16 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
         claim=claim,
         may=" ".join(
             [
-                _may(evidence, name, said),
+                _may(evidence, found, said),
                 *may,
                 *(f"Without artifacts, against {row['baseline']}: {row['may']}" for row in clean),
             ]
         ),
         not_shown=_not_shown(evidence, worst, against),
+        caveat=_caveat(evidence, found),
         cost=" ".join(costs) or None,
         brief=f": {effect} {over}: {claim}. {worst}".strip(),
-        abstract=" ".join([told, *compared]),
+        abstract=told,
     )
 
 
@@ -138,13 +143,19 @@ def _claim(evidence: Evidence, said: Verdict, against: Against, clean: list[Row]
 
 
 def _not_shown(evidence: Evidence, worst: str, against: Against) -> str:
-    picked = PICKED if worst not in ("", NOWHERE) else ""
-    others = f"{in_words_of(evidence.study.target, NOT_SHOWN)}{picked}."
     if _names_its_question(evidence):
-        nor = [f"Nor, against {other}, {words.not_shown}" for other, _, words in against]
-        return " ".join([f"{LESS_TO_LOSE}{others}", *nor])
+        return " Nor, ".join(f"against {other}, {words.not_shown}" for other, _, words in against)
     decided = [words.not_shown for _, more, words in against if more.comparison.ci_low is not None]
-    return decided[0] if decided else others
+    return decided[0] if decided else _others(evidence, is_picked=worst not in ("", NOWHERE))
+
+
+def _caveat(evidence: Evidence, found: Average) -> str:
+    is_picked = len(found.conditions) > 1
+    return f"{LESS_TO_LOSE}{_others(evidence, is_picked=is_picked)}" if _names_its_question(evidence) else ""
+
+
+def _others(evidence: Evidence, *, is_picked: bool) -> str:
+    return f"{in_words_of(evidence.study.target, NOT_SHOWN)}{PICKED if is_picked else ''}."
 
 
 def _over(evidence: Evidence, conditions: tuple[str, ...]) -> str:
@@ -165,10 +176,11 @@ def condition_name(evidence: Evidence, condition: str) -> str:
     return f"{artifact['kind']} {artifact['severity']}"
 
 
-def _may(evidence: Evidence, name: str, said: Verdict) -> str:
-    metric = evidence.metric.label
+def _may(evidence: Evidence, found: Average, said: Verdict) -> str:
+    metric, name = evidence.metric.label, found.variant
     if said.kind in ("loses", "gains"):
-        return f"For new trainings and new images, {name} {said.kind} in mean {metric} under these artifacts."
+        images = "groups of images" if found.n_groups else "images"
+        return f"For new trainings and new {images}, {name} {said.kind} in mean {metric} under these artifacts."
     if said.kind == "undecided":
         return f"These very checkpoints of {name} have that mean {metric} on these very images."
     return f"Under these artifacts, {name} is not shown to lose or to gain in mean {metric}."

@@ -122,6 +122,8 @@ class Average:
     """The same against its loss, by Holm over these comparisons; None of itself and of the baseline."""
     n_seeds: int
     n_images: int
+    n_groups: int | None
+    """That the images come in; None where each is one by itself."""
 
     def row(self) -> Row:
         told: Row = {"variant": self.variant, "n_conditions": len(self.conditions), "lost": self.lost.gap}
@@ -162,12 +164,9 @@ def losses_on_average(evidence: Evidence) -> list[Average]:
     more = _more_than(evidence, evidence.baseline, drops, len(conditions))
     compare_with = evidence.spec["compare_with"]
     compared = _more_than(evidence, compare_with, drops, len(conditions))
+    labels = {name: cells[CLEAN, name].labels(pair[0]) for name, pair in pairs.items()}
     lost = {
-        name: paired_gap(
-            *(pair if metric.higher_is_better else pair[::-1]),
-            bounds=metric.bounds,
-            groups=cells[CLEAN, name].labels(pair[0]),
-        )
+        name: paired_gap(*(pair if metric.higher_is_better else pair[::-1]), bounds=metric.bounds, groups=labels[name])
         for name, pair in pairs.items()
     }
     adjusted = dict(zip(lost, holm([each.p_value for each in lost.values()]), strict=True))
@@ -182,6 +181,7 @@ def losses_on_average(evidence: Evidence) -> list[Average]:
             more_compared=compared.get(name),
             n_seeds=len(drops[name]),
             n_images=len(drops[name].columns),
+            n_groups=None if (of_images := labels[name]) is None else len({*of_images}),
         )
         for name in pairs
     ]

@@ -95,9 +95,9 @@ def _gaps(study: Study) -> Iterator[str]:
     """What is missing of what was planned, and of what others train and test on."""
     yield from study.apart
     if study.missing:
-        done = f"{len(study.trials)} of {counted(study.n_planned, 'trial')} done"
+        done = f"{study.n_trials} of {counted(study.n_planned, 'trial')} done"
         yield (
-            f"{'Unfinished' if len(study.trials) < study.n_planned else 'Incomplete'}: {done}. "
+            f"{'Unfinished' if study.n_trials < study.n_planned else 'Incomplete'}: {done}. "
             + "; ".join(study.missing)
             + "."
         )

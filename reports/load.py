@@ -79,6 +79,7 @@ class Study:
     """What the store says of it, with every key of `resolved.ABSENT`."""
     trials: tuple[Trial, ...]
     n_planned: int
+    """Trials; what variants share counts once."""
     missing: tuple[str, ...]
     """A phrase for each trial or evaluation that the study lists and the store does not hold, or holds damaged."""
     apart: tuple[str, ...]
@@ -93,6 +94,11 @@ class Study:
     """Files of what its models cost and lose in other runtimes, one a machine and store: see `deployment`."""
     timings: tuple[Path, ...]
     """Files of how long its models take, one a machine and store: see `latency`."""
+
+    @property
+    def n_trials(self) -> int:
+        """Those of the planned trials that there are."""
+        return len({trial.id for trial in self.trials})
 
     @property
     def target(self) -> Target | None:
@@ -260,7 +266,7 @@ def _load_study(
         name=name,
         spec=spec,
         trials=tuple(trials),
-        n_planned=len(planned),
+        n_planned=len({entry["trial"] for _, entry in planned}),
         missing=tuple(missing),
         apart=apart,
         gallery=tuple(store / "gallery" for store in files.stores),

@@ -28,7 +28,7 @@ def overview(evidence: Evidence, parts: Mapping[Section, Part]) -> Row:
         "tested_on": evidence.tested_on,
         **({"groups": evidence.groups} if evidence.groups else {}),
         **({"series": study.spec["series"]} if "series" in study.spec else {}),
-        "n_trials": len(study.trials),
+        "n_trials": study.n_trials,
         "n_planned": study.n_planned,
         "warnings": [*warnings_of(study, evidence.scores), *of_sections],
         "settings": evidence.settings,

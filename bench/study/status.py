@@ -15,7 +15,8 @@ PACES = 20  # trainings that are asked how long an epoch took
 
 @dataclass(frozen=True, slots=True)
 class StudyStatus:
-    """Labels of a study's trials by their state; `running` says how far, `failed` why."""
+    """Labels of a study's trials by their state; `running` says how far, `failed` why. A label names every variant that
+    shares the trial, each with evaluations of its own."""
 
     study: str
     done: list[str]
@@ -38,41 +39,47 @@ def _status(store: Store, spec: dict[str, Any]) -> StudyStatus:
     failed: dict[str, str] = {}
     left: list[str] = []
     paces: list[float] = []  # seconds an epoch
-    epochs_left: dict[str, int] = {}  # by trial, for variants may share it
-    for variant, known in spec["variants"].items():
-        epochs = known["settings"].get("training", {}).get("epochs", 0)
-        for trial in known["trials"]:
-            label = f"{variant} seed {trial['seed']}" + ("" if trial["fold"] is None else f" fold {trial['fold']}")
-            history = _progress(store.checkpoint(trial["trial"]))
-            paces += [row["seconds"] for row in history[-1:]]
-            is_trained = (store.trial(trial["trial"]) / MANIFEST).is_file()
-            if is_trained and all(
-                (store.evaluation(trial["trial"], each) / MANIFEST).is_file() for each in trial["evaluations"].values()
-            ):
-                done.append(label)
-                if epochs and len(paces) < PACES:
-                    paces.append(sum(store.history(trial["trial"])["seconds"].to_list()) / epochs)
-            elif store.failure(trial["trial"]).is_file():
-                failed[label] = read_json(store.failure(trial["trial"]))["error"]
+    epochs_planned = epochs_left = 0
+    seeds: set[int] = set()
+    for id_, sharing in _by_trial(spec).items():
+        epochs = spec["variants"][next(iter(sharing))]["settings"].get("training", {}).get("epochs", 0)
+        trial = next(iter(sharing.values()))
+        epochs_planned += epochs
+        seeds.add(trial["seed"])
+        label = f"{', '.join(sharing)} seed {trial['seed']}"
+        label += "" if trial["fold"] is None else f" fold {trial['fold']}"
+        history = _progress(store.checkpoint(id_))
+        paces += [row["seconds"] for row in history[-1:]]
+        is_trained = (store.trial(id_) / MANIFEST).is_file()
+        evaluations = {each for known in sharing.values() for each in known["evaluations"].values()}
+        if is_trained and all((store.evaluation(id_, each) / MANIFEST).is_file() for each in evaluations):
+            done.append(label)
+            if epochs and len(paces) < PACES:
+                paces.append(sum(store.history(id_)["seconds"].to_list()) / epochs)
+        elif store.failure(id_).is_file():
+            failed[label] = read_json(store.failure(id_))["error"]
+        else:
+            trained = epochs if is_trained else len(history)
+            epochs_left += epochs - trained
+            if store.is_claimed(id_):
+                running[label] = f"epoch {trained} of {epochs} done"
             else:
-                trained = epochs if is_trained else len(history)
-                epochs_left[trial["trial"]] = epochs - trained
-                if store.is_claimed(trial["trial"]):
-                    running[label] = f"epoch {trained} of {epochs} done"
-                else:
-                    left.append(label)
+                left.append(label)
     pace = sum(paces) / len(paces) if paces else None
-    seconds = sum(epochs_left.values()) * pace if pace is not None else None
+    seconds = epochs_left * pace if pace is not None else None
     looks, in_round = (spec.get("looks") or {}).get("seeds"), None
     if looks and pace is not None:
-        in_round = pace * sum(_epochs_of_a_seed(known) for known in spec["variants"].values())
+        in_round = pace * epochs_planned / len(seeds)
     return StudyStatus(spec["study"], done, running, failed, left, seconds, looks, in_round)
 
 
-def _epochs_of_a_seed(known: dict[str, Any]) -> int:
-    """Of one seed of a variant, all folds together."""
-    folds = {trial["fold"] for trial in known["trials"]}
-    return len(folds) * known["settings"].get("training", {}).get("epochs", 0)
+def _by_trial(spec: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """For each trial what the study says of it, by the variants that share it."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for variant, known in spec["variants"].items():
+        for trial in known["trials"]:
+            found.setdefault(trial["trial"], {})[variant] = trial
+    return found
 
 
 def _progress(checkpoint: Path) -> list[dict[str, float]]:

@@ -288,7 +288,8 @@ def test_two_names_of_one_configuration_resolve_to_the_same() -> None:
         ("smp:Unett/resnet18", {}, "Did you mean 'Unet'"),
         ("smp:Unet", {}, "name its encoder too"),
         ("smp:Unet/resnet18", {"decoder_chanels": [1]}, "Did you mean 'decoder_channels'"),
-        ("no.such.module:Net", {}, "cannot be imported"),
+        ("no.such.module:Net", {}, "cannot be imported: No module named 'no', neither installed nor in "),
+        ("nets/tiny.py:Net", {}, "name the module, not its file: 'nets.tiny:Net'"),
         ("collections:OrderedDict", {}, "is not a class of torch.nn.Module"),
     ],
 )

@@ -147,16 +147,24 @@ def test_a_small_loss_is_told_with_the_clean_score_that_it_cost(store: Path, bot
     difference, low, high, _ = crossed(clean["gated"], clean["no_baa"])
     assert high < -0.01
     size = f"and by {difference:.3f} [{low:.3f}, {high:.3f}] from no_baa's (p".replace("-", "−")
-    for text in (gated["rest"], gated["abstract"]):
-        assert text.count("Its clean Dice differs by −") == text.count(size) == 1
+    assert gated["rest"].count("Its clean Dice differs by −") == gated["rest"].count(size) == 1
     _, loss, scores = gated["claim"].split("; ")
     assert loss == "loss against medlitenet: no difference shown, against no_baa: better"
     assert scores == "clean Dice against medlitenet: worse, against no_baa: worse"
     assert gated["claim"] in gated["brief"]
+    assert gated["abstract"].endswith(f"): {gated['claim']}.")
     worse = "For new trainings and new images, gated is worse than no_baa in mean Dice."
     assert f"Without artifacts, against no_baa: {worse}" in gated["may"]
     assert "Against no_baa: " in gated["may"]
-    assert gated["not_shown"].startswith("which variant scores higher under them: each loses from its own clean score")
+    assert gated["not_shown"].startswith("against medlitenet, that there is no difference. Nor, against no_baa, that ")
+
+
+def test_what_no_answer_shows_is_said_once(both: Path) -> None:
+    facts, page = reported(both)
+
+    [caveat] = {answer["caveat"] for answer in facts["asked"]}
+    assert caveat.startswith("which variant scores higher under them: each loses from its own clean score")
+    assert unescape(page).count(f"None of this shows {caveat}") == 1
 
 
 def test_neither_of_the_two_that_others_are_compared_with_is_compared_with_itself(both: Path) -> None:

@@ -173,6 +173,11 @@ def test_losses_under_artifacts_go_by_the_groups_of_the_clean_images(tmp_path: P
     lost = {name: (clean - marked).to_numpy() for name, (clean, marked) in drops.items()}
     more = compare(lost["no_baa"], lost["medlitenet"], groups=patients(IMAGES))
     assert row["more_ci_low"] == pytest.approx(more.ci_low)
+    facts = read_json(write_report([tmp_path], tmp_path / "out").parent / "report.json")["studies"][0]
+    assert {f"{N_IMAGES} images in 12 groups" in each["rest"] for each in facts["under_artifacts"]} == {True}
+    decided = [each for each in facts["under_artifacts"] if each["claim"].startswith(("loses", "gains"))]
+    assert decided
+    assert all(each["may"].startswith("For new trainings and new groups of images, ") for each in decided)
 
 
 def test_pairs_of_strata_that_share_a_patient_are_one_group(plain: Path, tmp_path: Path) -> None:
