@@ -15,7 +15,7 @@ from .terminal import JsonOption, console, print_table, progress_bar, told_in_on
 if TYPE_CHECKING:
     from ...datasets.described.description import Description
 
-SHOWN_BY_CLASS = ("dice", "iou", "hd95", "assd", "nsd1", "nsd2")  # --json has every metric
+SHOWN_BY_CLASS = ("dice", "iou", "hd95", "assd", "nsd1", "nsd2")  # in mm where these are known; --json has all
 POOLED_BY_CLASS = ("dice", "iou")
 
 
@@ -51,17 +51,18 @@ def score(
     """
     if out and out.suffix not in (".csv", ".json"):
         raise MedbenchError(f"--out {out}: end the name in .csv or .json")
-    from ..evaluation.class_masks import told_classes
+    from ..evaluation.class_masks import is_scored_by_class, told_masks
     from ..evaluation.scoring import score_folders
-    from ..metrics import METRICS
+    from ..metrics import METRICS, MILLIMETRES
     from ..store.records import write_json, write_text
 
-    if told := told_classes(reference, classes, ignore):
+    told = told_masks(reference, classes, ignore)
+    if told and is_scored_by_class(told[0]):
         _score_classes(prediction, reference, *told, out=out, as_json=as_json)
         return
     try:
         with progress_bar("scoring") as show:
-            scores = score_folders(prediction, reference, on_image=show)
+            scores = score_folders(prediction, reference, spacing=told and told[0].spacing, on_image=show)
     except MedbenchError as error:
         if classes is None:
             raise
@@ -79,7 +80,8 @@ def score(
             f"{metric.label}{f' ({metric.unit})' if metric.unit else ''}",
             *(f"{summary[kind][name]:.4f}" if name in summary[kind] else "" for kind in ("mean", "median", "pooled")),
         )
-        for name, metric in METRICS.items()
+        for name, metric in (METRICS | MILLIMETRES).items()
+        if name in summary["mean"]
     ]
     print_table(("", "mean", "median", "pooled"), cells, right=(1, 2, 3))
     typer.echo(
@@ -124,28 +126,28 @@ def _score_classes(
 
 def _tell_classes(summary: dict[str, Any]) -> None:
     """The table by class, with the two means below it."""
-    from ..metrics import METRICS
+    from ..metrics import METRICS, MILLIMETRES
 
     def cells(means: dict[str, Any], names: Sequence[str]) -> list[str]:
         return ["" if means[name] is None else f"{means[name]:.4f}" for name in names]
 
-    titles = [
-        f"{METRICS[name].label}{f' ({METRICS[name].unit})' if METRICS[name].unit else ''}" for name in SHOWN_BY_CLASS
-    ]
+    known = METRICS | MILLIMETRES
+    shown = [f"{name}_mm" if f"{name}_mm" in summary["mean"] else name for name in SHOWN_BY_CLASS]
+    titles = [f"{known[name].label}{f' ({known[name].unit})' if known[name].unit else ''}" for name in shown]
     header = ("", "images", *titles, *(f"pooled {METRICS[name].label}" for name in POOLED_BY_CLASS), "false alarms")
     rows = [
         (
             name,
             str(each["images"]),
-            *cells(each["mean"], SHOWN_BY_CLASS),
+            *cells(each["mean"], shown),
             *cells(each["pooled"], POOLED_BY_CLASS),
             "" if each["false_alarm"] is None else f"{100 * each['false_alarm']:.1f} %",
         )
         for name, each in summary["classes"].items()
     ]
-    over_classes = cells(summary["class_mean"], SHOWN_BY_CLASS), cells(summary["pooled"], POOLED_BY_CLASS)
+    over_classes = cells(summary["class_mean"], shown), cells(summary["pooled"], POOLED_BY_CLASS)
     n_scored = sum(row["dice"] is not None for row in summary["per_image"])
-    over_images = cells(summary["mean"], SHOWN_BY_CLASS)
+    over_images = cells(summary["mean"], shown)
     rows.append(("mean over classes", "", *over_classes[0], *over_classes[1], ""))
     rows.append(("mean over images", str(n_scored), *over_images, *("" for _ in POOLED_BY_CLASS), ""))
     print_table(header, rows, right=tuple(range(1, len(header))))

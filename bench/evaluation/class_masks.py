@@ -20,8 +20,8 @@ from .pairing import Pairs, cuts_of, first_of, lines, paired, summed
 Read = Callable[[str], NDArray[np.uint8]]
 
 
-def told_classes(references: Path, classes: str | None, ignore: int | None) -> tuple[Description, str] | None:
-    """What the levels of masks mean, and who says so; None where masks show one structure in black and white.
+def told_masks(references: Path, classes: str | None, ignore: int | None) -> tuple[Description, str] | None:
+    """What masks are, and who says so; None where nobody does, and they show one structure in black and white.
 
     Args:
         references: a folder, in or beside which `dataset.yaml` may lie.
@@ -35,13 +35,14 @@ def told_classes(references: Path, classes: str | None, ignore: int | None) -> t
         raise MedbenchError(f"--ignore {ignore}: goes with --classes; dataset.yaml has an ignore of its own")
     if classes is not None:
         named = [name.strip() for name in classes.split(",")]
-        description, source = checked_description({"classes": named, "ignore": ignore}, "--classes"), "--classes"
-    else:
-        found = [path for each in (references, references.absolute().parent) if (path := each / FILE).is_file()]
-        if not found:
-            return None
-        description, source = read_description(found[0]), str(found[0])
-    return (description, source) if description.has_levels or len(description.target.names) > 1 else None
+        return checked_description({"classes": named, "ignore": ignore}, "--classes"), "--classes"
+    found = [path for each in (references, references.absolute().parent) if (path := each / FILE).is_file()]
+    return (read_description(found[0]), str(found[0])) if found else None
+
+
+def is_scored_by_class(description: Description) -> bool:
+    """Whether its masks are more than one structure in black and white."""
+    return description.has_levels or len(description.target.names) > 1
 
 
 def paired_by_label(predictions: Path, references: Path, description: Description) -> dict[str, Pairs]:

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from ...datasets.described.description import Description
 from ..errors import MedbenchError
-from ..metrics import COUNTS, IGNORED, METRICS, Target, pooled
+from ..metrics import COUNTS, IGNORED, pooled, with_millimetres
 from ..metrics.classes import FALSE_ALARMS, over_classes, score_classes
 from .class_masks import paired_by_label, predictions_of, references_of
 from .pairing import differ_in_size, summed
-
-KEPT = (*METRICS, *COUNTS, *FALSE_ALARMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +50,13 @@ class ClassScores:
                 false_alarm (the share in which some is predicted) and false_alarm_area (mean share of the pixels).
             per_image: the rows, with `classes`, the scores by name.
         """
-        metrics = self.per_image[list(METRICS)]
-        classes = {str(name): _of_class(rows) for name, rows in self.by_class.groupby("class", sort=False)}
+        names = with_millimetres(self.per_image)
+        metrics, kept = self.per_image[names], (*names, *COUNTS, *FALSE_ALARMS)
+        classes = {str(name): _of_class(rows, names) for name, rows in self.by_class.groupby("class", sort=False)}
         missed: Any = self.by_class[_is_missed(self.by_class)]
         by_image: dict[str, dict[str, Any]] = {}
         for row in self.by_class.to_dict("records"):
-            by_image.setdefault(row["image"], {})[row["class"]] = _plain({key: row[key] for key in KEPT})
+            by_image.setdefault(row["image"], {})[row["class"]] = _plain({key: row[key] for key in kept})
         return {
             "images": len(self.per_image),
             "mean": _plain(metrics.mean()),
@@ -67,7 +66,7 @@ class ClassScores:
             "n_empty": len({*missed["image"]}),
             "classes": classes,
             "per_image": [
-                {**row, **_plain({key: row[key] for key in KEPT}), "classes": by_image[row["image"]]}
+                {**row, **_plain({key: row[key] for key in kept}), "classes": by_image[row["image"]]}
                 for row in self.per_image.to_dict("records")
             ],
         }
@@ -78,13 +77,13 @@ def _is_missed(rows: Any) -> NDArray[np.bool_]:
     return np.asarray(rows["dice"].notna() & (rows["tp"] + rows["fp"] == 0))
 
 
-def _of_class(rows: Any) -> dict[str, Any]:
+def _of_class(rows: Any, metrics: list[str]) -> dict[str, Any]:
     held = rows[rows["dice"].notna()]
     over_pixels = pooled({name: rows[name].to_numpy() for name in COUNTS})
     return {
         "images": len(held),
-        "mean": _plain(held[list(METRICS)].mean()),
-        "median": _plain(held[list(METRICS)].median()),
+        "mean": _plain(held[metrics].mean()),
+        "median": _plain(held[metrics].median()),
         "pooled": over_pixels if len(held) else dict.fromkeys(over_pixels),
         "n_empty": int(np.count_nonzero(_is_missed(rows))),
         **_plain(rows[list(FALSE_ALARMS)].mean()),
@@ -117,7 +116,7 @@ def score_class_folders(
     Args:
         predictions: a folder.
         references: a folder.
-        description: what levels mean, or which labels there are.
+        description: what levels mean, or which labels there are; with a spacing distances are in mm too.
         on_image: called with the numbers of images done and to do.
 
     Raises:
@@ -135,7 +134,7 @@ def score_class_folders(
 
         def row(id: str) -> tuple[dict[str, Any], pd.DataFrame] | str:
             try:
-                return _row(id, found(id), wanted(id), description.target, files.predicted[id], files.wanted[id])
+                return _row(id, found(id), wanted(id), description, files.predicted[id], files.wanted[id])
             except MedbenchError as error:
                 return str(error)
 
@@ -153,17 +152,19 @@ def score_class_folders(
 
 
 def _row(
-    id: str, found: NDArray[Any], wanted: NDArray[Any], target: Target, prediction: Path, reference: Path
+    id: str, found: NDArray[Any], wanted: NDArray[Any], description: Description, prediction: Path, reference: Path
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """An image's scores over its classes and by class, of a prediction's codes and the reference's."""
     if found.shape != wanted.shape:
         raise MedbenchError(differ_in_size(prediction, found.shape, reference, wanted.shape))
+    target = description.target
     if target.ignores and ((found == IGNORED) & (wanted != IGNORED)).any():
         raise MedbenchError(
             f"{prediction}: has the ignored level on pixels that count; predict one of the classes there"
         )
-    scores = score_classes(target.planes(found), wanted, target)
+    scores = score_classes(target.planes(found), wanted, target, description.spacing)
+    kept = (*with_millimetres(scores), *COUNTS, *FALSE_ALARMS)
     row = {"image": id, "height": wanted.shape[0], "width": wanted.shape[1]}
-    means, by_class = over_classes(scores), {key: scores[key] for key in KEPT}
+    means, by_class = over_classes(scores), {key: scores[key] for key in kept}
     names = {"image": id, "class": target.names, "height": row["height"], "width": row["width"]}
-    return {**row, **{key: means[key] for key in KEPT}}, pd.DataFrame(names | by_class)
+    return {**row, **{key: means[key] for key in kept}}, pd.DataFrame(names | by_class)

@@ -13,13 +13,14 @@ import pandas as pd
 from ...datasets.masks import Coding, clashes, coding_of
 from ...datasets.reading import read_levels
 from ..errors import MedbenchError
-from ..metrics import COUNTS, METRICS, n_empty, pooled, score_masks
+from ..metrics import COUNTS, in_millimetres, n_empty, pooled, score_masks, with_millimetres
 from .pairing import cuts_of, differ_in_size, is_map, lines, paired, summed
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores of a folder of masks: a row an image with image, height, width, every metric and tp, fp, fn, tn."""
+    """Scores of a folder of masks: a row an image with image, height, width, every metric, tp, fp, fn, tn, and
+    distances in mm where a spacing is known."""
 
     per_image: pd.DataFrame
     without_reference: tuple[str, ...]
@@ -29,7 +30,7 @@ class Scores:
 
     def summary(self) -> dict[str, Any]:
         """Plain values: images, mean and median over images by metric, pooled, n_empty, codings, per_image."""
-        metrics = self.per_image[list(METRICS)]
+        metrics = self.per_image[with_millimetres(self.per_image)]
         counts = {name: self.per_image[name].to_numpy() for name in COUNTS}
         return {
             "images": len(self.per_image),
@@ -43,7 +44,11 @@ class Scores:
 
 
 def score_folders(
-    predictions: Path, references: Path, *, on_image: Callable[[int, int], None] = lambda *_: None
+    predictions: Path,
+    references: Path,
+    *,
+    spacing: tuple[float, float] | None = None,
+    on_image: Callable[[int, int], None] = lambda *_: None,
 ) -> Scores:
     """Scores every reference mask's prediction, found by its stem (see `find_masks`), at the reference's size.
 
@@ -53,6 +58,7 @@ def score_folders(
     Args:
         predictions: a folder.
         references: a folder.
+        spacing: height and width of a reference's pixel in mm, where that is known: distances are in mm too then.
         on_image: called with the numbers of images done and to do.
 
     Raises:
@@ -68,7 +74,7 @@ def score_folders(
         decoded = zip(ids, pool.map(lambda id: _coding(predicted[id]), ids), strict=True)
         codings = {id: coding for id, coding in decoded if coding}
         cuts = cuts_of(codings, predicted)
-        done = pool.map(lambda id: _row(id, predicted[id], wanted[id], cuts.get(id, 0)), ids)
+        done = pool.map(lambda id: _row(id, predicted[id], wanted[id], cuts.get(id, 0), spacing), ids)
         for id, found in zip(ids, done, strict=True):
             if isinstance(found, str):
                 problems.append(found)
@@ -94,7 +100,9 @@ def _coding(path: Path) -> Coding | None:
         return None
 
 
-def _row(id: str, prediction: Path, reference: Path, cut: float) -> tuple[dict[str, Any], Coding] | str:
+def _row(
+    id: str, prediction: Path, reference: Path, cut: float, spacing: tuple[float, float] | None
+) -> tuple[dict[str, Any], Coding] | str:
     """The scores of one pair and how its reference is read, or what is wrong with it."""
     try:
         p_levels, r_levels = read_levels(prediction), read_levels(reference)
@@ -106,6 +114,6 @@ def _row(id: str, prediction: Path, reference: Path, cut: float) -> tuple[dict[s
     p, r = p_levels.values > cut, r_levels.values > coding.cut
     if p.shape != r.shape:
         return differ_in_size(prediction, p.shape, reference, r.shape)
-    scores = score_masks(p[None], r[None])
+    scores = score_masks(p[None], r[None]) | (in_millimetres(p[None], r[None], spacing) if spacing else {})
     row = {"image": id, "height": r.shape[0], "width": r.shape[1], **{key: float(x[0]) for key, x in scores.items()}}
     return row, coding

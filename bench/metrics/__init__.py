@@ -16,6 +16,7 @@ from .agreement import (
     pooled,
     score_masks,
     scores_near,
+    with_millimetres,
 )
 from .targets import IGNORED, LESION, Target
 
@@ -38,4 +39,5 @@ __all__ = [
     "pooled",
     "score_masks",
     "scores_near",
+    "with_millimetres",
 ]

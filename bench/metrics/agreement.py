@@ -19,7 +19,7 @@ cuts off has a boundary along the cut. Every boundary pixel counts alike. Other 
   or infinity.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import hypot, inf, isfinite
@@ -130,6 +130,15 @@ def score_masks(
     names = ("hd95", "assd", "nsd1", "nsd2", "biou")
     scores |= dict(zip(names, np.array(rows, dtype=np.float64).reshape(-1, len(names)).T, strict=True))
     return {name: scores[name] for name in METRICS} | counts
+
+
+def with_millimetres(names: Container[str]) -> list[str]:
+    """The metrics of `METRICS`, and those of `MILLIMETRES` that are among the names.
+
+    >>> with_millimetres({"hd95_mm"})[-2:]
+    ['iou_t65', 'hd95_mm']
+    """
+    return [*METRICS, *(name for name in MILLIMETRES if name in names)]
 
 
 def in_millimetres(prediction: Mask, reference: Mask, spacing: tuple[float, float]) -> dict[str, Values]:

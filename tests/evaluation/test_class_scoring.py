@@ -20,7 +20,7 @@ from torchmetrics.functional.segmentation import dice_score
 from typer.testing import CliRunner
 
 from medbench.bench.cli import app
-from medbench.bench.evaluation.class_masks import told_classes
+from medbench.bench.evaluation.class_masks import told_masks
 from medbench.bench.evaluation.class_scoring import score_class_folders
 from medbench.bench.metrics import IGNORED, METRICS, Target
 from medbench.bench.metrics.classes import over_classes, score_classes
@@ -96,6 +96,25 @@ def test_json_has_both_means_and_every_class_and_image(folders: Path) -> None:
     rows = {row["image"]: row for row in found["per_image"]}
     assert rows["p0"]["hd95"] == pytest.approx(over_classes(by_image["p0"])["hd95"])
     assert rows["p0"]["classes"]["myocardium"]["dice"] == pytest.approx(dice[0, 1], nan_ok=True)
+
+
+def test_with_a_spacing_distances_of_each_class_are_in_millimetres_too(folders: Path) -> None:
+    (folders / "dataset.yaml").write_text(f"classes: [{NAMES}]\nspacing: [0.5, 2]\n")
+
+    found, shown = scored(folders), score(folders, "-o", folders / "scores.csv").output
+
+    wanted = np.stack(
+        [score_classes(HEART.planes(PREDICTED[id]), mask, HEART, (0.5, 2))["hd95_mm"] for id, mask in REFERENCE.items()]
+    )
+    by_class = np.nanmean(wanted, axis=0)
+    assert [each["mean"]["hd95_mm"] for each in found["classes"].values()] == pytest.approx(by_class)
+    assert found["class_mean"]["hd95_mm"] == pytest.approx(by_class.mean())
+    assert found["mean"]["hd95_mm"] == pytest.approx(np.mean([np.nanmean(row) for row in wanted[:5]]))
+    assert found["per_image"][0]["classes"]["myocardium"]["hd95_mm"] == pytest.approx(wanted[0, 1])
+    assert "HD95 (mm)" in shown
+    assert "HD95 (px)" not in shown  # the table has room for one of the two
+    table = pd.read_csv(folders / "scores.csv").pivot(index="image", columns="class", values="hd95_mm")
+    np.testing.assert_allclose(table[[*HEART.names]], wanted)
 
 
 def test_an_image_without_any_class_has_no_score_but_false_alarms(folders: Path) -> None:
@@ -390,7 +409,7 @@ def test_the_masks_of_acdc_agree_with_themselves(real_data: Path, tmp_path: Path
     found = scored(tmp_path, "--classes", NAMES)
 
     assert (
-        told_classes(real_data / "acdc" / "masks", None, None) is None
+        told_masks(real_data / "acdc" / "masks", None, None) is None
     )  # medbench's own description is not the folder's
     assert {each["mean"]["dice"] for each in found["classes"].values()} == {1}
     assert found["classes"]["myocardium"]["false_alarm"] == 0

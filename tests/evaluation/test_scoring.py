@@ -330,6 +330,21 @@ def test_a_file_that_is_neither_csv_nor_json_is_refused(folders: Path) -> None:
     assert "end the name in .csv or .json" in result.output
 
 
+def test_with_a_spacing_distances_are_in_millimetres_too(tmp_path: Path) -> None:
+    there, found = np.zeros((2, 9, 9), np.uint8)
+    there[1, 4], found[4, 4] = 255, 255  # three rows apart
+    save(tmp_path / "reference" / "a.png", there)
+    save(tmp_path / "prediction" / "a.png", found)
+    assert "hd95_mm" not in scored(tmp_path)["mean"]
+
+    (tmp_path / "dataset.yaml").write_text("spacing: [0.5, 2]\n")
+
+    [row] = scored(tmp_path)["per_image"]
+    assert [row[name] for name in ("hd95", "assd", "hd95_mm", "assd_mm")] == pytest.approx([3, 3, 1.5, 1.5])
+    assert score(tmp_path, "-o", str(tmp_path / "scores.csv")).output.count("(mm) ") == 2
+    assert pd.read_csv(tmp_path / "scores.csv")["hd95_mm"].to_list() == pytest.approx([1.5])
+
+
 @pytest.mark.real
 def test_ph2_agrees_with_itself_in_its_publishers_layout(real_data: Path) -> None:
     images = open_dataset("ph2", data=real_data)
