@@ -225,3 +225,21 @@ def test_more_pixels_apart_is_worse_and_nothing_is_lost() -> None:
 )
 def test_the_claim_of_a_loss(low: float | None, high: float | None, p_value: float | None, claim: str) -> None:
     assert verdict(low, high, p_value, 0.01, "2 seeds").text == claim
+
+
+@pytest.mark.parametrize(("n_copies", "is_folded"), [(1, False), (2, True)])
+def test_the_fine_print_of_many_answers_waits_to_be_asked_for(
+    store: Path, tmp_path: Path, n_copies: int, is_folded: bool
+) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    path = tmp_path / "store" / "studies" / "baa.yaml"
+    study = read_yaml(path)
+    study["variants"] |= {f"copy{place}": study["variants"]["no_baa"] for place in range(n_copies)}
+    write_yaml(path, study)
+
+    page = write_report([tmp_path / "store"], tmp_path / "out").read_text()
+
+    head = page[page.index('<section class="study"') : page.index('id="baa-variants"')]
+    assert head.count("It may be said: ") == 3 + n_copies
+    folded = head.count("<summary>What may be said, and what it does not show</summary>")
+    assert folded == (3 + n_copies if is_folded else 0)
