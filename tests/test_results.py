@@ -1,0 +1,78 @@
+"""What the README says of published results is what their reports say."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from medbench.bench.store.records import read_json
+from medbench.reports.notes import number, signed
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = README[README.index("\n## Results\n") : README.index("\n## Two commands\n")]
+
+
+def study(folder: str) -> dict[str, Any]:
+    assert f"(reports/published/{folder})" in RESULTS
+    [found] = read_json(ROOT / "reports" / "published" / folder / "report.json")["studies"]
+    return found
+
+
+def rows(header: str) -> list[list[str]]:
+    """The cells of the README's table with this first heading."""
+    table = RESULTS[RESULTS.index(f"| {header} |") :].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def spread(row: dict[str, Any] | None, key: str = "difference") -> str:
+    if row is None:
+        return ""
+    text = signed if key == "difference" else number
+    return f"{text(row[key])} [{text(row['ci_low'])}, {text(row['ci_high'])}]"
+
+
+@pytest.fixture(scope="module")
+def mending() -> dict[str, Any]:
+    return study("2026-11-29-mending")
+
+
+def test_the_table_of_mending_is_that_of_its_report(mending: dict[str, Any]) -> None:
+    means = {(row["variant"], row["evaluation"]): number(row["dice_mean"]) for row in mending["variants"]}
+
+    def told(row: dict[str, Any] | None) -> str:
+        return f"{spread(row)}, {row['claim']}" if row else ""
+
+    assert rows("trained, or shown") == [
+        [
+            f"`{each['variant']}`",
+            means[each["variant"], "clean"],
+            spread(each, "lost"),
+            told(each["more"]),
+            told(each["more_compared"]),
+            means[each["variant"], "ph2"],
+        ]
+        for each in mending["lost_on_average"]
+    ]
+
+
+def test_what_is_said_beside_it_holds(mending: dict[str, Any]) -> None:
+    lost = {row["variant"]: row["lost"] for row in mending["lost_on_average"]}
+    assert 1 - lost["painted"] / lost["medlitenet"] == pytest.approx(2 / 3, abs=0.05)
+    washed_out = {row["variant"]: number(row["drop"]) for row in mending["robustness"] if row["artifact"] == "contrast"}
+    costs = f"cost {washed_out['medlitenet']}, and {washed_out['low_contrast']} where training had seen such"
+    assert costs in " ".join(RESULTS.split())  # of the two severities the second
+    clean = [row for row in mending["comparisons"] if (row["evaluation"], row["metric"]) == ("clean", "dice")]
+    assert {row["claim"] for row in clean} == {"equivalent within 0.01"}
+    assert "Clean Dice is equivalent within 0.01 for all." in RESULTS
+    real = [row for row in mending["strata"] if row["artifact"] == "hair" and row["difference"] is not None]
+    assert len(real) == 7
+    assert all(row["difference_ci_low"] < 0 < row["difference_ci_high"] for row in real)
+    assert f"On the {real[0]['n_with']} test photographs with real hair no variant is shown" in RESULTS
+    trainings = {row["variant"]: row["n_seeds"] for row in mending["lost_on_average"]}
+    assert {*trainings.values()} == {3}
+    history = pd.read_parquet(ROOT / "reports" / "published" / "2026-11-29-mending" / "history.parquet")
+    hours = history["seconds"].sum() / 3600
+    assert f"{hours:.0f} hours of training on one core" in RESULTS
+    assert f"{mending['n_trials']} trainings, {mending['lost_on_average'][0]['n_images']} test images" in RESULTS
