@@ -76,3 +76,16 @@ def test_what_is_said_beside_it_holds(mending: dict[str, Any]) -> None:
     hours = history["seconds"].sum() / 3600
     assert f"{hours:.0f} hours of training on one core" in RESULTS
     assert f"{mending['n_trials']} trainings, {mending['lost_on_average'][0]['n_images']} test images" in RESULTS
+
+
+def test_what_protocol_alone_does_is_told(mending: dict[str, Any]) -> None:
+    told = dict[str, tuple[str, str, str]]()
+    for metric in ("dice", "iou"):
+        rows = [
+            each for each in mending["other_protocols"] if (each["variant"], each["metric"]) == ("medlitenet", metric)
+        ]
+        read = [rows[0]["ours"], *(each["value"] for each in rows)]
+        told[metric] = number(min(read)), number(max(read)), number(rows[0]["ours"])
+    (low, high, dice), (least, most, iou) = told.values()
+    reads = f"reads between {low} and {high} Dice, and between {least} and {most} IoU"
+    assert f"{reads}, where medbench reports {dice} and {iou}." in " ".join(RESULTS.split())
