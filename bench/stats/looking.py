@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .crossed import Comparison, Components, compare
 from .groups import Labels
 from .intervals import ALPHA, Bounds
-from .sequential import Look, Looked, Looks, normal_cdf
+from .sequential import Look, Looked, Looks, chi_square_above, normal_cdf
 from .tables import Table, checked_pair
+
+LIKELY = 64  # values that stand for a distribution
 
 
 def compare_in_looks(
@@ -78,8 +81,9 @@ def chance_at_next(comparison: Comparison, margin: float) -> float | None:
     """The chance, by what is known so far, that the next planned look decides; None without one, or without a test.
 
     The difference at the next look is taken to lie around that of now, with the variance that the seeds in between take
-    away (a flat prior), and its error to be what the components of now come to. Of several comparisons each is taken
-    by itself, at the full level.
+    away (a flat prior). What that variance is a few seeds tell poorly: it is taken to be what they say over a mean of
+    squares (chi square over its degrees of freedom), and what is estimated of it then to be that of now and of the
+    degrees of freedom in between together. Of several comparisons each is taken by itself, at the full level.
 
     Args:
         comparison: of `compare_in_looks`.
@@ -92,20 +96,30 @@ def chance_at_next(comparison: Comparison, margin: float) -> float | None:
     later = [number for number in plan.seeds if number > now.n_seeds]
     if not later:
         return None
-    error, df = components.error([later[0]] * 2, components.n)
+    then, there = (components.error([count] * 2, components.n) for count in (later[0], now.n_seeds))
+    error, df = now.error * then[0] / there[0], max(now.df * then[1] / there[1], now.df)
     upto = [*(look.n_seeds for look in looked.looks), later[0]]
     fractions = tuple(_fraction(components, each, plan) for each in upto)
     following = Looked(plan, (*looked.looks, Look(later[0], now.difference, error, df, fractions)))
-    spread = max(now.error**2 - error**2, 0.0) ** 0.5 or 1e-12
-    needed, inner = following.half_width(ALPHA / 2), margin - following.half_width(ALPHA)
 
-    def beyond(bound: float) -> float:
-        return float(normal_cdf((now.difference - bound) / spread))
+    variance = 1 / _mean_squares(now.df)[:, None]  # over what is estimated now
+    estimated = (now.df + (df - now.df) * variance * _mean_squares(df - now.df)) / df
+    spread = np.sqrt(variance * max(now.error**2 - error**2, 1e-24))
+    needed, equal = (np.sqrt(estimated) * following.half_width(level) for level in (ALPHA / 2, ALPHA))
+    inner = margin - equal
 
-    if inner >= needed:
-        return 1.0
-    within = beyond(-inner) - beyond(inner) if inner > 0 else 0.0
-    return beyond(needed) + 1 - beyond(-needed) + within
+    def beyond(bound: NDArray[np.float64]) -> NDArray[np.float64]:
+        return normal_cdf((now.difference - bound) / spread)
+
+    within = np.where(inner > 0, beyond(-inner) - beyond(inner), 0.0)
+    return float(np.where(inner >= needed, 1.0, beyond(needed) + 1 - beyond(-needed) + within).mean())
+
+
+def _mean_squares(df: float) -> NDArray[np.float64]:
+    """Equally likely values of a mean of so many squares of standard normal numbers; of none 1."""
+    if df <= 0:
+        return np.ones(1)
+    return np.asarray(chi_square_above(df, (np.arange(LIKELY) + 0.5) / LIKELY)) / df
 
 
 def _fraction(components: Components, n_seeds: int, plan: Looks) -> float:

@@ -37,6 +37,7 @@ from .intervals import student_cdf, student_quantile
 
 normal_cdf: Callable[[Any], Any] = cast(Any, special).ndtr
 normal_quantile: Callable[[float], float] = cast(Any, special).ndtri
+chi_square_above: Callable[[float, Any], Any] = cast(Any, special).chdtri  # what it exceeds with that probability
 _root: Callable[..., float] = cast(Any, optimize).brentq
 
 POINTS = 240  # of the grid that densities are integrated on

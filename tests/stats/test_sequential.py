@@ -1,6 +1,7 @@
 """Looks at a study while its seeds come in: boundaries against published ones and simulation, p-values and intervals
 against their definitions."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from medbench.bench.stats import SPENDING, Looks, against_baseline, compare, compare_in_looks, equivalence
+from medbench.bench.stats import (
+    SPENDING,
+    Looks,
+    against_baseline,
+    chance_at_next,
+    compare,
+    compare_in_looks,
+    equivalence,
+)
 from medbench.bench.stats.intervals import ALPHA
 from medbench.bench.stats.looking import looked_at
 from medbench.bench.stats.sequential import nominal_levels
@@ -198,3 +207,30 @@ def test_groups_of_images_are_what_is_looked_at() -> None:
     found, plain = compare_in_looks(a, b, looks=PLAN, groups=groups), compare(a, b, groups=groups)
 
     assert (found.n_groups, found.error, found.df) == (10, plain.error, plain.df)
+
+
+def test_the_chance_that_is_told_for_the_next_look_is_how_often_it_decides() -> None:
+    rng, plan, margin = np.random.default_rng(5), Looks((3, 4, 5, 6, 7, 8)), 0.01
+    said, was = list[float](), list[bool]()
+    for shift in (0.0, 0.01, 0.02) * 40:
+        seeds = rng.normal(0.01, 0.006, (2, 8, 1)) + np.array([[[shift]], [[0.0]]])
+        a, b = seeds + rng.normal(0, 0.05, 40) + rng.normal(0, 0.02, (2, 8, 40))
+        chance = None
+        for number in plan.seeds:
+            last, looked = looked_at(a[:number], b[:number], looks=plan, level=0.95, bounds=None, groups=None)
+            assert looked is not None
+            is_different = any(looked.rejects(sign, level=0.025) for sign in (1, -1))
+            is_decided = is_different or all(looked.rejects(sign, margin, level=0.05) for sign in (1, -1))
+            if chance is not None:
+                said.append(chance)
+                was.append(is_decided)
+            if is_decided:
+                break
+            chance = chance_at_next(replace(last, looked=looked), margin)
+
+    chances, happened = np.array(said), np.array(was)
+    for low, high in ((0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 1.01)):
+        here = (low <= chances) & (chances < high)
+        expected, error = chances[here].mean(), np.sqrt((chances[here] * (1 - chances[here])).sum()) / here.sum()
+        assert here.sum() > 10
+        assert happened[here].mean() == pytest.approx(expected, abs=3 * error)
