@@ -38,6 +38,22 @@ def mending() -> dict[str, Any]:
     return study("2026-11-29-mending")
 
 
+def test_what_is_said_of_the_attention_is_what_its_report_says() -> None:
+    found = study("2026-11-29-baa")
+
+    clean, ph2 = (row for row in found["comparisons"] if (row["variant"], row["metric"]) == ("no_baa", "dice"))
+    told = " ".join(RESULTS.split())
+    assert (clean["evaluation"], ph2["evaluation"]) == ("clean", "ph2")
+    assert (
+        f"Without it Dice changes by {spread(clean)}: {clean['claim']}, decided after {clean['n_seeds_variant']} seeds"
+        in told
+    )
+    assert f"On PH2 {spread(ph2)}, {ph2['claim']}." in told
+    looks = [number for number in found["looks"]["seeds"] if number <= clean["n_seeds_variant"]]
+    assert looks == [3, 4, 5]
+    assert '--set "' + found["set"][0].replace(" = ", "=") in told
+
+
 def test_the_table_of_mending_is_that_of_its_report(mending: dict[str, Any]) -> None:
     means = {(row["variant"], row["evaluation"]): number(row["dice_mean"]) for row in mending["variants"]}
 
