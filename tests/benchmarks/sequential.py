@@ -1,9 +1,10 @@
 """What a study costs and claims that trains seeds until it is decided, against one whose number of seeds is fixed.
 
 `make benchmarks` runs it, and `sequential.py [STUDIES [SEED]]` other draws. Scores are simulated as in calibration.py:
-500 images, deviations of an image 0.1, of a variant on an image 0.03, of a seed 0.003, of the rest 0.04. Studies look
-after 3, 4, ... seeds of each variant and stop when the variant is better, worse or equivalent within the margin of
-0.01, at 12 seeds at the latest.
+500 images, deviations of an image 0.1, of a variant on an image 0.03, of a seed 0.003, of the rest 0.04; and with others,
+those of the results that were published on 2026-11-29 (their `Comparison.components`, rounded up) among them. Studies look
+after 3, 4, ... seeds of each variant and stop when the variant is better, worse or equivalent within the margin of 0.01, at
+12 seeds at the latest.
 
 For each true difference: the seeds spent on average; in which share of studies 0 is rejected, equivalence is claimed,
 and nothing is decided; how often the repeated confidence interval of the last look holds the truth; by how much the
@@ -24,22 +25,25 @@ from medbench.bench.stats.looking import looked_at
 
 IMAGES, MARGIN, FIRST, MOST = 500, 0.01, 3, 12
 SHIFTS = (0.0, 0.005, 0.01, 0.02)  # true differences
-DEVIATIONS = {  # of seeds, and of a variant on an image
-    "as seen in practice": (0.003, 0.03),
-    "seeds matter more": (0.01, 0.03),
-    "images matter more": (0.001, 0.08),
+DEVIATIONS = {  # of seeds, of a variant on an image, and of the rest
+    "as seen in practice": (0.003, 0.03, 0.04),
+    "as published": (0.001, 0.01, 0.035),
+    "seeds matter more": (0.01, 0.03, 0.04),
+    "images matter more": (0.001, 0.08, 0.04),
 }
 COLUMNS = ("difference", "looks", "seeds", "rejects", "equivalent", "undecided", "covers", "bias", "fixed")
 WIDTHS = (10, 14, 6, 8, 10, 9, 7, 8, 6)
 Table = NDArray[np.float64]
 
 
-def tables(rng: np.random.Generator, shift: float, seed: float, variant_by_image: float) -> tuple[Table, Table]:
+def tables(
+    rng: np.random.Generator, shift: float, seed: float, variant_by_image: float, rest: float
+) -> tuple[Table, Table]:
     image = rng.normal(0.85, 0.1, IMAGES)
 
     def one(mean: float) -> Table:
         own = image + mean + rng.normal(0, variant_by_image, IMAGES) + rng.normal(0, seed, (MOST, 1))
-        return own + rng.normal(0, 0.04, (MOST, IMAGES))
+        return own + rng.normal(0, rest, (MOST, IMAGES))
 
     return one(shift), one(0.0)
 
@@ -70,12 +74,12 @@ def fixed(a: Table, b: Table) -> list[tuple[bool, bool]]:
 
 
 def report(name: str, studies: int, draws: int) -> None:
-    seed, variant_by_image = DEVIATIONS[name]
-    print(f"\n{name}: deviation of seeds {seed}, of a variant on an image {variant_by_image}")
+    seed, variant_by_image, rest = DEVIATIONS[name]
+    print(f"\n{name}: deviation of seeds {seed}, of a variant on an image {variant_by_image}, of the rest {rest}")
     _print_row(COLUMNS)
     for shift in SHIFTS:
         rng = np.random.default_rng(draws)
-        pairs = [tables(rng, shift, seed, variant_by_image) for _ in range(studies)]
+        pairs = [tables(rng, shift, seed, variant_by_image, rest) for _ in range(studies)]
         without = np.array([fixed(*pair) for pair in pairs])  # (studies, numbers of seeds, 2)
         share = without.any(axis=2).mean(axis=0)
         for spending in SPENDING:
