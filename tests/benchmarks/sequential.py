@@ -1,10 +1,10 @@
 """What a study costs and claims that trains seeds until it is decided, against one whose number of seeds is fixed.
 
 `make benchmarks` runs it, and `sequential.py [STUDIES [SEED]]` other draws. Scores are simulated as in calibration.py:
-500 images, deviations of an image 0.1, of a variant on an image 0.03, of a seed 0.003, of the rest 0.04; and with others,
-those of the results that were published on 2026-11-29 (their `Comparison.components`, rounded up) among them. Studies look
-after 3, 4, ... seeds of each variant and stop when the variant is better, worse or equivalent within the margin of 0.01, at
-12 seeds at the latest.
+500 images, deviations of an image 0.1, of a variant on an image 0.03, of a seed 0.003, of the rest 0.04; and with
+others, those of the results that were published on 2026-11-29 (their `Comparison.components`, rounded up) among them.
+Studies look after 3, 4, ... seeds of each variant and stop when the variant is better, worse or equivalent within the
+margin of 0.01, at 12 seeds at the latest.
 
 For each true difference: the seeds spent on average; in which share of studies 0 is rejected, equivalence is claimed,
 and nothing is decided; how often the repeated confidence interval of the last look holds the truth; by how much the
