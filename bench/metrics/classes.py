@@ -31,6 +31,7 @@ from .agreement import (
     from_counts,
     in_millimetres,
     score_masks,
+    with_millimetres,
 )
 from .failures import FAILURES, failure_modes
 from .targets import Target
@@ -73,7 +74,7 @@ def score_classes(
         scores["tn"] = scores["tn"] - np.count_nonzero(~counted)
     counts = {name: scores[name] for name in COUNTS}
     derived = from_counts_of_classes(counts)
-    known = [name for name in (*METRICS, *MILLIMETRES) if name in scores]
+    known = with_millimetres(scores)
     by_name = {name: derived.get(name, np.where(derived["present"] > 0, scores[name], np.nan)) for name in known}
     modes = [failure_modes(p, w) for p, w in zip(prediction, wanted, strict=True)]
     by_name |= {name: np.array([each[name] for each in modes]) for name in FAILURES}
