@@ -137,7 +137,10 @@ def _too_little(study: Study) -> Iterator[str]:
         found = {name: each.get(f"training.{key}", each.get(key, whole)) for name, each in settings.items()}
         few = {name: value for name, value in found.items() if value < least * whole}
         if few:
-            listed = ", ".join(f"{value} ({', '.join(names)})" for names, value in alike(few))
+            listed = ", ".join(
+                f"{value}" + (f" ({', '.join(names)})" if len(names) < len(settings) else "")
+                for names, value in alike(few)
+            )
             yield f"Few {what}: {listed}, where the recipe has {whole}; {so}."
     pairs = [variant for variant, found in seeds.items() if len(found) == 2]
     if pairs:

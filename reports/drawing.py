@@ -236,6 +236,12 @@ def beside(n: int) -> int:
     return 2 if n == 4 else min(n, 3)
 
 
+def square(n_rows: int, n_columns: int) -> float:
+    """The height in inches of a figure, without legend, whose panels are about square. Matplotlib cuts off what stands
+    below axes that it is told to keep square."""
+    return n_rows * (0.65 + 6.45 / n_columns)
+
+
 def panels(axes: Sequence[Axes], n: int, n_columns: int, label: str) -> None:
     """Gives the first n panels one vertical axis, named and numbered on the left alone, and hides the rest."""
     limits = np.array([axis.get_ylim() for axis in axes[:n]])

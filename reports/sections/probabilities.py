@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...bench.metrics.calibration import N_BINS, calibration_error
-from ..drawing import INK, as_svg, beside, colour_of, dash_of, drawing, legend, panels
+from ..drawing import INK, as_svg, beside, colour_of, dash_of, drawing, legend, panels, square
 from ..evidence import Evidence, Row
 from ..load import Study
 from ..naming import in_words_of, names_of
@@ -112,7 +112,7 @@ def draw(sums: Sums, variants: Sequence[str], name: str, share: str = SHARE) -> 
     drawn = {variant for _, variant in sums}
     n_columns = max(2, beside(len(evaluations)))  # one panel as wide as the page would be no square
     n_rows = -(-len(evaluations) // n_columns)
-    with drawing(n_rows, n_columns, n_rows * (0.25 + 6.6 / n_columns)) as (figure, axes):
+    with drawing(n_rows, n_columns, square(n_rows, n_columns)) as (figure, axes):
         for axis, evaluation in zip(axes, evaluations, strict=False):
             axis.plot([0, 1], [0, 1], color=INK, linewidth=0.9)
             for position, variant in enumerate(variants):
@@ -123,7 +123,7 @@ def draw(sums: Sums, variants: Sequence[str], name: str, share: str = SHARE) -> 
                     axis.plot(
                         x, y, "o", color=colour_of(position), linestyle=dash_of(position), linewidth=1.2, markersize=2.5
                     )
-            axis.set(title=evaluation, xlabel="probability", xlim=(0, 1), ylim=(0, 1), box_aspect=1)
+            axis.set(title=evaluation, xlabel="probability", xlim=(0, 1), ylim=(0, 1))
             for which in (axis.xaxis, axis.yaxis):
                 which.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
         panels(axes, len(evaluations), n_columns, share)

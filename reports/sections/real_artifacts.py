@@ -36,7 +36,15 @@ class Facts:
 def make(evidence: Evidence) -> Part:
     table = strata_table(evidence.study, evidence.cells)
     rows = records(table)
-    return Part(facts=Facts(rows), is_shown=bool(rows), tables={"strata": table} if rows else {})
+    by_stratum: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        by_stratum.setdefault((row["evaluation"], row["artifact"]), {})[row["variant"]] = row
+    return Part(
+        facts=Facts(rows),
+        is_shown=bool(rows),
+        tables={"strata": table} if rows else {},
+        view={"strata": [*by_stratum.values()]},
+    )
 
 
 def strata_table(study: Study, cells: Cells) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...bench.metrics.labels import LABEL_METRICS, confusion, roc
-from ..drawing import INK, as_svg, beside, colour_of, dash_of, drawing, legend, panels
+from ..drawing import INK, as_svg, beside, colour_of, dash_of, drawing, legend, panels, square
 from ..evidence import Evidence, Row
 from ..section import NOTHING, Part, Section
 from ..tables import records
@@ -109,7 +109,7 @@ def draw(told: Mapping[str, Told], variants: Sequence[str], name: str) -> str:
     classes = list(dict.fromkeys(each for one in told.values() for each in _drawn(one)))
     n_columns = max(2, beside(len(classes)))
     n_rows = -(-len(classes) // n_columns)
-    with drawing(n_rows, n_columns, n_rows * (0.25 + 6.6 / n_columns)) as (figure, axes):
+    with drawing(n_rows, n_columns, square(n_rows, n_columns)) as (figure, axes):
         for axis, name_of_class in zip(axes, classes, strict=False):
             axis.plot([0, 1], [0, 1], color=INK, linewidth=0.9)
             for position, variant in enumerate(variants):
@@ -118,7 +118,7 @@ def draw(told: Mapping[str, Told], variants: Sequence[str], name: str) -> str:
                     curves = [roc(each[:, place], one.truth == place, GRID) for each in one.p]
                     mean = np.mean(curves, axis=0)
                     axis.plot(GRID, mean, color=colour_of(position), linestyle=dash_of(position), linewidth=1.4)
-            axis.set(title=name_of_class, xlabel="false positive rate", xlim=(0, 1), ylim=(0, 1), box_aspect=1)
+            axis.set(title=name_of_class, xlabel="false positive rate", xlim=(0, 1), ylim=(0, 1))
             for which in (axis.xaxis, axis.yaxis):
                 which.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
         panels(axes, len(classes), n_columns, "sensitivity")

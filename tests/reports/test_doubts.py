@@ -34,8 +34,8 @@ def test_a_sound_study_has_none(study: Study) -> None:
 
 def test_a_recipe_cut_short_is_named_with_the_recipes_own_numbers(study: Study) -> None:
     assert warned(study, recipe=RECIPE) == [
-        "Few epochs: 12 (medlitenet, no_baa), where the recipe has 300; they say little of what the models can reach.",
-        "Few pixels a side: 128 (medlitenet, no_baa), where the recipe has 256; what is finer no model sees.",
+        "Few epochs: 12, where the recipe has 300; they say little of what the models can reach.",
+        "Few pixels a side: 128, where the recipe has 256; what is finer no model sees.",
     ]
     assert warned(study, recipe={"epochs": 24, "size": 128}) == []
 

@@ -117,10 +117,10 @@ def ranks(names: list[str]) -> Ranks:
     return Ranks(names=tuple(names), place=np.arange(1, len(names) + 1), share=share)
 
 
-def sums(*evaluations: str) -> dict[tuple[str, str], dict[int, np.ndarray]]:
+def sums(*evaluations: str, variants: list[str] = NAMES[:2]) -> dict[tuple[str, str], dict[int, np.ndarray]]:
     probability = (np.arange(N_BINS) + 0.5) / N_BINS
     table = np.stack([np.full(N_BINS, 100.0), 100 * probability, 100 * probability**2], axis=1)
-    return {(each, name): {0: table} for each, name in product(evaluations, NAMES[:2])}
+    return {(each, name): {0: table} for each, name in product(evaluations, variants)}
 
 
 def timings() -> list[dict[str, object]]:
@@ -211,6 +211,21 @@ def test_a_legend_names_those_that_are_drawn() -> None:
     assert Drawn(training_curves(histories(1, 2, variants=two), NAMES, "a")).legend == two
     assert Drawn(severity(losses({"hair": [1, 3]}, two), NAMES, "dice", "b")).legend == two
     assert Drawn(reliability(sums("clean"), NAMES, "c")).legend == NAMES[:2]
+
+
+@pytest.mark.parametrize("evaluations", [["clean"], ["clean", "ph2"], ["clean", "ph2", "ham10000"], [*"abcd"]], ids=len)
+def test_below_square_panels_the_label_is_whole(evaluations: list[str]) -> None:
+    drawn = reliability(sums(*evaluations, variants=TWELVE), TWELVE, "r")
+
+    root = ElementTree.fromstring(drawn)
+    bottom = float(root.get("viewBox", "").split()[3])
+    labels = [each for each in root.iter(f"{SVG}text") if each.text == "probability"]
+    assert len(labels) == len(evaluations)
+    for label in labels:
+        assert box_of(label)[3] < bottom
+    for panel in Drawn(drawn).panels[: len(evaluations)]:
+        left, top, right, low = panel.box
+        assert (right - left) / (low - top) == pytest.approx(1, abs=0.05)
 
 
 def test_beyond_eight_variants_lines_are_dashed() -> None:
