@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from .outputs import Adapted, Reading
 from .source_code import code_digest
 
 SET_BY_MEDBENCH = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"}  # in smp
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}  # of options
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ def _build(
     if ":" in name:
         return _build_own(name, options, maps, channels)
     entry = MODELS[name]
+    _check_types(name, options, inspect.signature(family_class(entry.family)).parameters)
     merged = {**entry.options, **options}
     backbone = merged.get("backbone", "mobilenetv2_100")
     if not (isinstance(backbone, str) and timm.is_model(backbone)):
@@ -134,7 +137,8 @@ def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str,
     """Name, complete options and description, so that two names of one configuration are one configuration.
 
     A variant becomes its family with every option written out; other models keep what was given. What the data set
-    decides is no option, and what came later is left out where it is off.
+    decides is no option, and what came later is left out where it is off. What belongs to a part that is off has its
+    default.
     """
     if name not in MODELS:
         return name, dict(options), name
@@ -145,8 +149,28 @@ def resolve_model(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str,
         for key in family.options
     }
     complete = {**defaults, **entry.options, **options}
+    for part, names in family.parts_of.items():
+        if complete[part] is False:
+            complete |= {key: defaults[key] for key in names}
     off = {key for key in family.later if complete[key] == defaults[key]}
     return entry.family, {key: value for key, value in complete.items() if key not in off}, entry.description
+
+
+def _check_types(name: str, options: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
+    """Refuses options of medbench's own models that are not of their default's kind. Python would take most of them:
+    text counts as true, "none" too."""
+    for option, value in options.items():
+        if not _is_like(value, default := parameters[option].default):
+            wanted = f"a list, each {KINDS[type(default[0])]}" if isinstance(default, tuple) else KINDS[type(default)]
+            raise MedbenchError(f"option {option!r} of model {name!r} is {wanted}, not {value!r}")
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    if isinstance(default, tuple):
+        return isinstance(value, list | tuple) and all(_is_like(each, default[0]) for each in value)
+    if isinstance(default, float):
+        return type(value) in (int, float) and isfinite(value)
+    return type(value) is type(default)
 
 
 def _check_signature(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What a table of models says of each: its class, its options, where it was published, what it costs. Without torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -46,12 +46,14 @@ class Family:
         options: that its constructor names; known here so that a misspelt one is told without torch.
         later: those of them that came after trials were trained: a configuration has them where they are not the
             default, so that what was trained without keeps its id.
+        parts_of: those that say nothing where the option that they belong to is off, by the name of that option.
     """
 
     module: str
     name: str
     options: tuple[str, ...]
     later: tuple[str, ...] = ()
+    parts_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

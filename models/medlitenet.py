@@ -21,6 +21,8 @@ from .blocks import ArtifactHead, BoundaryAwareAttention, ConvBlock, LocalGlobal
 from .outputs import ARTIFACT, Outputs
 
 STRIDE = 32
+N_RATES = 3  # of smp's ASPP
+DECODER_WIDTHS = (96, 48, 24, 16)
 
 
 class MedLiteNet(nn.Module):
@@ -43,7 +45,8 @@ class MedLiteNet(nn.Module):
         width: channels after the Local-Global Block (ours).
         aspp_width: channels of ASPP and of each of its branches (ours).
         aspp_rates: three dilations (ours; larger ones leave an 8x8 map).
-        decoder_widths: channels of the decoder's blocks, the deepest first (ours).
+        decoder_widths: channels of the decoder's blocks, the deepest first, one a skip (ours); of a backbone with fewer
+            skips the default is cut.
         artifact_weight: weight of the loss of a head that tells artifacts painted on training images apart from the
             rest (not the paper's); 0: no head. In evaluation nothing is left of it, unless attention is gated.
         gated: whether Boundary-Aware Attention takes no notice of edges where that head sees an artifact. The loss of
@@ -67,15 +70,19 @@ class MedLiteNet(nn.Module):
         width: int = 256,
         aspp_width: int = 128,
         aspp_rates: Sequence[int] = (2, 4, 6),
-        decoder_widths: Sequence[int] = (96, 48, 24, 16),
+        decoder_widths: Sequence[int] = DECODER_WIDTHS,
         artifact_weight: float = 0.0,
         gated: bool = False,
         maps: int = 1,
         channels: int = 3,
     ) -> None:
         super().__init__()
-        if not (isinstance(artifact_weight, int | float) and artifact_weight >= 0):
+        if artifact_weight < 0:
             raise ValueError(f"artifact_weight: a number from 0 on, got {artifact_weight!r}")
+        if transformer and transformer_layers < 1:
+            raise ValueError(f"transformer_layers: 1 or more, got {transformer_layers}; transformer: false is without")
+        if len(aspp_rates) != N_RATES:
+            raise ValueError(f"aspp_rates: {N_RATES} dilations, got {len(aspp_rates)}")
         self.encoder: Any = timm.create_model(backbone, features_only=True, pretrained=False, in_chans=channels)
         depths, strides = self.encoder.feature_info.channels(), self.encoder.feature_info.reduction()
         if strides[-1] != STRIDE:
@@ -94,7 +101,11 @@ class MedLiteNet(nn.Module):
         )
         self.scse = SCSEModule(aspp_width) if scse else nn.Identity()
         skips = depths[-2::-1]
-        widths = list(decoder_widths)[-len(skips) :]
+        widths = list(decoder_widths)
+        if widths == [*DECODER_WIDTHS]:
+            widths = widths[-len(skips) :]
+        if len(widths) != len(skips):
+            raise ValueError(f"decoder_widths: {len(skips)}, one a skip of {backbone}, got {len(widths)}")
         inputs = [aspp_width, *widths]
         self.decoder = nn.ModuleList(UnetDecoderBlock(inputs[i], skips[i], widths[i]) for i in range(len(skips)))
         self.edge = BoundaryAwareAttention(widths[-1]) if boundary_attention else nn.Identity()

@@ -86,6 +86,7 @@ FAMILIES = {
             "gated",
         ),
         later=("artifact_weight", "gated"),
+        parts_of={"transformer": ("token_width", "transformer_layers", "heads"), "aspp": ("aspp_rates",)},
     ),
     **peers.FAMILIES,
 }

@@ -48,8 +48,8 @@ class EGEUNet(SixStages):
     ) -> None:
         super().__init__(widths, down=HadamardAttention, up=HadamardAttention, maps=maps, channels=channels)
         *skips, deepest = widths
-        if isinstance(deep_supervision, bool | None):
-            raise ValueError(f"deep_supervision is a list of weights, [] for none, not {deep_supervision}")
+        if any(weight < 0 for weight in deep_supervision):
+            raise ValueError(f"deep_supervision: weights from 0 on, got {list(deep_supervision)}")
         if len(deep_supervision) not in (0, len(skips)):
             raise ValueError(
                 f"deep_supervision has {len(deep_supervision)} weights; needs {len(skips)}, or [] for none"

@@ -277,12 +277,40 @@ def test_two_names_of_one_configuration_resolve_to_the_same() -> None:
     json.dumps(by_name[1])
 
 
+def test_an_option_of_a_part_that_is_off_makes_no_other_configuration() -> None:
+    without = resolve_model("no_transformer", {})[1]
+
+    assert resolve_model("no_transformer", {"heads": 8, "token_width": 64})[1] == without
+    assert resolve_model("medlitenet", {"heads": 8})[1] != resolve_model("medlitenet", {})[1]
+    assert resolve_model("no_aspp", {"aspp_rates": [1, 2, 3]})[1] == resolve_model("no_aspp", {})[1]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
         ("medlitnet", {}, "unknown model 'medlitnet'. Did you mean 'medlitenet'"),
         ("medlitenet", {"boundry_attention": False}, "Did you mean 'boundary_attention'"),
         ("medlitenet", {"heads": 3}, "cannot be built"),
+        (
+            "medlitenet",
+            {"transformer": "none"},
+            "option 'transformer' of model 'medlitenet' is true or false, not 'none'",
+        ),
+        ("medlitenet", {"boundary_attention": 0}, "is true or false, not 0"),
+        ("medlitenet", {"width": True}, "is a whole number, not True"),
+        ("medlitenet", {"width": 64.0}, "is a whole number, not 64.0"),
+        ("medlitenet", {"artifact_weight": float("nan")}, "is a number, not nan"),
+        ("medlitenet", {"aspp_rates": 2}, "is a list, each a whole number, not 2"),
+        ("medlitenet", {"aspp_rates": [2, 4]}, "aspp_rates: 3 dilations, got 2"),
+        (
+            "medlitenet",
+            {"decoder_widths": [200, 96, 48, 24, 16]},
+            "decoder_widths: 4, one a skip of mobilenetv2_100, got 5",
+        ),
+        ("medlitenet", {"decoder_widths": [96, 48]}, "decoder_widths: 4, .* got 2"),
+        ("medlitenet", {"transformer_layers": 0}, "transformer: false is without"),
+        ("egeunet", {"deep_supervision": None}, "is a list, each a number, not None"),
+        ("egeunet", {"deep_supervision": [-1, 1, 1, 1, 1]}, "weights from 0 on"),
         ("medlitenet", {"backbone": "mobilenet_v22"}, "timm knows no backbone 'mobilenet_v22'"),
         ("medlitenet", {"backbone": "vit_tiny_patch16_224"}, "stride 32"),
         ("smp:Unett/resnet18", {}, "Did you mean 'Unet'"),
