@@ -24,9 +24,9 @@ demo: $(BIN)/.installed ## install, train two variants on synthetic images, writ
 	$(BIN)/medbench run baa --profile quick --store runs/demo
 	$(BIN)/medbench report runs/demo -o report/demo
 	@echo "open report/demo/index.html in a browser; to go on:"
-	@echo "  . $(BIN)/activate               # then medbench is a command"
-	@echo "  export MEDBENCH_STORE=runs/demo # the demo's trials; without it, the store is runs"
-	@echo "  medbench status                 # what they are; medbench --help says what else there is"
+	@echo "  . $(BIN)/activate                      # then medbench is a command"
+	@echo "  medbench status --store runs/demo     # the demo's trials; without --store they are those in runs"
+	@echo "  medbench --help                       # what else there is"
 
 test: $(BIN)/.installed-dev ## install the rest too, run all tests, a process a core
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile

@@ -14,11 +14,11 @@ from .entries import Cost, Entry, Family, Paper
 
 VARIANTS = {
     "medlitenet": Entry(
-        "MedLiteNet as the paper describes it",
+        "MedLiteNet as digests of its paper describe it",
         "medlitenet",
         {},
         Cost(3_177_914, 798_169_600, 12_861_328, 14_417_920),
-        Paper("Yu et al., IEEE JSAS", 2025, "https://arxiv.org/abs/2509.03041", parameters=3.2e6),
+        Paper("Yu et al., IEEE JSAS", 2026, "https://arxiv.org/abs/2509.03041", parameters=3.2e6),
     ),
     "no_baa": Entry(
         "without boundary-aware attention",

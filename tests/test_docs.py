@@ -25,7 +25,9 @@ import medbench.bench
 import medbench.datasets
 import medbench.models
 import medbench.reports
-from medbench.ablations.schema.loading import shipped_studies
+from medbench.ablations.schema.evaluations import ArtifactTest, AtInput, OtherSet
+from medbench.ablations.schema.loading import load_studies, shipped_studies
+from medbench.ablations.schema.spec import Study
 from medbench.bench.cli import app
 from medbench.bench.metrics import SCORING
 from medbench.datasets.described.description import parse_description
@@ -218,3 +220,21 @@ def test_the_readme_names_studies_that_ship() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
 
     assert set(re.findall(r"ablations/(\w+)\.yaml", text)) - {"defaults", "profiles"} == set(shipped_studies())
+
+
+def test_the_readme_says_what_each_study_is_tested_on() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = {
+        name: {each for each in where.strip().split(", ") if each}
+        for name, where in re.findall(r"^\| `ablations/(\w+)\.yaml` \| [^|]*\|([^|]*)\|$", text, flags=re.MULTILINE)
+    }
+
+    assert told == {name: besides(load_studies(name)[0].study) for name in shipped_studies()}
+
+
+def besides(study: Study) -> set[str]:
+    """What a study is tested on besides the held-out part of its own set."""
+    words = {AtInput: "input size", ArtifactTest: "artifacts"}
+    return {
+        each.name if isinstance(each, OtherSet) else words[type(each)] for each in study.evaluate if each != "clean"
+    }

@@ -5,7 +5,7 @@ The sentence below a key is what `medbench schema` and the documentation say of 
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 def as_tuple(value: Any) -> Any:
@@ -16,7 +16,15 @@ def as_tuple(value: Any) -> Any:
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Range = Annotated[tuple[Positive, Positive], BeforeValidator(as_tuple)]
+
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"the least comes first, got {value[0]:g} and {value[1]:g}")
+    return value
+
+
+Range = Annotated[tuple[Positive, Positive], BeforeValidator(as_tuple), AfterValidator(_ascending)]
 
 
 class Spec(BaseModel):

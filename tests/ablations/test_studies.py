@@ -176,6 +176,12 @@ def test_a_study_expands_to_variants_times_seeds_times_folds(tmp_path: Path) -> 
         ("evaluate:", "primary: dise\nevaluate:", "mine.yaml:10: primary: unknown metric 'dise'. Did you mean 'dice'?"),
         ("evaluate:", "margin: 1\nevaluate:", "mine.yaml:10: margin: margin 1: no two means of Dice are further apart"),
         ("evaluate:", "seeds: [1, 1]\nevaluate:", "mine.yaml:10: seeds: seeds must differ"),
+        ("evaluate:", "seeds: yes\nevaluate:", "mine.yaml:10: seeds: say a number, a list of seeds, or"),
+        (
+            "evaluate:",
+            "training: {augment: {scale: [1.2, 0.8]}}\nevaluate:",
+            "mine.yaml:10: training.augment.scale: the least comes first, got 1.2 and 0.8",
+        ),
         ("evaluate:", "seeds: -1\nevaluate:", "mine.yaml:10: seeds: say a number of trainings from 1 on, or a list"),
         ("evaluate:", "profiles: 3\nevaluate:", "mine.yaml:10: profiles must map names"),
         ("full: {model", "full: {ensemble: {members: [less, more], weighting: equal}, modl", "there is no such key"),
