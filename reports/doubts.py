@@ -37,6 +37,7 @@ def warnings_of(study: Study, scores: pd.DataFrame) -> list[str]:
         *_nothing_to_believe(study, scores),
         *_gaps(study),
         *_too_little(study),
+        *_slow_starts(study),
         *outside_plan(study),
         *_test_images(study, scores),
         *_dependence(study),
@@ -146,6 +147,28 @@ def _too_little(study: Study) -> Iterator[str]:
     if pairs:
         yield (
             f"Two seeds: intervals can be very wide, or too narrow, by chance ({', '.join(pairs)}); three or more tell."
+        )
+
+
+def _slow_starts(study: Study) -> Iterator[str]:
+    """Random encoders that learn at the rate of pretrained ones, beside networks without such a part."""
+    own, whole = "training.encoder_learning_rate", "training.learning_rate"
+    slow, others = dict[str, float](), dict[str, float]()
+    for variant, known in study.spec["variants"].items():
+        each = flatten(known["settings"])
+        if own not in each:  # an ensemble
+            continue
+        if "options.backbone" not in each and not each["model"].startswith("smp:"):
+            others[variant] = each[whole]
+        elif each.get("encoder_weights") == "none" and each[own] < each[whole]:
+            slow[variant] = each[own]
+    if slow and others:
+        behind, ahead = (
+            ", ".join(f"{rate:g} ({', '.join(names)})" for names, rate in alike(each)) for each in (slow, others)
+        )
+        yield (
+            f"Random encoders learn at {behind}, networks without one at {ahead}: the first may be behind for that "
+            "alone. training: {encoder_learning_rate: ...} sets it."
         )
 
 

@@ -51,6 +51,22 @@ def test_variants_that_are_cut_short_more_than_others_are_told_apart(study: Stud
     assert size.startswith("Few pixels a side: 128 (medlitenet), where the recipe has 256;")
 
 
+def test_a_random_encoder_that_learns_slower_than_other_networks_is_named(study: Study) -> None:
+    def start(model: str, encoder: float, weights: str = "none") -> dict[str, Any]:
+        training = {"epochs": 12, "learning_rate": 0.001, "encoder_learning_rate": encoder}
+        options = {"backbone": "mobilenetv2_100"} if model == "medlitenet" else {}
+        settings = {"model": model, "options": options, "encoder_weights": weights, "training": training}
+        return {"settings": settings, "trials": []}
+
+    variants = {"medlitenet": start("medlitenet", 3e-4), "no_baa": start("mynet:Net", 3e-4)}
+
+    (text,) = warned(study, variants=variants)
+
+    assert text.startswith("Random encoders learn at 0.0003 (medlitenet), networks without one at 0.001 (no_baa)")
+    for alike in (start("medlitenet", 1e-3), start("medlitenet", 3e-4, "imagenet"), start("unext", 3e-4)):
+        assert warned(study, variants=variants | {"medlitenet": alike}) == []
+
+
 def test_few_test_images_are_named(study: Study) -> None:
     (text,) = warnings_of(study, study.scores)
 
