@@ -31,6 +31,7 @@ PNG_START, PNG_END, TIFF_STARTS = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82", (b"II
 BITS, SAMPLES = 258, 277  # TIFF tags
 MOST_COLOUR = 16  # of 255: what compression leaves between the channels of a grey JPEG
 AGAIN = "download or save it again"
+NOT_FINITE = "holds NaN or infinite values; replace them"
 
 
 class ChannelsError(MedbenchError):
@@ -99,8 +100,9 @@ def read_structure(path: Path, *, by_index: bool = True) -> Levels:
     if ending_of(path).lower() in MORE_ENDINGS:
         values = _flat(path, read_array(path))
         if values.dtype.kind == "f":
-            whole = np.isfinite(values).all() and (values == np.round(values)).all()
-            values = values.astype(np.int32) if whole else values
+            if not np.isfinite(values).all():
+                raise MedbenchError(f"{path}: {NOT_FINITE}")
+            values = values.astype(np.int32) if (values == np.round(values)).all() else values
         if values.min() < 0 or values.max() > (1 if values.dtype.kind == "f" else MAX_LEVEL):
             raise MedbenchError(f"{path}: has values from {values.min():g} to {values.max():g}; save a mask as 0 and 1")
         top = 1 if values.dtype.kind in "bf" else 255 if values.dtype == np.uint8 else MAX_LEVEL
@@ -160,7 +162,7 @@ def _numbers(path: Path, values: NDArray[Any]) -> NDArray[Any]:
             if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
                 return values.astype(kind)
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise MedbenchError(f"{path}: holds NaN or infinite values; replace them")
+        raise MedbenchError(f"{path}: {NOT_FINITE}")
     return values.astype(np.float32)
 
 

@@ -13,6 +13,7 @@ from ...bench.errors import MedbenchError
 from ..base import PUBLISHED, ImageSet, Part
 from ..masks import Levels
 from .description import MAX_LEVEL, Description, read_description
+from .formats import NOT_FINITE
 
 PARTS: dict[Part, str] = {"train": "train", "validation": "val", "test": "test"}  # as its arrays call them
 KINDS = (np.uint8, np.uint16, np.int16, np.float32)
@@ -136,6 +137,8 @@ class PackedSet(ImageSet):
             raise MedbenchError(
                 f"{self.path}: {name} holds {array.dtype} of the shape {array.shape}, which is not read"
             )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise MedbenchError(f"{self.path}: {name} {NOT_FINITE}")
         if what == "images" and array.shape[:3] != (masks := self._array(part, "label").shape):
             raise MedbenchError(f"{self.path}: {PUBLISHED[part]}: images of the shape {array.shape}, masks of {masks}")
         return array

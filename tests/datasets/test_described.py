@@ -162,6 +162,24 @@ def test_a_class_mask_as_jpeg_or_in_colours_is_refused(tmp_path: Path) -> None:
         read_described(tmp_path).mask("a")
 
 
+@pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("text", ["modality: ct\n", "labels: [disc]\n", THREE, "classes: [a, b]\nignore: 9\n"])
+def test_a_mask_with_a_value_that_is_no_number_is_refused(tmp_path: Path, text: str, strange: float) -> None:
+    mask = np.full((2, 4), 0.9, np.float32)
+    mask[0, :2] = 0, strange
+    path = tmp_path / "masks" / ("disc" if "disc" in text else "") / "a.npy"
+    path.parent.mkdir(parents=True)
+    np.save(path, mask)
+
+    found = inspect(described(tmp_path, f"{text}channels: 1\n", mask=None), tmp_path / "cache")
+
+    [problem] = found.problems
+    assert str(problem).split(";")[0] in (
+        f"{path.relative_to(tmp_path)}: holds NaN or infinite values",
+        f"{path.relative_to(tmp_path)}: holds fractions",
+    )
+
+
 def test_overlapping_labels_are_read_from_a_folder_each(tmp_path: Path) -> None:
     disc, cup = CODES > 0, CODES > 1
     save(tmp_path / "masks" / "Disc" / "a.png", disc)

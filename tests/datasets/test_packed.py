@@ -82,6 +82,7 @@ def test_a_level_without_a_class_is_told_with_file_and_image(tmp_path: Path) -> 
         ({"val_label": None}, "has no array val_label"),
         ({"train_images": np.zeros((3, 6, 4, 3), np.uint8)}, r"training: images of the shape \(3, 6, 4, 3\), masks of"),
         ({"test_images": np.zeros((1, 6, 5, 3))}, "test_images holds float64"),
+        ({"test_images": np.full((1, 6, 5, 3), np.inf, np.float32)}, "test_images holds NaN or infinite values"),
         ({"train_label": np.array([{}, {}, {}])}, r"cannot be read as \.npz of numbers"),
     ],
 )

@@ -375,6 +375,20 @@ def test_what_is_wrong_with_a_label_is_told(tmp_path: Path, spoil: Any, message:
     assert message in refused(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["reference/CUP", "prediction/cup"])
+def test_a_mask_with_a_value_that_is_no_number_is_refused_on_either_side(tmp_path: Path, place: str) -> None:
+    path = write_labels(tmp_path) / place / "p1.npy"
+    path.with_suffix(".png").unlink()
+    values = EYE.planes(REFERENCE["p1"])[1].astype(np.float32)
+    np.save(path, values)
+    assert scored(tmp_path)["images"] == 6
+
+    values[0, 0] = np.nan
+    np.save(path, values)
+
+    assert refused(tmp_path).endswith(f"{place}/p1.npy: holds NaN or infinite values; replace them")
+
+
 LABEL = np.zeros((5, 6), np.uint8)
 
 
