@@ -2,7 +2,7 @@
 commands."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,14 +88,16 @@ def score(
         f"{summary['images']} images, {summary['n_empty']} with exactly one empty mask; mean and median over images, "
         "pooled over all pixels"
     )
-    read_as = (
-        f"{what}s {', '.join(f'{how} ({n})' for how, n in each.items())}" for what, each in scores.codings.items()
-    )
-    typer.echo(f"masks by levels: {'; '.join(read_as)}")
+    _tell_codings(scores.codings)
     if scores.without_reference:
         typer.echo(f"{len(scores.without_reference)} predictions have no reference and were not scored")
     if out:
         typer.echo(f"each image's scores are in {out}")
+
+
+def _tell_codings(codings: Mapping[str, Mapping[str, int]]) -> None:
+    read_as = (f"{what}s {', '.join(f'{how} ({n})' for how, n in each.items())}" for what, each in codings.items())
+    typer.echo(f"masks by levels: {'; '.join(read_as)}")
 
 
 def _score_classes(
@@ -116,8 +118,7 @@ def _score_classes(
         return
     _tell_classes(summary)
     typer.echo(f"{_levels_of(description)}, says {source}")
-    if scores.by_number:
-        typer.echo("predictions hold the classes' numbers (0, 1, 2, ...), not their levels")
+    _tell_codings(scores.codings)
     if scores.without_reference:
         typer.echo(f"{len(scores.without_reference)} predictions have no reference and were not scored")
     if out:

@@ -1,6 +1,7 @@
 """Masks of several classes or labels in two folders, whose levels mean what is told, by `dataset.yaml` or by name, and
 never guessed. Shapes: H, W = height and width."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
@@ -8,16 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.described.description import FILE, Description, checked_description, read_description
+from ...datasets.described.description import FILE, UNKNOWN, Description, checked_description, read_description
 from ...datasets.described.formats import read_codes, read_structure
 from ...datasets.layouts import walk
 from ...datasets.masks import Coding, clashes, coding_of
 from ...datasets.reading import MORE_ENDINGS
 from ..errors import MedbenchError
 from ..metrics import Target
-from .pairing import Pairs, cuts_of, first_of, lines, paired, summed
+from .pairing import Pairs, cuts_of, first_of, lines, paired, summed, told
 
 Read = Callable[[str], NDArray[np.uint8]]
+BY_LEVEL, BY_NUMBER = "levels of the classes", "numbers of the classes (0, 1, 2, ...), not their levels"
 
 
 def told_masks(references: Path, classes: str | None, ignore: int | None) -> tuple[Description, str] | None:
@@ -78,32 +80,60 @@ def _folders(folder: Path, labels: tuple[str, ...]) -> dict[str, Path]:
     return {label: there.get(label.lower(), masks / label) for label in labels}
 
 
-def references_of(description: Description, pairs: Mapping[str, Pairs], pool: Executor) -> Read:
-    """Gives the codes (H, W) of an image's reference."""
+def references_of(description: Description, pairs: Mapping[str, Pairs], pool: Executor) -> tuple[Read, Counter[str]]:
+    """Gives the codes (H, W) of an image's reference; and how many masks are read how."""
     if description.labels is None:
         [files] = [each.wanted for each in pairs.values()]
-        return lambda id: description.codes(read_codes(files[id]), str(files[id]))
+        return _classes(description, files), Counter({BY_LEVEL: len(files)})
     cuts: dict[str, dict[str, float]] = {}
+    counts = Counter[str]()
     for label, each in pairs.items():
         codings = _codings(each.wanted, pool)
         doubts = {id: coding.refusal for id, coding in codings.items() if coding.refusal} or clashes(codings)
         if doubts:
             raise MedbenchError(summed(lines(doubts, each.wanted)))
         cuts[label] = {id: coding.cut for id, coding in codings.items()}
-    return _structures(description.target, {label: each.wanted for label, each in pairs.items()}, cuts)
+        counts.update(coding.name for coding in codings.values())
+    return _structures(description.target, {label: each.wanted for label, each in pairs.items()}, cuts), counts
 
 
-def predictions_of(description: Description, pairs: Mapping[str, Pairs], pool: Executor) -> tuple[Read, bool]:
-    """Gives the codes (H, W) of an image's prediction; and whether these are in its file where levels are others."""
+def predictions_of(description: Description, pairs: Mapping[str, Pairs], pool: Executor) -> tuple[Read, Counter[str]]:
+    """Gives the codes (H, W) of an image's prediction; and how many masks are read how."""
     target = description.target
     paths = {label: {id: each.predicted[id] for id in each.wanted} for label, each in pairs.items()}
+    files = next(iter(paths.values()))
+    if target.is_single and _is_by_level(description, files, pool):
+        return _classes(description, files), Counter({BY_LEVEL: len(files)})
     if target.overlap or target.is_single:
-        cuts = {label: cuts_of(_codings(each, pool), each) for label, each in paths.items()}
-        return _structures(target, paths, cuts), False
-    [files] = paths.values()
-    by_number = _is_by_number(description, files, pool)
-    told = description.model_copy(update={"classes": description.names}) if by_number else description
-    return (lambda id: told.codes(read_codes(files[id]), str(files[id]))), by_number
+        codings = {label: _codings(each, pool) for label, each in paths.items()}
+        cuts = {label: cuts_of(each, paths[label]) for label, each in codings.items()}
+        return _structures(target, paths, cuts), Counter(
+            told(coding) for each in codings.values() for coding in each.values()
+        )
+    if _is_by_number(description, files, pool):
+        numbered = description.model_copy(update={"classes": description.names})
+        return _classes(numbered, files), Counter({BY_NUMBER: len(files)})
+    return _classes(description, files), Counter({BY_LEVEL: len(files)})
+
+
+def _classes(description: Description, files: Mapping[str, Path]) -> Read:
+    """Gives the codes of an image whose mask holds levels of classes."""
+    return lambda id: description.codes(read_codes(files[id]), str(files[id]))
+
+
+def _is_by_level(description: Description, files: Mapping[str, Path], pool: Executor) -> bool:
+    """Whether predictions of one class hold the levels of the classes; else they are in black and white, or maps of
+    probability. The ignored level without that of the class is white: a pixel that counts cannot have it."""
+
+    def levels_in(path: Path) -> set[int]:
+        try:
+            return {*np.unique(read_codes(path)).tolist()}
+        except MedbenchError:  # colours, fractions or what cannot be decoded, which is told where it is read
+            return {UNKNOWN}
+
+    used = set[int]().union(*pool.map(levels_in, files.values()))
+    is_white = description.ignore in used and description.levels[1] not in used
+    return used <= {*description.levels, description.ignore} and not is_white
 
 
 def _is_by_number(description: Description, files: Mapping[str, Path], pool: Executor) -> bool:

@@ -1,6 +1,7 @@
 """Masks of several classes or labels that any tool made, scored against reference masks in files."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,13 +30,13 @@ class ClassScores:
         by_class: a row an image and class: image, class, height, width and the same of `score_classes`; metrics of a
             class that the reference does not hold are NaN.
         without_reference: predictions that no reference was found for; they are not scored.
-        by_number: whether predictions hold the classes' numbers where references hold other levels.
+        codings: how many predictions and references were read how.
     """
 
     per_image: pd.DataFrame
     by_class: pd.DataFrame
     without_reference: tuple[str, ...]
-    by_number: bool
+    codings: dict[str, Counter[str]]
 
     def summary(self) -> dict[str, Any]:
         """Plain values, None where there is nothing to tell of.
@@ -48,6 +49,7 @@ class ClassScores:
             n_empty: images that hold a class of which nothing is predicted.
             classes: by name images (that hold it), mean, median, pooled, n_empty, and of the images that do not hold it
                 false_alarm (the share in which some is predicted) and false_alarm_area (mean share of the pixels).
+            codings: how many masks were read how.
             per_image: the rows, with `classes`, the scores by name.
         """
         names = with_millimetres(self.per_image)
@@ -65,6 +67,7 @@ class ClassScores:
             "pooled": _mean_of([each["pooled"] for each in classes.values()]),
             "n_empty": len({*missed["image"]}),
             "classes": classes,
+            "codings": self.codings,
             "per_image": [
                 {**row, **_plain({key: row[key] for key in kept}), "classes": by_image[row["image"]]}
                 for row in self.per_image.to_dict("records")
@@ -108,10 +111,10 @@ def score_class_folders(
 ) -> ClassScores:
     """Scores every reference mask's prediction, found by its stem, at the reference's size, class by class.
 
-    In folders with masks/ these are the masks; of labels each has a folder of its name. Labels, and the one class of
-    masks that have levels, are predicted in black and white, or as maps of probability (see `cuts_of`). Else
-    predictions hold the levels of their classes as references do; where these are not 0, 1, 2, ... they may hold the
-    classes' numbers instead, as those of `medbench predict` do.
+    In folders with masks/ these are the masks; of labels each has a folder of its name. Labels are predicted in black
+    and white, or as maps of probability (see `cuts_of`), and so is one class where predictions hold other levels than
+    references. Else predictions hold the levels of their classes as references do; where these are not 0, 1, 2, ...
+    those of several may hold the classes' numbers instead, as `medbench predict` writes them.
 
     Args:
         predictions: a folder.
@@ -129,8 +132,8 @@ def score_class_folders(
     tables: list[pd.DataFrame] = []
     problems: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        wanted = references_of(description, pairs, pool)
-        found, by_number = predictions_of(description, pairs, pool)
+        wanted, references_read = references_of(description, pairs, pool)
+        found, predictions_read = predictions_of(description, pairs, pool)
 
         def row(id: str) -> tuple[dict[str, Any], pd.DataFrame] | str:
             try:
@@ -148,7 +151,8 @@ def score_class_folders(
     if problems:
         raise MedbenchError(summed(problems))
     spare = sorted({id for each in pairs.values() for id in each.without_reference})
-    return ClassScores(pd.DataFrame(rows), pd.concat(tables, ignore_index=True), tuple(spare), by_number)
+    codings = {"prediction": predictions_read, "reference": references_read}
+    return ClassScores(pd.DataFrame(rows), pd.concat(tables, ignore_index=True), tuple(spare), codings)
 
 
 def _row(

@@ -90,6 +90,11 @@ def is_map(coding: Coding) -> bool:
     return not coding.is_coded and not (coding.is_lossy and (coding.is_empty or coding.is_full))
 
 
+def told(coding: Coding) -> str:
+    """How a prediction is read, in a few words."""
+    return f"{'JPEG' if coding.is_lossy else 'probabilities'}, cut at half" if is_map(coding) else coding.name
+
+
 def lines(doubts: Mapping[str, str], paths: Mapping[str, Path]) -> list[str]:
     """Each doubt with its file, and with what else can be done where a mask may hold several classes."""
     told = {id: why.replace(CLASSES_REMEDY, REMEDY) for id, why in doubts.items()}

@@ -14,7 +14,7 @@ from ...datasets.masks import Coding, clashes, coding_of
 from ...datasets.reading import read_levels
 from ..errors import MedbenchError
 from ..metrics import COUNTS, in_millimetres, n_empty, pooled, score_masks, with_millimetres
-from .pairing import cuts_of, differ_in_size, is_map, lines, paired, summed
+from .pairing import cuts_of, differ_in_size, lines, paired, summed, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,10 @@ def score_folders(
             on_image(len(rows) + len(problems), len(wanted))
     if problems := problems or lines(clashes(read), wanted):
         raise MedbenchError(summed(problems))
-    names = [
-        f"{'JPEG' if each.is_lossy else 'probabilities'}, cut at half" if is_map(each) else each.name
-        for each in codings.values()
-    ]
-    counts = {"prediction": Counter(names), "reference": Counter(each.name for each in read.values())}
+    counts = {
+        "prediction": Counter(map(told, codings.values())),
+        "reference": Counter(each.name for each in read.values()),
+    }
     return Scores(pd.DataFrame(rows), pairs.without_reference, counts)
 
 

@@ -308,11 +308,13 @@ def test_of_other_levels_predictions_may_hold_the_levels_or_the_classes_numbers(
     write(tmp_path, {}, {id: level[mask] for id, mask in REFERENCE.items()})
     (tmp_path / "dataset.yaml").write_text("classes: {0: none, 200: a, 128: b, 255: c}")
 
-    assert scored(tmp_path) == before
-    assert "predictions hold the classes' numbers (0, 1, 2, ...), not their levels" in score(tmp_path).output
+    by_number = scored(tmp_path)
+    assert by_number.pop("codings")["prediction"] == {"numbers of the classes (0, 1, 2, ...), not their levels": 6}
+    assert "masks by levels: predictions numbers of the classes (0, 1, 2, ...), not" in score(tmp_path).output
     write(tmp_path, {id: level[mask] for id, mask in PREDICTED.items()}, {})
     assert scored(tmp_path) == before
-    assert "numbers" not in score(tmp_path).output
+    assert before.pop("codings") == {part: {"levels of the classes": 6} for part in ("prediction", "reference")}
+    assert by_number == before
 
 
 def test_predictions_that_could_be_levels_or_numbers_are_refused(folders: Path) -> None:
@@ -334,6 +336,33 @@ def test_one_class_with_a_level_of_its_own_is_predicted_in_black_and_white(tmp_p
     counted = cell | (REFERENCE["p0"] == 0)
     overlap, sizes = (cell & found).sum(), cell.sum() + (found & counted).sum()
     assert each["mean"]["dice"] == pytest.approx(2 * overlap / sizes)
+
+
+@pytest.mark.parametrize(
+    ("levels", "noise", "told"),
+    [
+        pytest.param((0, 1, 255), 1, "levels of the classes", id="as in references"),
+        pytest.param((0, 1, 0), 1, "levels of the classes", id="nothing where nobody labelled"),
+        pytest.param((0, 255, 0), 1, "0/255", id="black and white, and white is the ignored level"),
+        pytest.param((0, 255, 255), 1, "0/255", id="black and white, white where nobody labelled"),
+        pytest.param((0, 180, 90), 40, "probabilities, cut at half", id="probabilities"),
+    ],
+)
+def test_of_one_class_with_ignored_pixels_predictions_are_read_as_they_are_written(
+    tmp_path: Path, levels: tuple[int, int, int], noise: int, told: str
+) -> None:
+    parts = {id: np.where(np.arange(31) < 8, 2, mask > 0) for id, mask in REFERENCE.items() if id != "p5"}
+    shades = np.random.default_rng(0).integers(0, noise, (24, 31))
+    write(
+        tmp_path,
+        {id: (np.array(levels)[part] + shades).astype(np.uint8) for id, part in parts.items()},
+        {id: np.array([0, 1, 255], np.uint8)[part] for id, part in parts.items()},
+    )
+
+    found = scored(tmp_path, "--classes", "background,lesion", "--ignore", 255)
+
+    assert (found["mean"]["dice"], found["n_empty"]) == (1, 0)
+    assert found["codings"] == {"prediction": {told: 5}, "reference": {"levels of the classes": 5}}
 
 
 def write_labels(folder: Path) -> Path:
