@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 BLACK, WHITE = 0.25, 0.75  # of the highest level that a file can hold; below the one is black, above the other white
 NOISE = 0.1  # of the range in use: what lies this near to the ground or to the lesion is no label of its own
 FEW = 8  # levels or colours; a lossless file with so few has no noise
+MOST_LABELS = 32  # levels of a label map; a smooth map of probability has more
 MOST_FLAT = 0.1  # of the grey pixels may lie in flat patches: a rim has hardly any, a label is one
 KERNEL = np.ones((3, 3), np.uint8)
+LABELS = "seems to hold several labels"
 REMEDY = "save the lesion as 255 and the rest as 0"
 CLASSES_REMEDY = f"{REMEDY}, or name the classes: medbench data describe FOLDER --write"
 
@@ -87,6 +89,12 @@ class Coding:
         return not self.is_lossy and self.n_levels <= 2
 
     @property
+    def is_label_map(self) -> bool:
+        """Whether it is refused for labels that no map of probability shows: a smooth one may lie in flat patches too,
+        of many levels."""
+        return self.refusal.startswith(LABELS) and self.n_levels <= MOST_LABELS and not self.is_lossy
+
+    @property
     def name(self) -> str:
         """The coding in a few words, equal for files that are read alike."""
         half = "cut at half" if self.is_white and self.low <= BLACK * self.scale else "cut at half of a narrow range"
@@ -125,7 +133,7 @@ def coding_of(levels: Levels) -> Coding:
     is_exact = len(used) <= FEW and not levels.is_lossy
     if (is_dark and is_exact and len(used) > 2) or _has_labels(levels, used, counts, half, is_exact):
         shown = ", ".join(f"{level:g}" for level in used[:FEW]) + (", ..." if len(used) > FEW else "")
-        why = f"seems to hold several labels (levels {shown}), and does not say which is the lesion"
+        why = f"{LABELS} (levels {shown}), and does not say which is the lesion"
         return replace(found, refusal=f"{why}; {CLASSES_REMEDY}")
     if found.is_coded and len(used) == 1:
         return replace(found, cut=low if low == 0 else -1)

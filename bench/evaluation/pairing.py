@@ -57,7 +57,7 @@ def cuts_of(codings: Mapping[str, Coding], paths: Mapping[str, Path]) -> dict[st
 
     Predictions are masks where none has more than two levels; else all are maps of probability and cut at half of what
     their files can hold. A mask among maps of probability is refused where that half would divide it otherwise: a map
-    may well hold nothing but 0 and 1.
+    may well hold nothing but 0 and 1. So is a label map that half would divide.
     """
     maps = {id for id, each in codings.items() if is_map(each)}
     cuts = {id: each.cut for id, each in codings.items()}
@@ -77,6 +77,7 @@ def cuts_of(codings: Mapping[str, Coding], paths: Mapping[str, Path]) -> dict[st
             for id, each in codings.items()
             if id not in maps and any((level > half[id]) != (level > each.cut) for level in (each.low, each.high))
         }
+        doubts |= {id: codings[id].refusal for id in maps if codings[id].is_label_map and codings[id].high > half[id]}
         cuts |= {id: half[id] for id in maps}
     else:
         doubts = {id: each.refusal for id, each in codings.items() if each.refusal} or clashes(codings)

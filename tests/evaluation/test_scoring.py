@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -240,6 +241,39 @@ def test_label_maps_are_refused(folders: Path) -> None:
 
     assert result.exit_code == 2
     assert "the highest 2, none above half of 255; save masks as 0 and 255" in result.output
+
+
+def scaled(mask: NDArray[Any], by: int, method: int = cv2.INTER_NEAREST) -> NDArray[Any]:
+    return np.asarray(cv2.resize(mask, None, fx=by, fy=by, interpolation=method))
+
+
+@pytest.mark.parametrize("method", [cv2.INTER_NEAREST, cv2.INTER_LINEAR])
+def test_a_label_map_is_refused_though_one_label_is_bright(tmp_path: Path, method: int) -> None:
+    labels = np.zeros((30, 40), np.uint8)
+    labels[5:25, 5:35], labels[10:20, 15:25] = 127, 255
+    for id in ("a", "b"):
+        save(tmp_path / "prediction" / f"{id}.png", scaled(labels, 3, method))
+        save(tmp_path / "reference" / f"{id}.png", scaled((labels > 0) * np.uint8(255), 3))
+
+    result = score(tmp_path)
+
+    assert result.exit_code == 2
+    assert "a.png: seems to hold several labels (levels 0, " in result.output
+    assert 'or name the classes: --classes "background,..." (and 1 more like it)' in result.output
+
+
+@pytest.mark.parametrize("width", [1, 8, 100])
+def test_soft_rims_and_smooth_maps_are_cut_at_half(tmp_path: Path, width: float) -> None:
+    lesion = np.zeros((520, 520), np.float32)
+    cv2.ellipse(lesion, (260, 260), (160, 110), 30, 0, 360, 1, -1)
+    soft = cv2.GaussianBlur(lesion, (0, 0), width)
+    shades = np.round(soft * 255 / soft.max()).astype(np.uint8)
+    for part, mask in (("prediction", shades), ("reference", (shades > 127) * np.uint8(255))):
+        save(tmp_path / part / "a.png", mask)
+
+    found = scored(tmp_path)
+
+    assert (found["mean"]["dice"], found["codings"]["prediction"]) == (1, {"probabilities, cut at half": 1})
 
 
 def test_names_that_belong_to_no_reference_are_told(folders: Path) -> None:
