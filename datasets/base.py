@@ -16,7 +16,7 @@ from ..bench.errors import MedbenchError
 from ..bench.metrics import LESION, Target
 from .masks import Levels
 from .reading import read_image, read_levels, read_mask
-from .tables import columns_of, id_of, read_rows
+from .tables import columns_of, id_of, read_rows, table_of
 
 Part = Literal["train", "validation", "test"]
 PUBLISHED: dict[Part, str] = {"train": "training", "validation": "validation", "test": "test"}
@@ -65,7 +65,7 @@ class ImageSet(ABC):
         spacing: Millimetres from pixel to pixel, down and to the right, where all images have the same.
         reading: What beside the bytes of files decides what is read of them; empty for sets without a description.
         is_described: Whether somebody said what its masks hold.
-        label: The column of its table that says something of an image as a whole, where one does.
+        label: The column of its tables that says something of an image as a whole, where one does.
         is_painted: Whether an artifact was painted over the images.
     """
 
@@ -132,14 +132,14 @@ class ImageSet(ABC):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of the table that says something of its images; empty where there is none."""
+        """Of the tables that say something of its images; empty where there is none."""
         return ()
 
     def labels_of(self, column: str) -> dict[str, str]:
-        """What the set's table says of each image in a column; images of which it says nothing are left out.
+        """What the set's tables say of each image in a column; images of which they say nothing are left out.
 
         Raises:
-            MedbenchError: there is no table, it has no such column, or says two things of one image.
+            MedbenchError: there is no table, none has the column or two have, or one says two things of one image.
         """
         raise MedbenchError(f"{self.name}: has no table of its images, and so no column {column!r}")
 
@@ -182,8 +182,8 @@ class FileSet(ImageSet):
             for part, n in self.without_truth.items()
         )
         self.unmatched = (*unmatched, *alone, *parts)
-        self.table: Path | None = None
-        self.column = "image"  # of the table: which image a row tells of
+        self.tables: tuple[Path, ...] = ()
+        self.column = "image"  # of the tables: which image a row tells of
         self._told: dict[str, dict[str, str]] = {}  # by column, read once
 
     def image(self, id: str) -> NDArray[Any]:
@@ -197,20 +197,21 @@ class FileSet(ImageSet):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return columns_of(self.table) if self.table else ()
+        return columns_of(*self.tables)
 
     def labels_of(self, column: str) -> dict[str, str]:
-        if self.table is None:
+        if not self.tables:
             raise MedbenchError(
                 f"{self.name}: no table says anything of its images; put labels.csv with the columns {self.column} and "
                 f"{column} into {self.root}"
             )
         if column not in self._told:
             told: dict[str, str] = {}
-            for row in read_rows(self.table, (self.column, column)):
+            table = table_of(self.tables, column)
+            for row in read_rows(table, (self.column, column)):
                 id, value = id_of(row[self.column]), row[column].strip()
                 if value and told.setdefault(id, value) != value:
-                    raise MedbenchError(f"{self.table}: {column} of {id} is {told[id]} and {value}; keep one row of it")
+                    raise MedbenchError(f"{table}: {column} of {id} is {told[id]} and {value}; keep one row of it")
             self._told[column] = told
         told = self._told[column]
         return {id: told[id] for id in self.ids if id in told}

@@ -7,15 +7,17 @@ unpacking does not matter. Files that belong to a layout but fit nowhere are rec
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from ..bench.errors import MedbenchError
 from .base import FileSet, Item, Part, Problem
 from .reading import IMAGE_ENDINGS, ending_of
-from .tables import groups_of
+from .tables import columns_of, groups_of, table_of
 
+TABLES = ("labels.csv", METADATA := "metadata.csv")
+GROUP = "group"  # the column of a table, where nobody names another
 MAX_DEPTH = 6  # PH2's files lie four folders down; two more for careless unpacking
 MASK_ENDING = re.compile(r"_(segmentation|mask|lesion)$", re.IGNORECASE)
 PASSED_OVER = re.compile(
@@ -28,7 +30,8 @@ PASSED_OVER = re.compile(
 def read_folder(root: Path) -> FileSet:
     """Anybody's set: `images/` and `masks/` with equal stems, masks may end in _segmentation, _mask or _lesion.
 
-    An optional `metadata.csv` (image, group) names images with or without their ending.
+    Optional tables, `labels.csv` and `metadata.csv`, name images with or without their ending in the column `image`,
+    and their group in `group`, which one of them has where there is a `metadata.csv`.
     """
     images: list[Path] = []
     masks: list[Path] = []
@@ -37,11 +40,18 @@ def read_folder(root: Path) -> FileSet:
             images.append(path)
         elif "masks" in folders:
             masks.append(path)
-    table = find_file(root, r"metadata\.csv")
-    groups = groups_of(table, "image", ("group",))
+    tables = tables_of(root)
+    is_asked = GROUP in columns_of(*tables) or METADATA in [each.name.lower() for each in tables]
+    table = table_of(tables, GROUP) if is_asked else None
+    groups = groups_of(table, "image", (GROUP,))
     found = pair(root.resolve().name, root, ((path, None) for path in images), masks, groups, is_closed=True)
-    found.table = table or find_file(root, r"labels\.csv")
+    found.tables = tables
     return found
+
+
+def tables_of(root: Path, names: Sequence[str] = TABLES) -> tuple[Path, ...]:
+    """The tables of these names that tell of a set's images, as many as there are."""
+    return tuple(path for name in names if (path := find_file(root, re.escape(name))))
 
 
 def find_masks(root: Path, more: Collection[str] = ()) -> dict[str, Path]:

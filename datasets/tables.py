@@ -3,6 +3,7 @@
 import csv
 import io
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..bench.errors import MedbenchError
@@ -48,9 +49,22 @@ def read_rows(table: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return [{str(key): value or "" for key, value in row.items() if key is not None} for row in rows]
 
 
-def columns_of(table: Path) -> tuple[str, ...]:
-    """The columns of such a table."""
-    return tuple(_opened(table).fieldnames or ())
+def columns_of(*tables: Path) -> tuple[str, ...]:
+    """The columns of such tables, each once."""
+    return tuple(dict.fromkeys(column for table in tables for column in _opened(table).fieldnames or ()))
+
+
+def table_of(tables: Sequence[Path], column: str) -> Path:
+    """The one of a set's tables that has a column; MedbenchError where none has it, or two have."""
+    having = [table for table in tables if column in columns_of(table)]
+    if not having:
+        raise MedbenchError(f"{' and '.join(map(str, tables))}: no column {column!r}")
+    if len(having) > 1:
+        raise MedbenchError(
+            f"{having[0]}: has a column {column!r}, and so has {having[1].name}: take it out of one of them, or say "
+            f"which with table: {having[0].name} in dataset.yaml"
+        )
+    return having[0]
 
 
 def _opened(table: Path) -> "csv.DictReader[str]":

@@ -96,9 +96,10 @@ class Description(BaseModel):
     cite: Text | None = None
     """What to cite."""
     table: Text | None = None
-    """The table beside images/ that tells of the images, by its column `image`; else labels.csv or metadata.csv."""
+    """The table beside images/ that tells of the images, by its column `image`; else labels.csv and metadata.csv."""
     group: Text | None = None
-    """A column of the table: images with equal values (a patient) never lie on both sides of a split."""
+    """A column of the table: images with equal values (a patient) never lie on both sides of a split; else `group`,
+    where the table has it."""
     label: Text | None = None
     """A column of the table: what is said of an image as a whole (a diagnosis)."""
 

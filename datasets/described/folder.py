@@ -1,6 +1,5 @@
 """A folder of `images/` and `masks/` with a `dataset.yaml`, its own or one that comes with medbench."""
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -13,14 +12,13 @@ from numpy.typing import NDArray
 from ...bench.errors import MedbenchError
 from ...bench.metrics import LESION
 from ..base import FileSet, Item, Problem
-from ..layouts import find_file, match, walk
+from ..layouts import GROUP, TABLES, match, tables_of, walk
 from ..masks import Levels, coding_of
 from ..reading import MORE_ENDINGS
-from ..tables import groups_of
+from ..tables import columns_of, groups_of, table_of
 from .description import FILE, Description, read_description
 from .formats import read_codes, read_structure, read_values
 
-TABLES = ("labels.csv", "metadata.csv")
 SHIPPED = Path(__file__).parent
 
 
@@ -135,27 +133,27 @@ def read_described(root: Path, *, shipped: str | None = None) -> DescribedSet:
     if missing := [label for label, found in masks.items() if label and not found]:
         raise MedbenchError(f"{path}: labels: no masks of {missing[0]!r}; they go into {root / 'masks' / missing[0]}")
 
-    table = _table(root, path, description)
-    groups = groups_of(table, "image", (description.group,)) if description.group and table else {}
-    items, more = _matched(root, images, masks, groups, table, bool(description.group), problems)
+    tables = _tables(root, path, description)
+    key = description.group or (GROUP if GROUP in columns_of(*tables) else None)
+    table = table_of(tables, key) if key else None
+    groups = groups_of(table, "image", (key,)) if key else {}
+    items, more = _matched(root, images, masks, groups, table, problems)
     name = shipped or root.resolve().name
     found = DescribedSet(description, name, root, items, problems, more)
-    found.table = table
+    found.tables = tables
     if description.label:
         found.labels_of(description.label)  # an unknown column is told at once
     return found
 
 
-def _table(root: Path, path: Path, description: Description) -> Path | None:
-    """The table that tells of the images, None where there is none and nobody asks."""
+def _tables(root: Path, path: Path, description: Description) -> tuple[Path, ...]:
+    """The tables that tell of the images; MedbenchError where there is none and the description asks for one."""
     names = (description.table,) if description.table else TABLES
-    found = [file for name in names if (file := find_file(root, re.escape(name)))]
+    found = tables_of(root, names)
     asked = next((key for key in ("table", "group", "label") if getattr(description, key)), None)
     if asked and not found:
         raise MedbenchError(f"{path}: {asked}: {root} has no {' or '.join(names)}; put it there, or leave {asked} out")
-    if asked and len(found) > 1:
-        raise MedbenchError(f"{path}: {asked}: {root} has {' and '.join(names)}; say which with table: {names[0]}")
-    return found[0] if found else None
+    return found
 
 
 def _matched(
@@ -164,20 +162,18 @@ def _matched(
     masks: Mapping[str, list[Path]],
     groups: dict[str, str],
     table: Path | None,
-    has_groups: bool,
     problems: list[Problem],
 ) -> tuple[list[Item], dict[str, tuple[Path, ...]]]:
     """Items with the masks of the first label, and those of the others; adds to `problems` what is left over."""
     items_of: dict[str, dict[str, Item]] = {}
-    named = table.name if table and has_groups else None
     for label, paths in masks.items():
         items, left = match(
             root,
             ((path, None) for path in images),
             paths,
             groups,
-            table=named,
-            has_groups=has_groups,
+            table=table.name if table else None,
+            has_groups=table is not None,
             more=MORE_ENDINGS,
         )
         items_of[label] = {item.id: item for item in items}

@@ -9,12 +9,11 @@ import yaml
 
 from ...bench.errors import MedbenchError
 from ...bench.store.records import write_text
-from ..layouts import MASK_ENDING, find_file, walk
+from ..layouts import MASK_ENDING, tables_of, walk
 from ..masks import clashes, coding_of
 from ..reading import MORE_ENDINGS, ending_of
-from ..tables import read_rows
+from ..tables import columns_of, read_rows
 from .description import FILE, MODALITIES, MOST_LABELS, parse_description
-from .folder import TABLES
 from .formats import has_colours, read_array, read_codes, read_structure, read_values
 
 MOST_LEVELS = 32  # more are shades
@@ -125,14 +124,15 @@ def _are_black_and_white(masks: Sequence[Path], progress: Callable[[int], None])
 
 
 def _columns(root: Path) -> list[str]:
-    """The lines of the columns that the set's table has."""
-    tables = [table for name in TABLES if (table := find_file(root, name.replace(".", r"\.")))]
-    if not tables:
-        return []
-    rows = read_rows(tables[0], ("image",))
-    columns = [column for column in (rows[0] if rows else ()) if column != "image"]
-    lines = [f"table: {tables[0].name}"] if len(tables) > 1 else []
+    """The lines of the columns that the set's tables have."""
+    tables, lines = tables_of(root), list[str]()
+    for table in tables:
+        read_rows(table, ("image",))
+    if len(tables) > 1 and {*columns_of(tables[0])} & {*columns_of(tables[1])} != {"image"}:
+        tables, lines = tables[:1], [f"table: {tables[0].name}"]
+    columns = [column for column in columns_of(*tables) if column != "image"]
     lines += [f"{key}: {key}" for key in ("group", "label") if key in columns]
     if others := [column for column in columns if column not in ("group", "label")]:
-        lines.append(f"# further columns of {tables[0].name}, for group or label: {', '.join(others)}")
+        names = " and ".join(table.name for table in tables)
+        lines.append(f"# further columns of {names}, for group or label: {', '.join(others)}")
     return lines

@@ -103,7 +103,8 @@ def test_verify_of_a_set_without_a_description_is_as_ever(tmp_path: Path) -> Non
 def test_describe_proposes_what_opens_as_it_stands(tmp_path: Path) -> None:
     masks = {"a": np.array([[0, 0, 2, 7, 7, 7]], np.uint8), "b": np.array([[0, 0, 0, 2, 2, 2]], np.uint8)}
     root = folder(tmp_path / "set", None, masks)
-    (root / "labels.csv").write_text("image,group,label,age\na,1,benign,50\n")
+    (root / "labels.csv").write_text("image,label,age\na,benign,50\n")
+    (root / "metadata.csv").write_text("image,group\na,1\n")
 
     told = CliRunner().invoke(app, ["data", "describe", str(root), "--write"])
 
@@ -118,7 +119,7 @@ def test_describe_proposes_what_opens_as_it_stands(tmp_path: Path) -> None:
         "label": "label",
     }
     assert "# level 2, class 1: 33.33% of the pixels, in 2 masks" in text
-    assert "# further columns of labels.csv, for group or label: age" in text
+    assert "# further columns of labels.csv and metadata.csv, for group or label: age" in text
     assert open_dataset(folder=root).mask("a").tolist() == [[0, 0, 1, 2, 2, 2]]
 
     again = CliRunner().invoke(app, ["data", "describe", str(root), "--write"])
@@ -127,6 +128,12 @@ def test_describe_proposes_what_opens_as_it_stands(tmp_path: Path) -> None:
         "is there already; change it, or move it away first\n",
     )
     assert (root / "dataset.yaml").read_text() == text
+
+    (root / "metadata.csv").write_text("image,group,label\na,1,benign\n")
+    (root / "dataset.yaml").unlink()
+    found = yaml.safe_load(propose(root).read_text())
+    assert (found["table"], found["label"], "group" in found) == ("labels.csv", "label", False)
+    assert open_dataset(folder=root).labels_of("label") == {"a": "benign"}
 
 
 @pytest.mark.parametrize(

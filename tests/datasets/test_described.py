@@ -320,6 +320,47 @@ def test_of_two_tables_one_must_be_named(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("text", ["spacing: [0.5, 0.5]\n", ""])
+@pytest.mark.parametrize("tables", [("metadata.csv",), ("labels.csv",), ("labels.csv", "metadata.csv")])
+def test_the_column_group_of_any_table_counts_where_none_is_named(
+    tmp_path: Path, tables: tuple[str, ...], text: str
+) -> None:
+    for id in "abc":
+        save(tmp_path / "images" / f"{id}.png", PICTURE)
+        save(tmp_path / "masks" / f"{id}.png", LESION_PIXELS)
+    if text:
+        (tmp_path / "dataset.yaml").write_text(text)
+    (tmp_path / tables[0]).write_text("image,stage\na,II\nb,III\nc,II\n")
+    (tmp_path / tables[-1]).write_text(
+        f"image,group{',stage' if len(tables) == 1 else ''}\na,p1,II\nb,p1,III\nc,p2,II\n"
+    )
+
+    found = open_dataset(folder=tmp_path)
+
+    assert found.groups == {"a": "a", "b": "a", "c": "c"}
+    assert found.labels_of("stage") == {"a": "II", "b": "III", "c": "II"}
+    assert {*found.columns} == {"image", "group", "stage"}
+
+
+@pytest.mark.parametrize("text", ["modality: ct\n", ""])
+def test_a_column_that_two_tables_have_is_asked_for_in_vain(tmp_path: Path, text: str) -> None:
+    save(tmp_path / "images" / "a.png", PICTURE)
+    save(tmp_path / "masks" / "a.png", LESION_PIXELS)
+    if text:
+        (tmp_path / "dataset.yaml").write_text(text)
+    for name, columns in (("labels.csv", "image,stage"), ("metadata.csv", "image,group,stage")):
+        (tmp_path / name).write_text(f"{columns}\na,II,II\n")
+
+    found = open_dataset(folder=tmp_path)
+
+    with pytest.raises(
+        MedbenchError, match=r"labels\.csv: has a column 'stage', and so has metadata\.csv: take it out"
+    ):
+        found.labels_of("stage")
+    with pytest.raises(MedbenchError, match=r"labels\.csv and .*metadata\.csv: no column 'grade'"):
+        found.labels_of("grade")
+
+
 def test_sets_without_a_description_know_their_tables_too(tmp_path: Path) -> None:
     save(tmp_path / "images" / "a.png", PICTURE)
     save(tmp_path / "masks" / "a.png", LESION_PIXELS)
