@@ -90,7 +90,8 @@ def isic2018(root: Path) -> FileSet:
                 masks.append(path)
                 break
     table = find_file(root, r"metadata\.csv")
-    found = pair("isic2018", root, images, masks, groups_of(table, "isic_id", ("lesion_id", "patient_id")))
+    groups = groups_of(table, "isic_id", ("lesion_id", "patient_id"))
+    found = pair("isic2018", root, images, masks, groups, table=table)
     found.tables, found.column = (table,) if table else (), "isic_id"
     found.label = next((name for name in ("diagnosis", "diagnosis_3") if name in found.columns), None)
     return found
@@ -118,7 +119,7 @@ def ham10000(root: Path) -> FileSet:
             masks.append(path)
     table = find_file(root, r"ham10000_metadata(\.csv|\.tab)?")
     groups = groups_of(table, "image_id", ("lesion_id",))
-    found = pair("ham10000", root, ((path, None) for path in images), masks, groups, has_groups=True)
+    found = pair("ham10000", root, ((path, None) for path in images), masks, groups, table=table, has_groups=True)
     found.tables, found.column = (table,) if table else (), "image_id"
     found.label = "dx" if "dx" in found.columns else None
     return found

@@ -44,7 +44,8 @@ def read_folder(root: Path) -> FileSet:
     is_asked = GROUP in columns_of(*tables) or METADATA in [each.name.lower() for each in tables]
     table = table_of(tables, GROUP) if is_asked else None
     groups = groups_of(table, "image", (GROUP,))
-    found = pair(root.resolve().name, root, ((path, None) for path in images), masks, groups, is_closed=True)
+    pairs = ((path, None) for path in images), masks, groups
+    found = pair(root.resolve().name, root, *pairs, table=table, is_closed=True)
     found.tables = tables
     return found
 
@@ -133,15 +134,13 @@ def pair(
     masks: Iterable[Path],
     groups: dict[str, str],
     *,
+    table: Path | None = None,
     is_closed: bool = False,
     has_groups: bool = False,
 ) -> FileSet:
-    """Joins images and masks by stem.
-
-    With `is_closed` the metadata may name no image that does not exist; with `has_groups` it should know every image.
-    """
-    table = "metadata.csv" if is_closed else None
-    return FileSet(name, root, *match(root, images, masks, groups, table=table, has_groups=has_groups))
+    """Joins images and masks by stem; arguments are those of `match`."""
+    found = match(root, images, masks, groups, table=table, is_closed=is_closed, has_groups=has_groups)
+    return FileSet(name, root, *found)
 
 
 def match(
@@ -150,13 +149,18 @@ def match(
     masks: Iterable[Path],
     groups: dict[str, str],
     *,
-    table: str | None = None,
+    table: Path | None = None,
+    is_closed: bool = False,
     has_groups: bool = False,
     more: Collection[str] = (),
 ) -> tuple[list[Item], list[Problem]]:
     """What `pair` makes a set of: its items, and what was left over.
 
-    `table` is the file that may name no image that does not exist; `more` are further endings that are read.
+    `table` is where the groups are from, and should know every image, as one should that is missing with `has_groups`;
+    with `is_closed` it names no others. `more` are further endings that are read.
+
+    Raises:
+        MedbenchError: the table names none of the images.
     """
     problems: list[Problem] = []
     found: dict[str, tuple[Path, Part | None]] = {}
@@ -186,12 +190,17 @@ def match(
                 record(id, path, f"a second mask for the image {id}; rename or remove one")
         else:
             mask_of[id] = path
-    if table:
+    if table and found and groups.keys().isdisjoint(found):
+        raise MedbenchError(
+            f"{table}: names none of the {len(found)} images, which are called {min(found)!r} and so on; it has "
+            f"{min(groups, default='')!r}: write names as those of the files, without their folders"
+        )
+    if table and is_closed:
         problems += [
-            Problem(id, table, f"names the image {id}, which does not exist", "note")
+            Problem(id, table.relative_to(root).as_posix(), f"names the image {id}, which does not exist", "note")
             for id in sorted(groups.keys() - found.keys())
         ]
-    if has_groups and (unknown := sorted(found.keys() - groups.keys())):
+    if (table or has_groups) and (unknown := sorted(found.keys() - groups.keys())):
         message = f"{len(unknown)} images, this one first, are in no metadata: a split may divide a lesion"
         record(unknown[0], found[unknown[0]][0], message, "note")
     items = [Item(id, path, mask_of.get(id), groups.get(id, id), part) for id, (path, part) in found.items()]

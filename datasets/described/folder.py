@@ -172,8 +172,8 @@ def _matched(
             ((path, None) for path in images),
             paths,
             groups,
-            table=table.name if table else None,
-            has_groups=table is not None,
+            table=table,
+            is_closed=True,
             more=MORE_ENDINGS,
         )
         items_of[label] = {item.id: item for item in items}

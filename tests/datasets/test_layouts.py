@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from medbench.bench.errors import MedbenchError
-from medbench.datasets.catalog import ham10000, isic2018, ph2
+from medbench.datasets.catalog import ham10000, isic2018, open_dataset, ph2
 from medbench.datasets.inspection import inspect
 from medbench.datasets.layouts import read_folder
 
@@ -95,11 +95,46 @@ def test_folder_metadata_groups_with_or_without_endings(tmp_path: Path) -> None:
     assert read_folder(tmp_path).groups == {"a": "a", "b": "a", "c": "c"}
 
 
-def test_metadata_that_names_a_missing_image_is_noted(tmp_path: Path) -> None:
-    save_pair(tmp_path, "images/a.png", "masks/a.png")
-    (tmp_path / "metadata.csv").write_text("image,group\nb,p1\n")
+def test_metadata_that_names_a_missing_image_or_not_all_of_them_is_noted(tmp_path: Path) -> None:
+    for id in "ac":
+        save_pair(tmp_path, f"images/{id}.png", f"masks/{id}.png")
+    (tmp_path / "metadata.csv").write_text("image,group\na,p1\nb,p1\n")
 
-    assert [(problem.id, problem.kind) for problem in read_folder(tmp_path).unmatched] == [("b", "note")]
+    assert [(problem.id, problem.kind) for problem in read_folder(tmp_path).unmatched] == [("b", "note"), ("c", "note")]
+
+
+@pytest.mark.parametrize(
+    ("table", "row"), [("metadata.csv", "img_1,p1"), ("labels.csv", "images/IMG_1.png,p1"), ("metadata.csv", "")]
+)
+@pytest.mark.parametrize("text", ["modality: ct\n", ""])
+def test_groups_of_none_of_the_images_are_refused(tmp_path: Path, text: str, table: str, row: str) -> None:
+    save_pair(tmp_path, "images/IMG_1.png", "masks/IMG_1.png")
+    (tmp_path / table).write_text(f"image,group\n{row}\n")
+    if text:
+        (tmp_path / "dataset.yaml").write_text(text)
+
+    with pytest.raises(
+        MedbenchError, match=rf"{table}: names none of the 1 images, which are called 'IMG_1' and so on"
+    ):
+        open_dataset(folder=tmp_path)
+
+
+def test_a_publishers_table_of_other_images_is_refused_and_of_some_noted(tmp_path: Path) -> None:
+    for id in "ab":
+        home = "ISIC2018_Task1{}_Training_{}"
+        save_pair(
+            tmp_path,
+            f"{home.format('-2', 'Input')}/{id}.jpg",
+            f"{home.format('', 'GroundTruth')}/{id}_segmentation.png",
+        )
+    table = tmp_path / "metadata.csv"
+    table.write_text("isic_id,lesion_id,patient_id\na,L1,\nx,L1,\n")
+    [problem] = isic2018(tmp_path).unmatched
+    assert (problem.id, problem.kind) == ("b", "note")
+
+    table.write_text("isic_id,lesion_id,patient_id\nx,L1,\n")
+    with pytest.raises(MedbenchError, match=r"metadata\.csv: names none of the 2 images"):
+        isic2018(tmp_path)
 
 
 def test_metadata_without_its_column_is_refused(tmp_path: Path) -> None:
