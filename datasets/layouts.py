@@ -13,7 +13,7 @@ from typing import Literal
 
 from ..bench.errors import MedbenchError
 from .base import FileSet, Item, Part, Problem
-from .reading import IMAGE_ENDINGS, ending_of
+from .reading import IMAGE_ENDINGS, ending_of, read_bytes
 from .tables import columns_of, groups_of, table_of
 
 TABLES = ("labels.csv", METADATA := "metadata.csv")
@@ -33,13 +33,7 @@ def read_folder(root: Path) -> FileSet:
     Optional tables, `labels.csv` and `metadata.csv`, name images with or without their ending in the column `image`,
     and their group in `group`, which one of them has where there is a `metadata.csv`.
     """
-    images: list[Path] = []
-    masks: list[Path] = []
-    for path, folders in walk(root):
-        if "images" in folders:
-            images.append(path)
-        elif "masks" in folders:
-            masks.append(path)
+    images, masks = images_and_masks(root)
     tables = tables_of(root)
     is_asked = GROUP in columns_of(*tables) or METADATA in [each.name.lower() for each in tables]
     table = table_of(tables, GROUP) if is_asked else None
@@ -48,6 +42,28 @@ def read_folder(root: Path) -> FileSet:
     found = pair(root.resolve().name, root, *pairs, table=table, is_closed=True)
     found.tables = tables
     return found
+
+
+def images_and_masks(root: Path) -> tuple[list[Path], dict[Path, tuple[str, ...]]]:
+    """The files in `images/`, and those in `masks/` with the folders between.
+
+    Raises:
+        MedbenchError: `images/` lie in several folders, as those of a training and of a test part do.
+    """
+    images: dict[Path, Path] = {}
+    masks: dict[Path, tuple[str, ...]] = {}
+    for path, folders in walk(root):
+        parts = path.relative_to(root).parts
+        if "images" in folders:
+            images[path] = root.joinpath(*parts[: folders.index("images")])
+        elif "masks" in folders:
+            masks[path] = parts[folders.index("masks") + 1 : -1]
+    if len(homes := [*dict.fromkeys(images.values())]) > 1:
+        raise MedbenchError(
+            f"{root}: there are images/ in {homes[0]} and in {homes[1]}; say which set is meant, as folder: {homes[0]} "
+            "(its table and dataset.yaml go there), or put all images into one images/ and all masks into one masks/"
+        )
+    return [*images], masks
 
 
 def tables_of(root: Path, names: Sequence[str] = TABLES) -> tuple[Path, ...]:
@@ -122,9 +138,14 @@ def _paths(root: Path) -> Iterator[Path]:
 
 
 def find_file(root: Path, pattern: str) -> Path | None:
-    """The first file of that name, the one nearest to the root; None when there is none."""
+    """The file of that name nearest to the root, None when there is none; MedbenchError where another that is as near
+    says something else."""
     found = [path for path in _paths(root) if re.fullmatch(pattern, path.name, re.IGNORECASE)]
-    return min(found, key=lambda path: len(path.parts), default=None)
+    nearest, *others = sorted(found, key=lambda path: len(path.parts)) or [None]
+    for path in others:
+        if nearest and len(path.parts) == len(nearest.parts) and read_bytes(path) != read_bytes(nearest):
+            raise MedbenchError(f"{nearest}: there is {path} too; keep the one that is meant")
+    return nearest
 
 
 def pair(

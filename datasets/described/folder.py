@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...bench.errors import MedbenchError
 from ...bench.metrics import LESION
 from ..base import FileSet, Item, Problem
-from ..layouts import GROUP, TABLES, match, tables_of, walk
+from ..layouts import GROUP, TABLES, images_and_masks, match, tables_of
 from ..masks import Levels, coding_of
 from ..reading import MORE_ENDINGS
 from ..tables import columns_of, groups_of, table_of
@@ -112,21 +112,18 @@ def read_described(root: Path, *, shipped: str | None = None) -> DescribedSet:
     own = root / FILE
     path = own if own.is_file() or shipped is None else SHIPPED / f"{shipped}.yaml"
     description = read_description(path)
-    images: list[Path] = []
     masks: dict[str, list[Path]] = {label: [] for label in description.labels or ("",)}
     folder_of = {label.lower(): label for label in masks}
     problems: list[Problem] = []
     stray: dict[str, Path] = {}
-    for file, folders in walk(root):
-        if "images" in folders:
-            images.append(file)
-        elif "masks" in folders:
-            inner = folders[folders.index("masks") + 1 :]
-            label = "" if description.labels is None else folder_of.get(inner[0] if inner else "")
-            if label is None:
-                stray.setdefault(inner[0] if inner else "", file)
-            else:
-                masks[label].append(file)
+    images, inner_of = images_and_masks(root)
+    for file, inner in inner_of.items():
+        folder = inner[0].lower() if inner else ""
+        label = "" if description.labels is None else folder_of.get(folder)
+        if label is None:
+            stray.setdefault(folder, file)
+        else:
+            masks[label].append(file)
     for file in stray.values():
         message = f"lies in the folder of no label ({', '.join(masks)}); name its label in dataset.yaml, or move it"
         problems.append(Problem(file.stem, file.relative_to(root).as_posix(), message))

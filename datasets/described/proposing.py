@@ -9,7 +9,7 @@ import yaml
 
 from ...bench.errors import MedbenchError
 from ...bench.store.records import write_text
-from ..layouts import MASK_ENDING, tables_of, walk
+from ..layouts import MASK_ENDING, images_and_masks, tables_of
 from ..masks import clashes, coding_of
 from ..reading import MORE_ENDINGS, ending_of
 from ..tables import columns_of, read_rows
@@ -35,14 +35,10 @@ def propose(root: Path, progress: Progress = lambda *_: None) -> Path:
         raise MedbenchError(f"{path}: is there already; change it, or move it away first")
     if not root.is_dir():
         raise MedbenchError(f"{root}: there is no such folder")
-    images: list[Path] = []
     masks: dict[str, list[Path]] = {}
-    for file, folders in walk(root):
-        if "images" in folders:
-            images.append(file)
-        elif "masks" in folders:
-            inner = file.relative_to(root).parts[folders.index("masks") + 1 : -1]
-            masks.setdefault(inner[0] if inner else "", []).append(file)
+    images, inner_of = images_and_masks(root)
+    for file, inner in inner_of.items():
+        masks.setdefault(inner[0] if inner else "", []).append(file)
     if not images or not masks:
         raise MedbenchError(f"{root}: needs images/ and masks/ with equal stems")
     all_masks = [file for paths in masks.values() for file in paths]

@@ -145,6 +145,33 @@ def test_metadata_without_its_column_is_refused(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["modality: ct\n", ""])
+def test_images_of_two_parts_are_no_set(tmp_path: Path, text: str) -> None:
+    for part in ("test", "train"):
+        save_pair(tmp_path, f"{part}/images/{part}.png", f"{part}/masks/{part}.png")
+        (tmp_path / part / "metadata.csv").write_text(f"image,group\n{part},p1\n")
+    if text:
+        (tmp_path / "dataset.yaml").write_text(text)
+
+    with pytest.raises(
+        MedbenchError, match=r"there are images/ in .*/test and in .*/train; say which .* folder: .*/test"
+    ):
+        open_dataset(folder=tmp_path)
+    assert open_dataset(folder=tmp_path / "train").ids == ("train",)
+
+
+def test_of_two_tables_that_are_equally_near_none_is_chosen(tmp_path: Path) -> None:
+    save_pair(tmp_path, "x/images/a.png", "x/masks/a.png")
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "metadata.csv").write_text("image,group\na,p1\n")
+    assert read_folder(tmp_path).ids == ("a",)
+
+    (tmp_path / "y" / "metadata.csv").write_text("image,group\na,p2\n")
+    with pytest.raises(MedbenchError, match=r"x/metadata\.csv: there is .*y/metadata\.csv too; keep the one"):
+        read_folder(tmp_path)
+
+
 def test_folders_too_many_after_unpacking_do_not_matter(tmp_path: Path) -> None:
     name = "ISIC2018_Task1-2_Training_Input"
     save_pair(tmp_path, f"x/{name}/{name}/a.jpg", "x/ISIC2018_Task1_Training_GroundTruth/a_segmentation.png")
