@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..bench.errors import MedbenchError, UnknownNameError
 from .base import PUBLISHED, FileSet, ImageSet, Part
-from .described.description import FILE, read_description
-from .described.folder import SHIPPED, read_described
+from .described.description import read_description
+from .described.folder import SHIPPED, find_description, read_described
 from .described.packed import PackedSet
 from .layouts import find_file, pair, read_folder, walk
 from .synthetic import SyntheticSet
@@ -284,7 +284,7 @@ def told_completeness(found: Mapping[str, tuple[int, int]]) -> str:
 
 
 def _own_folder(root: Path) -> FileSet:
-    return read_described(root) if (root / FILE).is_file() else read_folder(root)
+    return read_described(root) if find_description(root) else read_folder(root)
 
 
 def _read(name: str, read: Callable[[Path], FileSet], root: Path, how: str) -> FileSet:

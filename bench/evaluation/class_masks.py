@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets.described.description import FILE, UNKNOWN, Description, checked_description, read_description
+from ...datasets.described.description import (
+    FILE,
+    UNKNOWN,
+    Description,
+    checked_description,
+    description_at,
+    read_description,
+)
 from ...datasets.described.formats import read_codes, read_structure
 from ...datasets.layouts import walk
 from ...datasets.masks import Coding, clashes, coding_of
@@ -38,8 +45,8 @@ def told_masks(references: Path, classes: str | None, ignore: int | None) -> tup
     if classes is not None:
         named = [name.strip() for name in classes.split(",")]
         return checked_description({"classes": named, "ignore": ignore}, "--classes"), "--classes"
-    found = [path for each in (references, references.absolute().parent) if (path := each / FILE).is_file()]
-    return (read_description(found[0]), str(found[0])) if found else None
+    path = description_at(references / FILE) or description_at(references.absolute().parent / FILE)
+    return (read_description(path), str(path)) if path else None
 
 
 def is_scored_by_class(description: Description) -> bool:

@@ -17,7 +17,7 @@ from ...bench.errors import MedbenchError, UnknownNameError
 from ...bench.metrics import IGNORED, LESION, Target
 from ...bench.metrics.targets import MOST_CLASSES, MOST_LABELS
 
-FILE = "dataset.yaml"
+FILE, ENDINGS = "dataset.yaml", (".yaml", ".yml")  # the former where medbench writes one
 Modality = Literal[
     "dermoscopy", "mri", "ct", "xray", "ultrasound", "endoscopy", "microscopy", "fundus", "other"
 ]  # how images were made; augmentation is chosen by it
@@ -179,6 +179,18 @@ def read_description(path: Path) -> Description:
     except (OSError, UnicodeDecodeError) as error:
         raise MedbenchError(f"{path}: cannot be read ({error})") from error
     return parse_description(text, path)
+
+
+def description_at(place: Path) -> Path | None:
+    """The description of that name, whose ending does not count; None where there is none.
+
+    Raises:
+        MedbenchError: there are two.
+    """
+    found = [path for ending in ENDINGS if (path := place.with_suffix(ending)).is_file()]
+    if len(found) > 1:
+        raise MedbenchError(f"{found[0]}: there is {found[1].name} too; keep the one that is meant")
+    return found[0] if found else None
 
 
 def parse_description(text: str, path: Path) -> Description:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...bench.errors import MedbenchError
 from ...bench.metrics import LESION
 from ..base import FileSet, Item, Problem
-from ..layouts import GROUP, TABLES, images_and_masks, match, tables_of
+from ..layouts import GROUP, TABLES, find_file, images_and_masks, match, tables_of
 from ..masks import Levels, coding_of
 from ..reading import MORE_ENDINGS
 from ..tables import columns_of, groups_of, table_of
@@ -103,14 +103,18 @@ class DescribedSet(FileSet):
         return planes[0] if self.target.is_single else self.target.codes(np.stack(planes))
 
 
+def find_description(root: Path) -> Path | None:
+    """The `dataset.yaml` (or .yml) of a set, which lies where its tables may; None where there is none."""
+    return find_file(root, r"dataset\.ya?ml")
+
+
 def read_described(root: Path, *, shipped: str | None = None) -> DescribedSet:
     """The set in a folder with a `dataset.yaml`, or that of a known set, `shipped`, where the folder has none.
 
     Raises:
         MedbenchError: the description or a table is wrong, or a label has no folder.
     """
-    own = root / FILE
-    path = own if own.is_file() or shipped is None else SHIPPED / f"{shipped}.yaml"
+    path = find_description(root) or (SHIPPED / f"{shipped}.yaml" if shipped else root / FILE)
     description = read_description(path)
     masks: dict[str, list[Path]] = {label: [] for label in description.labels or ("",)}
     folder_of = {label.lower(): label for label in masks}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...bench.errors import MedbenchError
 from ..base import PUBLISHED, ImageSet, Part
 from ..masks import Levels
-from .description import MAX_LEVEL, Description, read_description
+from .description import MAX_LEVEL, Description, description_at, read_description
 from .formats import NOT_FINITE
 
 PARTS: dict[Part, str] = {"train": "train", "validation": "val", "test": "test"}  # as its arrays call them
@@ -33,9 +33,10 @@ class PackedSet(ImageSet):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.stem
-        beside = path.with_suffix(".yaml")
-        self.is_described = beside.is_file()
-        self.description = read_description(beside) if self.is_described else Description()
+        there = description_at(path)
+        self.is_described = there is not None
+        self.description = read_description(there) if there else Description()
+        beside = there or path.with_suffix(".yaml")
         for key in ("labels", "table", "group", "label"):
             if getattr(self.description, key):
                 raise MedbenchError(f"{beside}: {key}: goes with a folder of files, not with a .npz; leave it out")

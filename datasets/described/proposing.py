@@ -14,6 +14,7 @@ from ..masks import clashes, coding_of
 from ..reading import MORE_ENDINGS, ending_of
 from ..tables import columns_of, read_rows
 from .description import FILE, MODALITIES, MOST_LABELS, parse_description
+from .folder import find_description
 from .formats import has_colours, read_array, read_codes, read_structure, read_values
 
 MOST_LEVELS = 32  # more are shades
@@ -31,10 +32,10 @@ def propose(root: Path, progress: Progress = lambda *_: None) -> Path:
         MedbenchError: the file is there already, the folder holds no masks or images, or masks hold no classes.
     """
     path = root / FILE
-    if path.exists():
-        raise MedbenchError(f"{path}: is there already; change it, or move it away first")
     if not root.is_dir():
         raise MedbenchError(f"{root}: there is no such folder")
+    if there := find_description(root):
+        raise MedbenchError(f"{there}: is there already; change it, or move it away first")
     masks: dict[str, list[Path]] = {}
     images, inner_of = images_and_masks(root)
     for file, inner in inner_of.items():

@@ -18,6 +18,7 @@ from medbench.bench.metrics import IGNORED, LESION, Target
 from medbench.datasets.catalog import DATASETS, open_dataset
 from medbench.datasets.described.description import MODALITIES, Description, read_description
 from medbench.datasets.described.folder import SHIPPED, DescribedSet, read_described
+from medbench.datasets.described.proposing import propose
 from medbench.datasets.inspection import inspect
 from medbench.datasets.layouts import read_folder
 
@@ -419,6 +420,28 @@ def test_a_folder_of_a_known_set_may_bring_its_own_description(tmp_path: Path) -
     assert open_dataset("wbc", data=tmp_path).target.names == ("cytoplasm", "nucleus")
     (tmp_path / "wbc" / "dataset.yaml").write_text("classes: [a, b, c]\n")
     assert open_dataset("wbc", data=tmp_path).target.names == ("b", "c")
+
+
+@pytest.mark.parametrize("place", ["dataset.yaml", "dataset.yml", "x/dataset.yaml", "x/y/Dataset.yml"])
+def test_a_description_is_found_where_images_and_masks_are(tmp_path: Path, place: str) -> None:
+    home = tmp_path / "wbc" / "x" / "y"
+    save(home / "images" / "a.png", GREY)
+    save(home / "masks" / "a.png", CODES)
+    (tmp_path / "wbc" / place).write_text("classes: [a, b, c]\nchannels: 1\n")
+
+    own, known = open_dataset(folder=tmp_path / "wbc"), open_dataset("wbc", data=tmp_path)
+
+    assert (own.target.names, own.channels) == (known.target.names, known.channels) == (("b", "c"), 1)
+    with pytest.raises(MedbenchError, match=rf"{place}: is there already"):
+        propose(tmp_path / "wbc")
+
+
+def test_of_two_descriptions_none_is_chosen(tmp_path: Path) -> None:
+    described(tmp_path, THREE)
+    (tmp_path / "dataset.yml").write_text("classes: [a, b, c]\n")
+
+    with pytest.raises(MedbenchError, match=r"dataset\.yaml: there is .*dataset\.yml too; keep the one that is meant"):
+        open_dataset(folder=tmp_path)
 
 
 @pytest.mark.real

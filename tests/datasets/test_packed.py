@@ -54,11 +54,12 @@ def test_masks_of_0_and_255_and_with_a_last_axis_are_one_structure_too(tmp_path:
     assert found.mask("train-00000").tolist() == (label[0, ..., 0] > 0).tolist()
 
 
-def test_classes_are_named_in_a_file_beside_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["yaml", "yml"])
+def test_classes_are_named_in_a_file_beside_it(tmp_path: Path, ending: str) -> None:
     path = packed(tmp_path / "wbc_128.npz", top=2)
     with pytest.raises(MedbenchError, match=r"masks hold 0, 1, 2, not 0 and 1 .* name the classes in wbc_128\.yaml"):
         open_dataset(folder=path)
-    (tmp_path / "wbc_128.yaml").write_text("classes: [background, cytoplasm, nucleus]\nmodality: microscopy\n")
+    (tmp_path / f"wbc_128.{ending}").write_text("classes: [background, cytoplasm, nucleus]\nmodality: microscopy\n")
 
     found = open_dataset(folder=path)
 

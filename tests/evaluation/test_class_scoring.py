@@ -224,12 +224,12 @@ def test_masks_of_classes_are_read_from_files_of_many_kinds(folders: Path, part:
     assert scored(folders, "--classes", NAMES) == before
 
 
-@pytest.mark.parametrize("where", ["reference", "."])
+@pytest.mark.parametrize("where", ["reference/dataset.yaml", "reference/dataset.yml", "dataset.yaml"])
 def test_a_description_in_or_beside_the_references_is_found_and_classes_override_it(folders: Path, where: str) -> None:
-    (folders / where / "dataset.yaml").write_text("classes: [none, a, b, c]\nchannels: 1\n")
+    (folders / where).write_text("classes: [none, a, b, c]\nchannels: 1\n")
 
     assert [*scored(folders)["classes"]] == ["a", "b", "c"]
-    assert "says " + str(folders / where / "dataset.yaml") in score(folders).output
+    assert f"says {folders / where}" in score(folders).output
     assert [*scored(folders, "--classes", NAMES)["classes"]] == [*HEART.names]
 
 
