@@ -19,7 +19,10 @@ from medbench.datasets.artifacts import ARTIFACTS, LOCAL, SEVERITIES, paint
 from medbench.datasets.artifacts.painted import PaintedSet
 from medbench.datasets.artifacts.painting import VISIBLE
 from medbench.datasets.catalog import open_dataset
+from medbench.datasets.inspection import inspect
 from medbench.datasets.synthetic import SyntheticSet
+
+from ..image_files import save
 
 KINDS = sorted(ARTIFACTS)
 GRADED_BY_COVER = sorted(LOCAL)
@@ -218,6 +221,64 @@ def test_a_whole_set_is_a_folder_set_that_can_be_read_again(tmp_path: Path) -> N
     made = json.loads((out / "made.json").read_text())
     assert (made["set"], made["kind"], made["severity"], len(made["images"])) == ("synthetic", "ruler", 2, 400)
     assert damage(out) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        (
+            "classes: {0: a, 100: b, 200: c}\nignore: 7\ngroup: patient\nlabel: stage\nspacing: [0.5, 2]\n",
+            [0, 100, 200, 7],
+        ),
+        ("labels: [disc, cup]\nmodality: fundus\n", [0, 255, 0, 255]),
+        ("labels: [disc]\ntable: labels.csv\n", [0, 255, 0, 255]),
+        ("classes: [a, b]\n", [0, 255, 0, 255]),
+    ],
+)
+def test_a_described_set_is_one_again(tmp_path: Path, text: str, levels: list[int]) -> None:
+    root = tmp_path / "set"
+    for place, id in enumerate("abc"):
+        mask = np.roll(np.repeat(np.array(levels, np.uint8), 16), place)[None].repeat(64, axis=0)
+        save(root / "images" / f"{id}.png", skin(64, 64))
+        for turn, label in enumerate([label for label in ("disc", "cup") if label in text] or [""]):
+            save(root / "masks" / label / f"{id}.png", np.rot90(mask, turn))
+    (root / "labels.csv").write_text("image,patient,stage,group\na,1,II,g\nb,1,,g\nc,2,III,h\n")
+    (root / "dataset.yaml").write_text(text)
+
+    result = run(f"folder:{root}", "--kind", "hair", "--severity", 2, "-o", tmp_path / "out")
+
+    assert result.exit_code == 0, result.output
+    clean, found = open_dataset(folder=root), open_dataset(folder=tmp_path / "out")
+    assert (found.target, found.spacing, found.modality, found.label) == (
+        clean.target,
+        clean.spacing,
+        clean.modality,
+        clean.label,
+    )
+    assert found.groups == clean.groups == {"a": "a", "b": "a", "c": "c"}
+    assert found.labels_of("stage") == {"a": "II", "c": "III"}
+    for id in "abc":
+        np.testing.assert_array_equal(found.mask(id), clean.mask(id))
+    assert inspect(found).problems == []
+
+
+@pytest.mark.parametrize(
+    ("text", "pixels", "message"),
+    [
+        ("channels: 1\n", np.full((64, 64), 90, np.uint8), "its images have 1 channels"),
+        ("modality: ct\n", np.full((64, 64, 3), 900, np.uint16), "its images have more than 8 bits"),
+    ],
+)
+def test_images_that_cannot_be_painted_are_told(tmp_path: Path, text: str, pixels: NDArray[Any], message: str) -> None:
+    (tmp_path / "images").mkdir()
+    np.save(tmp_path / "images" / "a.npy", pixels)
+    save(tmp_path / "masks" / "a.png", np.eye(64, dtype=np.bool_))
+    (tmp_path / "dataset.yaml").write_text(text)
+
+    result = run(f"folder:{tmp_path}", "--kind", "hair", "--severity", 1, "-o", tmp_path / "out")
+
+    assert result.exit_code == 2
+    assert f"{message}; artifacts are painted on RGB of 8 bits" in result.output
 
 
 @pytest.mark.parametrize(
