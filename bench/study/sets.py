@@ -53,7 +53,8 @@ class Sets:
         self._arrays: dict[tuple[int, int], Arrays] = {}
 
     def open(self, source: Mapping[str, Any], *, leave_out_broken: bool = False) -> OpenSet:
-        """The set, inspected; MedbenchError where it is missing or has broken images that may not be left out."""
+        """The set, inspected; MedbenchError where it is missing, or has broken images that may not be left out or are
+        all."""
         key = short_id([dict(source), leave_out_broken])
         if key not in self._open:
             self._open[key] = self._inspected(source, leave_out_broken)
@@ -156,15 +157,15 @@ class Sets:
         told = self._told(f"inspecting {image_set.name}")
         inspection = inspect(image_set, self.cache, told) if _is_of_files(image_set) else inspect(image_set)
         errors = [problem for problem in inspection.problems if problem.kind == "error"]
-        if errors and not leave_out_broken:
+        broken = {problem.id for problem in errors}.intersection(image_set.ids)
+        image_set.leave_out(broken)
+        if errors and not (leave_out_broken and image_set.ids):
             others = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
             name = f"folder:{folder}" if folder else image_set.name
+            or_leave = " or say dataset.leave_out_broken: true" if image_set.ids else "; no image is left without them"
             raise MedbenchError(
-                f"{image_set.name}: {errors[0]}{others}; `medbench data verify {name}` lists them, mend them or say "
-                "dataset.leave_out_broken: true"
+                f"{image_set.name}: {errors[0]}{others}; `medbench data verify {name}` lists them, mend them{or_leave}"
             )
-        broken = {problem.id for problem in errors}
-        image_set.leave_out(broken)
         _group_twins(image_set, inspection.pixels)
         return OpenSet(image_set, inspection.digests, inspection.pixels, len(broken))
 

@@ -129,8 +129,9 @@ def read_described(root: Path, *, shipped: str | None = None) -> DescribedSet:
         else:
             masks[label].append(file)
     for file in stray.values():
+        place = file.relative_to(root).as_posix()  # which is no image's id: that image is as good as ever
         message = f"lies in the folder of no label ({', '.join(masks)}); name its label in dataset.yaml, or move it"
-        problems.append(Problem(file.stem, file.relative_to(root).as_posix(), message))
+        problems.append(Problem(place, place, message))
     if missing := [label for label, found in masks.items() if label and not found]:
         raise MedbenchError(f"{path}: labels: no masks of {missing[0]!r}; they go into {root / 'masks' / missing[0]}")
 

@@ -145,6 +145,17 @@ def test_the_command_lists_pairs_and_exits_with_1(folder: Path) -> None:
     assert f"1 pairs in 3 images of {name}" in as_text.output
 
 
+def test_a_set_without_a_sound_image_is_told_in_one_line(folder: Path) -> None:
+    for path in (folder / "masks").iterdir():
+        path.write_bytes(b"broken")
+
+    result = run(f"folder:{folder}")
+
+    assert result.exit_code == 2
+    assert "masks/a.png: cannot be decoded" in result.output
+    assert "; no image is left without them" in result.output
+
+
 def test_of_a_described_set_pairs_within_a_group_are_told_apart_and_many_only_counted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Planning: nothing leaks, ids stand for everything that changes a result, and mistakes have a place."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,35 @@ def test_an_archive_id_is_known_in_another_set_even_with_other_pixels(tmp_path: 
 
     with pytest.raises(MedbenchError, match=r"mine\.yaml:9: evaluate: .*trained or selected on"):
         planned(tmp_path, mine, text=f"{STUDY}evaluate: [clean, {{folder: {other}}}]\n")
+
+
+def test_a_set_of_which_no_image_is_sound_is_told_by_its_first_error_whatever_may_be_left_out(tmp_path: Path) -> None:
+    mine = write_set(tmp_path / "mine", SyntheticSet(images=12, size=32))
+    other = write_set(tmp_path / "other", SyntheticSet(images=2, size=32))
+    for path in (other / "masks").iterdir():
+        Image.fromarray(np.arange(4, dtype=np.uint8).repeat(256).reshape(32, 32)).save(path)
+
+    for settings in ((), ("exclude_copies=true",)):
+        text = f"{STUDY}evaluate: [clean, {{folder: {other}}}]\n"
+        with pytest.raises(
+            MedbenchError, match=r"00000\.png: seems to hold several .* and 1 more; .*; no image is left"
+        ):
+            planned(tmp_path, mine, "dataset.leave_out_broken=true", *settings, text=text)
+
+
+def test_what_is_no_image_of_the_set_leaves_none_out_and_is_not_counted(tmp_path: Path) -> None:
+    images = SyntheticSet(images=3, size=32)
+    mine = write_set(tmp_path / "mine", images)
+    (mine / "masks").rename(mine / "disc")
+    for place in ("masks/disc", "masks/old"):
+        shutil.copytree(mine / "disc", mine / place)
+    Image.fromarray(images.mask(images.ids[0])).save(mine / "masks" / "disc" / "nobody.png")
+    (mine / "dataset.yaml").write_text("labels: [disc]\n")
+    (mine / "images" / f"{images.ids[1]}.png").write_bytes(b"broken")
+
+    found = Sets(None, tmp_path / "cache").open({"folder": str(mine)}, leave_out_broken=True)
+
+    assert (found.image_set.ids, found.left_out) == ((images.ids[0], images.ids[2]), 1)
 
 
 def test_images_with_equal_pixels_stay_on_one_side(tmp_path: Path) -> None:
