@@ -84,7 +84,7 @@ def find_masks(root: Path, more: Collection[str] = ()) -> dict[str, Path]:
     for path in _marked(path for path, _ in walk(root) if _is_read(path, more)):
         id = MASK_ENDING.sub("", _stem(path))
         if id in found:
-            raise MedbenchError(f"{path}: {found[id].name} could be the mask of {id} as well; keep one of them")
+            raise MedbenchError(f"{path}: {found[id]} could be the mask of {id} as well; keep one of them")
         found[id] = path
     if not found:
         what = f"holds no mask ({_kinds(more)})" if root.is_dir() else "there is no such folder"

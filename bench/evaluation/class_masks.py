@@ -23,7 +23,7 @@ from ...datasets.masks import Coding, clashes, coding_of
 from ...datasets.reading import MORE_ENDINGS
 from ..errors import MedbenchError
 from ..metrics import Target
-from .pairing import Pairs, cuts_of, first_of, lines, paired, summed, told
+from .pairing import Pairs, cuts_of, first_of, lines, masks_in, paired, summed, told
 
 Read = Callable[[str], NDArray[np.uint8]]
 BY_LEVEL, BY_NUMBER = "levels of the classes", "numbers of the classes (0, 1, 2, ...), not their levels"
@@ -73,8 +73,8 @@ def paired_by_label(predictions: Path, references: Path, description: Descriptio
 
 
 def _folders(folder: Path, labels: tuple[str, ...]) -> dict[str, Path]:
-    """Where the masks of each label lie, of classes ("") all; in `masks/` where there is one, as in a set's folder."""
-    masks = inner if (inner := folder / "masks").is_dir() else folder
+    """Where the masks of each label lie, of classes ("") all."""
+    masks = masks_in(folder)
     if labels == ("",):
         return {"": masks}
     known = {label.lower() for label in labels}

@@ -29,6 +29,11 @@ class Pairs:
         return tuple(sorted(self.predicted.keys() - self.wanted.keys()))
 
 
+def masks_in(folder: Path) -> Path:
+    """`masks/` where there is one, as in a set's folder; else the folder itself."""
+    return inner if (inner := folder / "masks").is_dir() else folder
+
+
 def paired(predictions: Path, references: Path, more: Collection[str] = ()) -> Pairs:
     """Every reference mask with its prediction, by their stems (see `find_masks`).
 

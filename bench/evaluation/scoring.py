@@ -14,7 +14,7 @@ from ...datasets.masks import Coding, clashes, coding_of
 from ...datasets.reading import read_levels
 from ..errors import MedbenchError
 from ..metrics import COUNTS, in_millimetres, n_empty, pooled, score_masks, with_millimetres
-from .pairing import cuts_of, differ_in_size, lines, paired, summed, told
+from .pairing import cuts_of, differ_in_size, lines, masks_in, paired, summed, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ def score_folders(
     """Scores every reference mask's prediction, found by its stem (see `find_masks`), at the reference's size.
 
     Every reference counts: leaving out images that a tool found nothing in would flatter it. References are read as
-    masks of data sets are (see `coding_of` and `clashes`), predictions as `cuts_of` says.
+    masks of data sets are (see `coding_of` and `clashes`), predictions as `cuts_of` says. In folders with masks/ these
+    are the masks.
 
     Args:
         predictions: a folder.
@@ -65,7 +66,7 @@ def score_folders(
         MedbenchError: references are not read, predictions are missing, masks cannot be decoded or be read in two ways,
             sizes differ, or no level of any map reaches half; names them.
     """
-    pairs = paired(predictions, references)
+    pairs = paired(masks_in(predictions), masks_in(references))
     predicted, wanted, ids = pairs.predicted, pairs.wanted, pairs.ids
     rows: list[dict[str, Any]] = []
     problems: list[str] = []

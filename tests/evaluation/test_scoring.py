@@ -336,13 +336,27 @@ def test_a_prediction_of_another_size_is_named_with_both_sizes(folders: Path) ->
     assert "(15x10 and 30x20); resize the prediction to the reference (and 1 more like it)" in result.output
 
 
-def test_two_files_for_one_image_are_named(folders: Path) -> None:
-    save(folders / "prediction" / "again" / "ISIC_1.bmp", np.zeros((20, 30), dtype=np.uint8))
+def test_two_files_for_one_image_are_named_with_their_paths(folders: Path) -> None:
+    again = save(folders / "prediction" / "again" / "ISIC_1.png", np.zeros((20, 30), dtype=np.uint8))
 
     result = score(folders)
 
     assert result.exit_code == 2
-    assert "could be the mask of ISIC_1 as well" in result.output
+    paths = {str(again), str(folders / "prediction" / "ISIC_1.png")}
+    told = result.output.removeprefix("error: ").split(" could be the mask of ISIC_1 as well")[0]
+    assert {*told.split(": ")} == paths
+
+
+@pytest.mark.parametrize("part", ["prediction", "reference"])
+def test_the_folder_of_a_set_is_scored_by_its_masks(folders: Path, part: str) -> None:
+    before = scored(folders)
+    (folders / part).rename(folders / "masks")
+    (folders / part).mkdir()
+    (folders / "masks").rename(folders / part / "masks")
+    for id in MASKS:
+        save(folders / part / "images" / f"{id}.png", np.full((20, 30, 3), 90, np.uint8))
+
+    assert scored(folders) == before
 
 
 @pytest.mark.parametrize(("folder", "message"), [("nowhere", "there is no such folder"), ("empty", "holds no mask")])
