@@ -36,7 +36,8 @@ class Target:
 
     @property
     def is_single(self) -> bool:
-        """Whether one structure is looked for: one map of logits, in all else as with masks of black and white."""
+        """Whether one structure is looked for: one map of logits, in all else as with masks of black and white. Where
+        pixels are ignored, evaluations score it as a class (see `score_classes`), with false alarms apart."""
         return len(self.names) == 1
 
     @property

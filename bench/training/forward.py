@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...datasets.cache import Arrays
 from ...models.outputs import Outputs
-from ..metrics import Target
+from ..metrics import IGNORED, Target
 from .batches import to_input
 from .class_losses import wanted_of
 from .labels import NO_LABELS, Labels
@@ -48,9 +48,11 @@ def validate(
 
 
 def _dice(logits: Tensor, target: Tensor, kind: Target) -> float:
-    if not kind.is_single or kind.ignores:
+    if not kind.is_single:
         return _mean_dice(logits, target, kind)
     found, wanted = logits > 0, target > 0
+    if kind.ignores:
+        found, wanted = found & (target != IGNORED), wanted & (target != IGNORED)
     overlap = (found & wanted).sum(dim=(1, 2, 3)).double()
     total = (found.sum(dim=(1, 2, 3)) + wanted.sum(dim=(1, 2, 3))).double()
     return float(torch.where(total > 0, 2 * overlap / total.clamp(min=1), 1.0).mean())

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medbench.ablations.schema.loading import HERE
 from medbench.bench.errors import MedbenchError
+from medbench.bench.metrics import IGNORED, LESION, Target
 from medbench.bench.training import loop
 from medbench.bench.training.batches import DEVIATION, MEAN, Batches, Draw, TrainingImages, loader, resized, to_input
 from medbench.bench.training.device import prepare
@@ -289,6 +291,29 @@ def test_validation_is_the_mean_dice_of_images(arrays: Arrays) -> None:
     dices = [2 * (f & w).sum() / (f.sum() + w.sum()) for f, w in zip(found, wanted, strict=True)]
 
     assert validate(model, arrays, ids, recipe())[1] == pytest.approx(np.mean(dices))
+
+
+def test_of_one_structure_ignored_pixels_change_nothing_else_in_validation() -> None:
+    class Everywhere(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.ones(1))
+
+        def forward(self, image: Tensor) -> Tensor:
+            return image[:, :1] * 0 + self.bias
+
+    masks = np.zeros((3, 32, 32), np.uint8)
+    masks[0, :16] = 1  # half of it, an empty one, and one of which nothing counts
+    ignored = masks.copy()
+    ignored[:2, :, 24:], ignored[2] = IGNORED, IGNORED
+    images = np.zeros((3, 32, 32, 3), np.uint8)
+
+    def dice(masks: NDArray[np.uint8], target: Target) -> float:
+        arrays = Arrays(images, masks, {"a": 0, "b": 1, "c": 2}, target=target)
+        return validate(Everywhere(), arrays, "abc", recipe())[1]
+
+    assert dice(masks, LESION) == pytest.approx((2 / 3 + 0 + 0) / 3)
+    assert dice(ignored, Target(("lesion",), ignores=True)) == pytest.approx((2 / 3 + 0 + 1) / 3)
 
 
 def test_input_is_normalised_as_pretrained_encoders_expect() -> None:
