@@ -78,7 +78,7 @@ def resized(
         return np.array(image), np.array(mask)
     if image.shape[2] != 3 or not target.is_single or target.ignores:
         return squeeze(np.asarray(image), size), squeeze_codes(mask, size, target)
-    area = cv2.INTER_AREA
+    area = cv2.INTER_AREA  # in bytes: `squeeze_codes`, in floats, divides some halves otherwise (from 384 to 160, say)
     cover = cv2.resize(np.multiply(mask, 255, dtype=np.uint8), (size, size), interpolation=area)
     return cv2.resize(image, (size, size), interpolation=area).astype(np.uint8), (cover >= 128).astype(np.uint8)
 
