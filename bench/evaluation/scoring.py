@@ -13,7 +13,7 @@ import pandas as pd
 from ...datasets.masks import Coding, clashes, coding_of
 from ...datasets.reading import read_levels
 from ..errors import MedbenchError
-from ..metrics import COUNTS, in_millimetres, n_empty, pooled, score_masks, with_millimetres
+from ..metrics import COUNTS, n_empty, pooled, score_in_both_units, with_millimetres
 from .pairing import cuts_of, differ_in_size, lines, masks_in, paired, summed, told
 
 
@@ -114,6 +114,6 @@ def _row(
     p, r = p_levels.values > cut, r_levels.values > coding.cut
     if p.shape != r.shape:
         return differ_in_size(prediction, p.shape, reference, r.shape)
-    scores = score_masks(p[None], r[None]) | (in_millimetres(p[None], r[None], spacing) if spacing else {})
+    scores = score_in_both_units(p[None], r[None], spacing)
     row = {"image": id, "height": r.shape[0], "width": r.shape[1], **{key: float(x[0]) for key, x in scores.items()}}
     return row, coding

@@ -19,7 +19,7 @@ from torch import nn
 
 from ...datasets.base import ImageSet
 from ...datasets.cache import Arrays
-from ..metrics import in_millimetres, score_masks, scores_near
+from ..metrics import score_in_both_units, scores_near
 from ..metrics.calibration import N_BINS, brier, reliability
 from ..metrics.classes import over_classes, score_classes
 from ..metrics.failures import artifact_fpr, failure_modes
@@ -94,12 +94,13 @@ def evaluate(
         artifact = images.artifact(image)
         if artifact is not None:
             artifact = _at(artifact, height, width)
+        scores = score_in_both_units(prediction[None], reference[None], spacing)
         rows.append(
             {
                 "image": image,
                 "height": height,
                 "width": width,
-                **{name: float(values[0]) for name, values in _agreement(prediction, reference, spacing).items()},
+                **{name: float(values[0]) for name, values in scores.items()},
                 "brier": brier(probability, reference),
                 **_scores_of_artifact(prediction, reference, artifact),
                 **failure_modes(prediction, reference, artifact),
@@ -116,13 +117,6 @@ def evaluate(
 def spacing_of(image_set: ImageSet, score_at: str) -> tuple[float, float] | None:
     """Height and width of a pixel in mm, where the set says it and masks are compared at their own size."""
     return image_set.spacing if score_at == "native" else None
-
-
-def _agreement(
-    prediction: NDArray[np.bool_], reference: NDArray[np.bool_], spacing: tuple[float, float] | None
-) -> dict[str, NDArray[np.float64]]:
-    scores = score_masks(prediction[None], reference[None])
-    return scores | (in_millimetres(prediction[None], reference[None], spacing) if spacing else {})
 
 
 def _bins(sums: Sequence[NDArray[np.float64]], keys: Mapping[str, Sequence[str]]) -> pd.DataFrame:

@@ -141,19 +141,25 @@ def with_millimetres(names: Container[str]) -> list[str]:
     return [*METRICS, *(name for name in MILLIMETRES if name in names)]
 
 
-def in_millimetres(prediction: Mask, reference: Mask, spacing: tuple[float, float]) -> dict[str, Values]:
-    """The metrics of `MILLIMETRES`, each (N,), as `score_masks` has them in pixels.
+def score_in_both_units(prediction: Mask, reference: Mask, spacing: tuple[float, float] | None) -> dict[str, Values]:
+    """What `score_masks` gives in pixels, and the metrics of `MILLIMETRES`, each (N,), where a spacing is known.
 
     Args:
         prediction: (N, H, W), as in `score_masks`.
         reference: (N, H, W), as in `score_masks`.
         spacing: height and width of a pixel in mm.
 
-    >>> in_millimetres(np.array([[[True, False]]]), np.array([[[False, True]]]), (1.0, 0.5))["hd95_mm"].item()
-    0.5
+    >>> scores = score_in_both_units(np.array([[[True, False]]]), np.array([[[False, True]]]), (1.0, 0.5))
+    >>> scores["hd95"].item(), scores["hd95_mm"].item()
+    (1.0, 0.5)
     """
-    scores = score_masks(prediction, reference, spacing=spacing)
-    return {name: scores[name.removesuffix("_mm")] for name in MILLIMETRES}
+    scores = score_masks(prediction, reference)
+    if spacing is None:
+        return scores
+    _check(prediction, reference, spacing)
+    pairs = zip(prediction, reference, strict=True)
+    rows = [_hd95_and_assd(*_apart(*_cropped(p, r), p.shape, spacing)) for p, r in pairs]
+    return scores | dict(zip(MILLIMETRES, np.array(rows, dtype=np.float64).reshape(-1, 2).T, strict=True))
 
 
 def from_counts(counts: Mapping[str, Values]) -> dict[str, Values]:
@@ -298,30 +304,48 @@ def _boundary_scores(
     prediction: Mask, reference: Mask, spacing: tuple[float, float]
 ) -> tuple[float, float, float, float, float]:
     """hd95, assd, nsd1, nsd2 and biou of one (H, W) pair."""
-    height, width = prediction.shape
-    p, r = (np.ascontiguousarray(mask).view(np.uint8) for mask in (prediction, reference))
-    # Outside the box around both masks all is background, as it is outside the image: nothing changes by cropping.
-    x, y, across, down = cv2.boundingRect(p | r)
-    p, r = (np.ascontiguousarray(mask[y : y + down, x : x + across]) for mask in (p, r))
+    p, r = _cropped(prediction, reference)
+    distances = _apart(p, r, prediction.shape, spacing)
     if not p.any() or not r.any():
-        if p.any() == r.any():
-            return 0.0, 0.0, 1.0, 1.0, 1.0
-        diagonal = hypot(height * spacing[0], width * spacing[1])
-        return diagonal, diagonal, 0.0, 0.0, 0.0
+        agreed = float(p.any() == r.any())
+        return *_hd95_and_assd(*distances), agreed, agreed, agreed
 
-    p_points, r_points = _boundary_points(p, spacing), _boundary_points(r, spacing)
-    to_reference, to_prediction = _distances(p_points, r_points), _distances(r_points, p_points)
-    both = np.concatenate([to_reference, to_prediction])
+    both = np.concatenate(distances)
     pixel = min(spacing) * (1 + 1e-9)  # a distance of one pixel may come out a rounding error above it
-    steps = band_width(height, width)
+    steps = band_width(*prediction.shape)
     p_band, r_band = _inner_band(p, SQUARE, steps), _inner_band(r, SQUARE, steps)
     return (
-        float(max(np.percentile(to_reference, 95), np.percentile(to_prediction, 95))),
-        float(both.mean()),
+        *_hd95_and_assd(*distances),
         np.count_nonzero(both <= pixel) / both.size,
         np.count_nonzero(both <= 2 * pixel) / both.size,
         np.count_nonzero(p_band & r_band) / np.count_nonzero(p_band | r_band),
     )
+
+
+def _cropped(prediction: Mask, reference: Mask) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Both as 0 and 1 within the box around them: outside it all is background, as it is outside the image, so that
+    nothing changes."""
+    p, r = (np.ascontiguousarray(mask).view(np.uint8) for mask in (prediction, reference))
+    x, y, across, down = cv2.boundingRect(p | r)
+    p, r = (np.ascontiguousarray(mask[y : y + down, x : x + across]) for mask in (p, r))
+    return p, r
+
+
+def _apart(
+    p: NDArray[np.uint8], r: NDArray[np.uint8], shape: tuple[int, ...], spacing: tuple[float, float]
+) -> tuple[Values, Values]:
+    """(K,) distances of the boundary pixels of a prediction to the reference's, (L,) the reverse; of two empty masks a
+    0 each, of an empty one and another the diagonal of the image, whose (H, W) is `shape`."""
+    if not p.any() or not r.any():
+        far = hypot(shape[0] * spacing[0], shape[1] * spacing[1]) if p.any() != r.any() else 0.0
+        return np.array([far]), np.array([far])
+    p_points, r_points = _boundary_points(p, spacing), _boundary_points(r, spacing)
+    return _distances(p_points, r_points), _distances(r_points, p_points)
+
+
+def _hd95_and_assd(to_reference: Values, to_prediction: Values) -> tuple[float, float]:
+    hd95 = max(np.percentile(to_reference, 95), np.percentile(to_prediction, 95))
+    return float(hd95), float(np.concatenate([to_reference, to_prediction]).mean())
 
 
 def _inner_band(mask: NDArray[np.uint8], element: cv2.typing.MatLike, steps: int = 1) -> Mask:

@@ -29,8 +29,7 @@ from .agreement import (
     Metric,
     Values,
     from_counts,
-    in_millimetres,
-    score_masks,
+    score_in_both_units,
     with_millimetres,
 )
 from .failures import FAILURES, failure_modes
@@ -69,7 +68,7 @@ def score_classes(
     """
     wanted, counted = target.planes(reference), target.counted(reference)
     prediction = prediction if counted is None else prediction & counted
-    scores = score_masks(prediction, wanted) | (in_millimetres(prediction, wanted, spacing) if spacing else {})
+    scores = score_in_both_units(prediction, wanted, spacing)
     if counted is not None:
         scores["tn"] = scores["tn"] - np.count_nonzero(~counted)
     counts = {name: scores[name] for name in COUNTS}

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, distance_transform_cdt, distance_transform_edt, gaussian_filter
 
-from medbench.bench.metrics import COUNTS, METRICS, Mask, from_counts, n_empty, pooled, score_masks, scores_near
+from medbench.bench.metrics import (
+    COUNTS,
+    METRICS,
+    Mask,
+    from_counts,
+    n_empty,
+    pooled,
+    score_in_both_units,
+    score_masks,
+    scores_near,
+)
 from medbench.bench.metrics.agreement import _is_near
 
 DISTANCES = ("hd95", "assd")
@@ -207,6 +217,17 @@ def test_shares_lie_in_0_to_1_and_distances_below_the_diagonal(pair) -> None:
     scores = scores_of(*pair)
 
     assert all(0 <= scores[name] <= (hypot(*pair[0].shape) if name in DISTANCES else 1) for name in METRICS)
+
+
+@given(pairs(), st.sampled_from(SPACINGS[1:]))
+def test_in_both_units_is_in_pixels_and_as_with_the_spacing(pair: tuple[Mask, Mask], spacing) -> None:
+    side, stack = tuple(map(float, spacing)), [mask[None] for mask in pair]
+
+    found = {name: values.item() for name, values in score_in_both_units(*stack, side).items()}
+
+    in_mm = {f"{name}_mm": scores_of(*pair, side)[name] for name in DISTANCES}
+    assert found == scores_of(*pair) | in_mm
+    assert score_in_both_units(*stack, None) == score_masks(*stack)
 
 
 def test_spacing_scales_the_distances_and_nothing_else() -> None:
