@@ -141,9 +141,11 @@ def find_file(root: Path, pattern: str) -> Path | None:
     """The file of that name nearest to the root, None when there is none; MedbenchError where another that is as near
     says something else."""
     found = [path for path in _paths(root) if re.fullmatch(pattern, path.name, re.IGNORECASE)]
-    nearest, *others = sorted(found, key=lambda path: len(path.parts)) or [None]
+    if not found:
+        return None
+    nearest, *others = sorted(found, key=lambda path: len(path.parts))
     for path in others:
-        if nearest and len(path.parts) == len(nearest.parts) and read_bytes(path) != read_bytes(nearest):
+        if len(path.parts) == len(nearest.parts) and read_bytes(path) != read_bytes(nearest):
             raise MedbenchError(f"{nearest}: there is {path} too; keep the one that is meant")
     return nearest
 

@@ -58,8 +58,7 @@ def write_set(
     if image_set.channels != 3 or image_set.is_wide:
         what = "more than 8 bits" if image_set.channels == 3 else f"{image_set.channels} channels"
         raise MedbenchError(f"{image_set.name}: its images have {what}; artifacts are painted on RGB of 8 bits")
-    described = isinstance(image_set, DescribedSet | PackedSet) and image_set.is_described
-    description = image_set.description if described else Description()
+    description = image_set.description if isinstance(image_set, DescribedSet | PackedSet) else Description()
     painted = PaintedSet(image_set, image_set.ids, kind=kind, severity=severity, seed=seed)
     with sealed_folder(folder) as working:
         for part in ("images", *(f"masks/{label}" for label in description.labels or ("",)), "artifacts"):
@@ -84,7 +83,7 @@ def write_set(
             table.writerows(
                 (id, painted.groups[id], *(each.get(id, "") for each in told.values())) for id in painted.ids
             )
-        if described:
+        if image_set.is_described:
             write_text(working / FILE, yaml.safe_dump(_of_codes(description), sort_keys=False, allow_unicode=True))
         made = {"set": image_set.name, "kind": kind, "severity": severity, "seed": seed, "version": VERSION}
         write_json(working / "made.json", {**made, "images": {id: painted.digest(id) for id in painted.ids}})

@@ -221,13 +221,13 @@ def test_shares_lie_in_0_to_1_and_distances_below_the_diagonal(pair) -> None:
 
 @given(pairs(), st.sampled_from(SPACINGS[1:]))
 def test_in_both_units_is_in_pixels_and_as_with_the_spacing(pair: tuple[Mask, Mask], spacing) -> None:
-    side, stack = tuple(map(float, spacing)), [mask[None] for mask in pair]
+    side, (p, r) = (float(spacing[0]), float(spacing[1])), (mask[None] for mask in pair)
 
-    found = {name: values.item() for name, values in score_in_both_units(*stack, side).items()}
+    found = {name: values.item() for name, values in score_in_both_units(p, r, side).items()}
 
     in_mm = {f"{name}_mm": scores_of(*pair, side)[name] for name in DISTANCES}
     assert found == scores_of(*pair) | in_mm
-    assert score_in_both_units(*stack, None) == score_masks(*stack)
+    assert score_in_both_units(p, r, None) == score_masks(p, r)
 
 
 def test_spacing_scales_the_distances_and_nothing_else() -> None:
