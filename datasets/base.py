@@ -26,7 +26,8 @@ PUBLISHED: dict[Part, str] = {"train": "training", "validation": "validation", "
 class Problem:
     """Something wrong with a data set, in one line.
 
-    `kind` is "error" where an image cannot be used as it stands, "note" where it can but somebody should look.
+    `id` is that of an image; of a file that belongs to none it is `file`. `kind` is "error" where an image cannot be
+    used as it stands, "note" where it can but somebody should look.
     """
 
     id: str

@@ -204,10 +204,10 @@ def match(
     for path in masks:
         stem = _stem(path)
         id = stem if stem in found else MASK_ENDING.sub("", stem)
-        if not _is_read(path, more):
+        if id not in found:
+            record(path.relative_to(root).as_posix(), path, "no image")
+        elif not _is_read(path, more):
             record(id, path, f"{ending_of(path) or 'no ending'} is not read; save it as png")
-        elif id not in found:
-            record(id, path, "no image")
         elif id in mask_of:
             if path.read_bytes() != mask_of[id].read_bytes():
                 record(id, path, f"a second mask for the image {id}; rename or remove one")

@@ -157,7 +157,8 @@ class Sets:
         told = self._told(f"inspecting {image_set.name}")
         inspection = inspect(image_set, self.cache, told) if _is_of_files(image_set) else inspect(image_set)
         errors = [problem for problem in inspection.problems if problem.kind == "error"]
-        broken = {problem.id for problem in errors}.intersection(image_set.ids)
+        ids = {*image_set.ids}
+        broken = {each.id for each in errors if each.id in ids or each.id != each.file}  # else it is no image at all
         image_set.leave_out(broken)
         if errors and not (leave_out_broken and image_set.ids):
             others = f" and {len(errors) - 1} more" if len(errors) > 1 else ""

@@ -19,6 +19,7 @@ from ..base import ImageSet
 from ..described.description import FILE, Description
 from ..described.folder import DescribedSet
 from ..described.packed import PackedSet
+from ..layouts import GROUP
 from .painted import VERSION, PaintedSet
 from .painting import ARTIFACTS, LOCAL, SEVERITIES, paint
 
@@ -60,6 +61,7 @@ def write_set(
         raise MedbenchError(f"{image_set.name}: its images have {what}; artifacts are painted on RGB of 8 bits")
     description = image_set.description if isinstance(image_set, DescribedSet | PackedSet) else Description()
     painted = PaintedSet(image_set, image_set.ids, kind=kind, severity=severity, seed=seed)
+    told = {name: painted.labels_of(name) for name in painted.columns if name not in ("image", GROUP)}
     with sealed_folder(folder) as working:
         for part in ("images", *(f"masks/{label}" for label in description.labels or ("",)), "artifacts"):
             (working / part).mkdir(parents=True)
@@ -76,10 +78,9 @@ def write_set(
         with ThreadPoolExecutor(THREADS) as pool:
             for done, _ in enumerate(pool.map(write, painted.ids), start=1):
                 on_image(done, len(painted.ids))
-        told = {name: painted.labels_of(name) for name in painted.columns if name not in ("image", "group")}
         with (working / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file)
-            table.writerow(("image", "group", *told))
+            table.writerow(("image", GROUP, *told))
             table.writerows(
                 (id, painted.groups[id], *(each.get(id, "") for each in told.values())) for id in painted.ids
             )
@@ -91,7 +92,7 @@ def write_set(
 
 def _of_codes(description: Description) -> dict[str, Any]:
     """What the description says of a set whose masks hold codes, and whose groups are in a column of that name."""
-    plain = description.model_dump(exclude_unset=True, exclude={"table"}) | {"group": "group"}
+    plain = description.model_dump(exclude_unset=True, exclude={"table"}) | {"group": GROUP}
     if description.has_levels:
         plain |= {"classes": description.names} | ({"ignore": IGNORED} if description.target.ignores else {})
     return plain

@@ -110,7 +110,7 @@ def test_a_set_of_which_no_image_is_sound_is_told_by_its_first_error_whatever_ma
             planned(tmp_path, mine, "dataset.leave_out_broken=true", *settings, text=text)
 
 
-def test_what_is_no_image_of_the_set_leaves_none_out_and_is_not_counted(tmp_path: Path) -> None:
+def test_what_is_no_image_leaves_none_out_and_is_not_counted(tmp_path: Path) -> None:
     images = SyntheticSet(images=3, size=32)
     mine = write_set(tmp_path / "mine", images)
     (mine / "masks").rename(mine / "disc")
@@ -119,10 +119,11 @@ def test_what_is_no_image_of_the_set_leaves_none_out_and_is_not_counted(tmp_path
     Image.fromarray(images.mask(images.ids[0])).save(mine / "masks" / "disc" / "nobody.png")
     (mine / "dataset.yaml").write_text("labels: [disc]\n")
     (mine / "images" / f"{images.ids[1]}.png").write_bytes(b"broken")
+    Image.fromarray(images.image(images.ids[0])).save(mine / "images" / "without mask.png")
 
     found = Sets(None, tmp_path / "cache").open({"folder": str(mine)}, leave_out_broken=True)
 
-    assert (found.image_set.ids, found.left_out) == ((images.ids[0], images.ids[2]), 1)
+    assert (found.image_set.ids, found.left_out) == ((images.ids[0], images.ids[2]), 2)
 
 
 def test_images_with_equal_pixels_stay_on_one_side(tmp_path: Path) -> None:
