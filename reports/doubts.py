@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..bench.metrics import COUNTS, constant
 from ..bench.stats import same_training
+from .joining import origins
 from .load import Study
 from .looks import outside_plan
 from .naming import kind
@@ -256,7 +257,21 @@ def _dependence(study: Study) -> Iterator[str]:
 
 
 def _mixtures(study: Study) -> Iterator[str]:
-    """Where numbers of different machines, versions or code states meet."""
+    """Where numbers of different images, weights, machines, versions or code states meet."""
+    known: dict[tuple[str, int | None, str], list[Any]] = {}
+    for trial in study.trials:
+        tested = {name: each.config for name, each in trial.evaluations.items()}
+        for origin, value in origins(trial.variant, trial.fold, trial.config, tested):
+            known.setdefault(origin, []).append(value)
+    mixed: dict[str, dict[str, None]] = {}
+    for (variant, _, what), values in known.items():
+        if any(value != values[0] for value in values):
+            mixed.setdefault(what, {})[variant] = None
+    for what, variants in mixed.items():
+        yield (
+            f"Mixed {what}: trials of {listed([*variants])} differ there. Numbers of different origins meet in these "
+            "tables."
+        )
     environments = provenance(study).values()
     for key, label in COMPARABLE.items():
         # An evaluation added later need not know everything that a training records.

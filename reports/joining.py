@@ -1,9 +1,10 @@
 """One study found in several stores, two laboratories' say: joined where it is the same study, told apart where not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .files import Files
 from .resolved import Spec
 from .settings import flatten, told
 
@@ -26,19 +27,38 @@ OF_NO_MATTER = {
 # What a record has only where the study says it; other keys may be missing because an older medbench wrote the record.
 SAID_OR_NONE = ("compare_with", "conditions", "looks")
 
+# What records do not say, but the configurations of trials and evaluations do.
+OF_TRIALS = {
+    "images_digest": "images to train on",
+    "labels_digest": "labels to train on",
+    "artifacts_version": "artifacts to train on",
+    "encoder_digest": "encoder weights",
+    "code_digest": "code of the network",
+}
+OF_EVALUATIONS = {
+    "images_digest": "test images",
+    "labels_digest": "labels",
+    "spacing": "sizes of pixels",
+    "scoring": "scoring",
+}
+Origin = tuple[str, int | None, str]
+"""A variant, a fold, and what its trials must have in common there."""
 
-def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spec, tuple[str, ...]]]:
+
+def joined(name: str, found: Sequence[tuple[Path, Spec]], files: Files) -> list[tuple[str, Spec, tuple[str, ...]]]:
     """Names, specs and warnings of the studies that these make: one where all are alike, whose trials are then all of
     theirs; else those that differ get the name of their store, and each says in what it differs from the first.
 
     Args:
         name: of the study.
         found: the stores that hold it, with what they say of it.
+        files: of all stores, for what only trials know: seeds of two laboratories have no trial in common that would
+            show that their images, weights or code differ.
     """
     (first_store, first), *others = found
     whole, apart = first, list[tuple[str, Spec, tuple[str, ...]]]()
     for store, spec in others:
-        differences = _differences(whole, spec)
+        differences = _differences(whole, spec, files)
         if not differences:
             whole = _union(whole, spec)
             continue
@@ -51,7 +71,7 @@ def joined(name: str, found: Sequence[tuple[Path, Spec]]) -> list[tuple[str, Spe
     return [(name, whole, said), *apart]
 
 
-def _differences(a: Spec, b: Spec) -> list[str]:
+def _differences(a: Spec, b: Spec, files: Files) -> list[str]:
     """What keeps two studies of one name from being one, a phrase each."""
     shared = [key for key in a if key in b]  # an older medbench did not write all of them
     flat = [flatten({key: spec[key] for key in shared if key not in OF_NO_MATTER}) for spec in (a, b)]
@@ -66,6 +86,7 @@ def _differences(a: Spec, b: Spec) -> list[str]:
         for key in keys
         if key not in OF_NO_MATTER and flat[0].get(key) != flat[1].get(key)
     ]
+    found += _other_origins(_origins_of(a, files), _origins_of(b, files))
     for variant, known in b["variants"].items():
         known_there = {_place(t): t["trial"] for t in a["variants"].get(variant, {"trials": ()})["trials"]}
         found += [
@@ -74,6 +95,42 @@ def _differences(a: Spec, b: Spec) -> list[str]:
             if known_there.get(_place(trial), trial["trial"]) != trial["trial"]
         ]
     return found
+
+
+def origins(
+    variant: str, fold: int | None, trial: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[Origin, Any]]:
+    """What all trials of a variant must have in common in a fold, with what this one's configurations say of it."""
+    yield from (((variant, fold, what), trial.get(key)) for key, what in OF_TRIALS.items())
+    for name, config in evaluations.items():
+        yield from (((variant, fold, f"{what} of {name}"), config.get(key)) for key, what in OF_EVALUATIONS.items())
+
+
+def _origins_of(spec: Spec, files: Files) -> dict[Origin, Any]:
+    """The same of the first finished trial and evaluation of each kind that a study lists."""
+    found: dict[Origin, Any] = {}
+    for variant, known in spec["variants"].items():
+        for trial in known["trials"]:
+            place = Path("trials", trial["trial"])
+            if not (copies := files.sealed(place)):
+                continue
+            evaluations = {
+                name: files.config(folders[0] / "config.yaml")
+                for name, id in trial.get("evaluations", {}).items()
+                if (folders := files.sealed(place / "evaluations" / id))
+            }
+            config = files.config(copies[0] / "config.yaml")
+            found = dict(origins(variant, trial.get("fold"), config, evaluations)) | found
+    return found
+
+
+def _other_origins(a: Mapping[Origin, Any], b: Mapping[Origin, Any]) -> list[str]:
+    """A phrase for each thing that differs, with the variants that it differs for."""
+    whose: dict[str, dict[str, None]] = {}
+    for variant, fold, what in b:
+        if a.get((variant, fold, what), b[variant, fold, what]) != b[variant, fold, what]:
+            whose.setdefault(what, {})[variant] = None
+    return [f"other {what} there ({', '.join(variants)})" for what, variants in whose.items()]
 
 
 def _union(a: Spec, b: Spec) -> Spec:

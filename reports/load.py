@@ -208,7 +208,7 @@ def load_studies(stores: Sequence[Path], *, only: str | None = None) -> list[Stu
     return [
         _load_study(*each, files, _measured(stores, "deployment", name), _measured(stores, "latency", name))
         for name, found in sorted(specs.items())
-        for each in joined(name, found)
+        for each in joined(name, found, files)
     ]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medbench.reports.doubts import warnings_of
-from medbench.reports.load import Study, load_studies
+from medbench.reports.load import Study, Trial, load_studies
 
 from ..fabricated_store import fabricate
 
@@ -135,4 +135,21 @@ def test_the_gravest_comes_first(study: Study) -> None:
         "Few pixels a side",
         "Few test images",
         "Scored at the models' input size, as some papers do",
+    ]
+
+
+def test_trials_of_a_variant_that_are_of_other_images_are_named(study: Study) -> None:
+    def remade(trial: Trial) -> Trial:
+        tested = trial.evaluations["ph2"]
+        tested = replace(tested, config=tested.config | {"images_digest": "another version"})
+        config = trial.config | {"images_digest": "other images"}
+        return replace(trial, config=config, evaluations=trial.evaluations | {"ph2": tested})
+
+    last = study.trials[-1]
+    mixed = replace(study, trials=(*study.trials[:-1], remade(last)))
+
+    assert last.variant == "no_baa"
+    assert warned(mixed) == [
+        f"Mixed {what}: trials of no_baa differ there. Numbers of different origins meet in these tables."
+        for what in ("images to train on", "test images of ph2")
     ]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from medbench.bench.errors import MedbenchError
-from medbench.bench.store.records import write_yaml
+from medbench.bench.store.records import read_yaml, write_yaml
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
 
-from ..fabricated_store import fabricate, trial_id
+from ..fabricated_store import fabricate, trial_id, unsealed
 from .test_report import evaluation_of, write
 
 
@@ -97,3 +97,58 @@ def test_other_trainings_under_the_same_seed_are_not_joined(tmp_path: Path) -> N
     assert second.apart == (
         "Not joined with baa of here: no_baa, seed 2, is another training there (other images, code or protocol).",
     )
+
+
+@pytest.fixture(scope="module")
+def laboratories(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two stores of one study,, of the seeds 0 and 1 and of 2 and 3."""
+    root = tmp_path_factory.mktemp("laboratories")
+    study = fabricate(root / "here", n_seeds=4, n_images=4, variants=("medlitenet", "no_baa"))
+    shutil.copytree(root / "here", root / "there")
+    for lab, seeds in (("here", (0, 1)), ("there", (2, 3))):
+        own = {
+            name: known | {"trials": [trial for trial in known["trials"] if trial["seed"] in seeds]}
+            for name, known in study["variants"].items()
+        }
+        write_yaml(root / lab / "studies" / "baa.yaml", study | {"variants": own})
+        for name in study["variants"]:
+            for seed in {*range(4)} - {*seeds}:
+                shutil.rmtree(root / lab / "trials" / trial_id(name, seed))
+    return [root / "here", root / "there"]
+
+
+def change(folder: Path, **changes: Any) -> None:
+    """Another configuration of a finished trial or evaluation."""
+    with unsealed(folder) as working:
+        write_yaml(working / "config.yaml", read_yaml(folder / "config.yaml") | changes)
+
+
+def test_seeds_that_two_laboratories_divide_are_one_study(laboratories: list[Path]) -> None:
+    (study,) = load_studies(laboratories)
+
+    assert {trial.seed for trial in study.trials} == {0, 1, 2, 3}
+    assert study.apart == ()
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "changed", "why"),
+    [
+        (None, {"images_digest": "0" * 16}, "other images to train on there (no_baa)"),
+        (None, {"encoder_digest": "0" * 16}, "other encoder weights there (no_baa)"),
+        (None, {"code_digest": "0" * 16}, "other code of the network there (no_baa)"),
+        ("ph2", {"images_digest": "0" * 16}, "other test images of ph2 there (no_baa)"),
+        ("clean", {"scoring": 0}, "other scoring of clean there (no_baa)"),
+    ],
+)
+def test_seeds_of_other_images_weights_or_code_are_told_apart(
+    laboratories: list[Path], tmp_path: Path, evaluation: str | None, changed: dict[str, Any], why: str
+) -> None:
+    here, there = laboratories[0], shutil.copytree(laboratories[1], tmp_path / "there")
+    for seed in (2, 3):
+        trial = there / "trials" / trial_id("no_baa", seed)
+        change(trial / "evaluations" / trial_id("no_baa", seed, evaluation) if evaluation else trial, **changed)
+
+    first, second = load_studies([here, there])
+
+    assert {trial.seed for trial in first.trials} == {0, 1}
+    assert second.apart == (f"Not joined with baa of here: {why}.",)
