@@ -19,20 +19,23 @@ def side_by_side(studies: Sequence[Row]) -> list[Row]:
         studies: the facts of all studies of the report; those of a series have `series`.
 
     Keys: name, question, primary, margin, baseline, same (groups of sets that are the same trainings, of which the
-    first counts in `depends`), missing (sets without scores), sets (set, study, anchor, dataset, n_images, n_seeds,
-    n_groups where images were counted by groups), means (by variant one entry a set: mean, ci_low,
-    ci_high, rank), differences (by variant one entry a set: difference, error, df, ci_low, ci_high, p_adjusted, claim),
-    depends (by variant f, df, p_value and n_sets; None where it cannot be told), answers (by variant a sentence). An
-    entry is None where there is no score.
+    first counts in `depends`), missing (sets without scores), apart (studies that could not be joined with the one of
+    their set that stands here), sets (set, study, anchor, dataset, n_images, n_seeds, n_groups where images were
+    counted by groups), means (by variant one entry a set: mean, ci_low, ci_high, rank), differences (by variant one
+    entry a set: difference, error, df, ci_low, ci_high, p_adjusted, claim), depends (by variant f, df, p_value and
+    n_sets; None where it cannot be told), answers (by variant a sentence). An entry is None where there is no score.
     """
     series: dict[str, dict[str, Row]] = {}
+    apart: dict[str, list[str]] = {}
     for study in studies:
         if told := study.get("series"):
-            series.setdefault(told["name"], {})[told["set"]] = study
-    return [found for name, members in series.items() if (found := _series(name, members))]
+            kept = series.setdefault(told["name"], {}).setdefault(told["set"], study)
+            if kept is not study:
+                apart.setdefault(told["name"], []).append(study["study"])
+    return [found for name, members in series.items() if (found := _series(name, members, apart.get(name, [])))]
 
 
-def _series(name: str, members: Mapping[str, Row]) -> Row | None:
+def _series(name: str, members: Mapping[str, Row], apart: list[str]) -> Row | None:
     first = next(iter(members.values()))
     order = [each for each in first["series"]["sets"] if each in members]
     scored = {each: members[each] for each in order if _means(members[each])}
@@ -60,6 +63,7 @@ def _series(name: str, members: Mapping[str, Row]) -> Row | None:
         "baseline": baseline,
         "same": same,
         "missing": [each for each in first["series"]["sets"] if each not in scored],
+        "apart": apart,
         "sets": [_set(each, study) for each, study in scored.items()],
         "means": means,
         "differences": differences,

@@ -83,6 +83,16 @@ def test_sets_that_are_the_same_trainings_are_told_and_count_once() -> None:
     assert found["depends"]["less"]["n_sets"] == 2
 
 
+def test_a_study_that_is_told_apart_does_not_take_the_place_of_the_first() -> None:
+    other = study("skin", {"less": (0.1, 0.01, "better")}, {"full": 0.4, "less": 0.5}) | {"study": "carry-skin@there"}
+
+    [found] = side_by_side([SKIN, other, HEART])
+
+    assert [each["study"] for each in found["sets"]] == ["carry-skin", "carry-heart"]
+    assert [each["mean"] for each in found["means"]["full"]] == [0.9, 0.7]
+    assert found["apart"] == ["carry-skin@there"]
+
+
 def test_one_set_with_scores_is_no_series() -> None:
     assert side_by_side([SKIN, HEART | {"variants": [], "comparisons": []}]) == []
     assert side_by_side([{"study": "alone"}]) == []
@@ -106,6 +116,17 @@ def test_the_page_shows_the_sets_and_leads_to_their_studies(tmp_path: Path) -> N
     first = told["studies"][0]
     row = next(each for each in first["variants"] if each["variant"] == "no_baa" and each["evaluation"] == "clean")
     assert found["means"]["no_baa"][0]["mean"] == pytest.approx(row["dice_mean"])
+
+
+def test_the_page_says_which_study_of_a_series_is_left_out(tmp_path: Path) -> None:
+    for store, name, margin in (("here", "skin", 0.01), ("here", "heart", 0.01), ("there", "skin", 0.02)):
+        series = {"name": "carry", "set": name, "sets": ["skin", "heart"]}
+        fabricate(tmp_path / store, f"carry-{name}", n_seeds=1, n_images=3, series=series, margin=margin)
+
+    stores = [tmp_path / "here", tmp_path / "there"]
+    page = write_report(stores, tmp_path / "out").read_text(encoding="utf-8")
+
+    assert "Without carry-skin@there, which could not be joined with the study of its set that stands here" in page
 
 
 def test_reports_without_a_series_do_not_speak_of_one(tmp_path: Path) -> None:
