@@ -14,13 +14,29 @@ from typing import Any
 from ..bench.errors import MedbenchError
 from ..bench.store.folder import WEIGHTS
 from ..bench.store.provenance import code, package_version
-from ..bench.store.records import MANIFEST, read_json, sealed_folder
+from ..bench.store.records import MANIFEST, file_digest, read_json, sealed_folder
 from .load import load_studies
 from .notes import counted
 from .packing import check_sizes, pack
 from .page import Record, write_report
-from .unpacking import unpack, wrong_files
+from .unpacking import UNLISTED, unlisted, unpack, wrong_files
 
+# Keys of sentences, which another version of medbench may word otherwise; whatever else is told must be found again.
+SENTENCES = {
+    "label",
+    "effect",
+    "rest",
+    "may",
+    "not_shown",
+    "caveat",
+    "brief",
+    "abstract",
+    "cost",
+    "text",
+    "why",
+    "reason",
+    "warnings",
+}
 EQUAL = 1e-6  # relative difference of numbers that are the same, though another machine adds them up in another order
 
 
@@ -80,18 +96,25 @@ def record_of(folder: Path) -> Record:
 
 
 def problems(folder: Path) -> Iterator[str]:
-    """A line for each file of a published result that is not as its manifest lists it; where there is none, one for
-    each number and name in report.json and tables/*.csv that its other files do not give.
+    """A line for each file of a published result that is not as its manifest lists it. Where its other files are, one
+    too for each number, name and verdict in report.json and tables/*.csv that they do not give, and one if index.html
+    is the page of another report.json.
 
-    Sentences, which another version of medbench may word otherwise, are not compared.
+    What a page or a table for print shows is not read, nor what sentences say: another version may word them otherwise.
     """
     record, found = record_of(folder), wrong_files(folder)
     yield from found
-    if not found:
-        with _reported(folder, record) as report:
-            for path in (folder / "report.json", *sorted(folder.glob("tables/*.csv"))):
-                name = path.relative_to(folder)
-                yield from _differences(_values(path), _values(report / name), str(name))
+    more = (f"{folder / name}: {UNLISTED}" for name in unlisted(folder))
+    yield from (line for line in more if line not in found)
+    if found:
+        return
+    page = folder / "index.html"
+    if file_digest(folder / "report.json") not in page.read_text(encoding="utf-8"):
+        yield f"{page}: not the page of report.json, whose SHA-256 it does not name"
+    with _reported(folder, record) as report:
+        for path in (folder / "report.json", *sorted(folder.glob("tables/*.csv"))):
+            name = path.relative_to(folder)
+            yield from _differences(_values(path), _values(report / name), str(name))
 
 
 def weights_of(folder: Path, trial: str) -> str | None:
@@ -122,6 +145,8 @@ def _differences(told: Any, found: Any, where: str) -> Iterator[str]:
     """What a report tells and its recomputation does not find."""
     if isinstance(told, dict) and isinstance(found, dict):
         for key, value in told.items():
+            if key in SENTENCES and not isinstance(value, dict | float):
+                continue
             if key in found:
                 yield from _differences(value, found[key], f"{where}: {key}")
             else:
@@ -134,8 +159,6 @@ def _differences(told: Any, found: Any, where: str) -> Iterator[str]:
 
 
 def _same(told: Any, found: Any) -> bool:
-    if isinstance(told, str) and isinstance(found, str):
-        return told == found or " " in told  # a sentence
     if isinstance(told, bool) or not isinstance(told, int | float) or not isinstance(found, int | float):
         return told == found
     return isclose(told, found, rel_tol=EQUAL, abs_tol=1e-12)

@@ -29,10 +29,12 @@ from ..bench.store.records import (
 )
 from .files import read_frame
 
+UNLISTED = "not in the manifest"
 LISTS = ("train", "validation", "images")  # of a configuration: long, and the same in many
 PLACES = ("variant", "seed", "trial")  # of a row: where it comes from
 OF_IMAGES = ("annotations", "groups")  # of test images, a file a digest
 MEASURED = ("latency", "deployment")  # of a study, a file a machine
+READ = {"scores", "classes", "labels", "history.parquet", "reliability.parquet", *OF_IMAGES, *MEASURED}
 
 Parts = dict[tuple[str, str, str], pd.DataFrame]
 """Rows by evaluation, variant and trial."""
@@ -58,11 +60,26 @@ def opened(folders: Sequence[Path]) -> Generator[list[Path]]:
 
 
 def wrong_files(folder: Path) -> list[str]:
-    """One line for each file of a published result that is missing, changed or not in its manifest."""
-    found = damage(folder)
+    """One line for each file of a published result that is missing or changed, and for each that would be read though
+    its manifest does not list it."""
+    read = (name for name in unlisted(folder) if Path(name).parts[0] in READ)
+    return damage(folder) + [f"{folder / name}: {UNLISTED}" for name in read]
+
+
+def unlisted(folder: Path) -> list[str]:
+    """Names of files in a published result that its manifest does not list; hidden ones are no part of it."""
     listed = {MANIFEST, *read_json(folder / MANIFEST).get("files", {})}
-    there = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file())
-    return found + [f"{folder / name}: not in the manifest" for name in there if name not in listed]
+    there = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [each.as_posix() for each in there if each.as_posix() not in listed and not _is_hidden(each)]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _files(folder: Path, under: str, ending: str) -> list[Path]:
+    """The files below a folder of a published result, those that a file manager hid there apart."""
+    return [path for path in sorted((folder / under).rglob(f"*{ending}")) if not _is_hidden(path.relative_to(folder))]
 
 
 def unpack(folder: Path, store: Path) -> None:
@@ -102,7 +119,7 @@ def unpack(folder: Path, store: Path) -> None:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise MedbenchError(f"{folder}: not what `medbench publish` writes ({error!r})") from error
     for what, into in {**{each: each for each in OF_IMAGES}, **{each: f"{each}/{name}" for each in MEASURED}}.items():
-        for path in (folder / what).glob("*.json"):
+        for path in _files(folder, what, ".json"):
             write_bytes(store / into / path.name, path.read_bytes())
 
 
@@ -128,7 +145,7 @@ def _write_origin(working: Path, told: dict[str, Any], ledger: dict[str, Any]) -
 def _scores(folder: Path, classes: Parts) -> Parts:
     """The columns of a store's scores.parquet."""
     parts: Parts = {}
-    for path in sorted((folder / "scores").rglob("*.parquet")):
+    for path in _files(folder, "scores", ".parquet"):
         rows: Any = read_frame(path)
         head = {"image": rows["image"], **{name: rows[name].astype("int64") for name in ("height", "width")}}
         stored = rows.drop(columns=["evaluation", *PLACES, *head]).astype("float64")
@@ -150,7 +167,7 @@ def of_images(classes: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
 def _classes(folder: Path) -> Parts:
     """The columns of a store's classes.parquet."""
     parts: Parts = {}
-    for path in sorted((folder / "classes").rglob("*.parquet")):
+    for path in _files(folder, "classes", ".parquet"):
         rows: Any = read_frame(path)
         stored = rows.drop(columns=["evaluation", *PLACES, "image", "name"]).astype("float64")
         known = {name: stored[name].to_numpy() for name in stored}
@@ -161,7 +178,7 @@ def _classes(folder: Path) -> Parts:
 
 def _labels(folder: Path) -> Parts:
     parts: Parts = {}
-    for path in sorted((folder / "labels").rglob("*.parquet")):
+    for path in _files(folder, "labels", ".parquet"):
         rows = read_frame(path)
         parts |= _parted(rows.drop(columns=["evaluation", *PLACES]), rows)
     return parts

@@ -151,7 +151,7 @@ def _verify_published(folder: Path) -> None:
         console().print(line)
     if found:
         raise typer.Exit(1)
-    console().print(f"{folder}: every file is as its manifest says, and gives every number of its report again")
+    console().print(f"{folder}: every file is as its manifest says, and gives report.json and its tables again")
 
 
 def _rerun(store: "Store", trial: str, data: Path | None, weights: str | None = None) -> None:

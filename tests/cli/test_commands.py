@@ -200,7 +200,7 @@ def test_a_published_result_is_verified_run_again_and_reported_and_no_store(tmp_
     assert made.exit_code == 0, made.output
     assert read_json(result / "manifest.json")["published"]["date"] == "2026-01-31"
     assert (sound.exit_code, again.exit_code) == (0, 0), sound.output + again.output
-    assert "gives every number of its report again" in sound.output
+    assert "gives report.json and its tables again" in sound.output
     assert f"{trial}: identical" in again.output
     assert medbench("report", small_store, result, "-o", tmp_path / "report").exit_code == 0
     assert "is a published result" in medbench("status", result).stderr

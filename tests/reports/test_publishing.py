@@ -121,6 +121,14 @@ def resealed(folder: Path) -> Path:
     return folder
 
 
+def write_report_json(folder: Path, report: dict[str, Any]) -> None:
+    """Another report.json, which the page names."""
+    before, page = file_digest(folder / "report.json"), folder / "index.html"
+    write_json(folder / "report.json", report)
+    named = page.read_text(encoding="utf-8").replace(before, file_digest(folder / "report.json"))
+    page.write_text(named, encoding="utf-8")
+
+
 def test_every_file_is_in_its_manifest_and_every_number_is_found_again(result: Path) -> None:
     assert list(problems(result)) == []
 
@@ -251,11 +259,26 @@ def test_a_changed_number_is_named(copy: Path) -> None:
     write_json(copy / "report.json", report)
 
     [changed] = problems(copy)
-    [told] = problems(resealed(copy))
+    page, told = problems(resealed(copy))
 
     assert "report.json: SHA-256 differs" in changed
+    assert page == f"{copy / 'index.html'}: not the page of report.json, whose SHA-256 it does not name"
     assert "comparisons[0]: difference: " in told
     assert "the files give" in told
+
+
+def test_a_changed_verdict_is_named(copy: Path) -> None:
+    report, table = read_json(copy / "report.json"), copy / "tables" / "baa-comparisons.csv"
+    row = next(row for row in report["studies"][0]["comparisons"] if row["claim"] == "worse")
+    row["claim"] = "equivalent within 0.01"
+    write_report_json(copy, report)
+    table.write_text(table.read_text(encoding="utf-8").replace(",worse,", ",no difference shown,"), encoding="utf-8")
+
+    in_json, *in_csv = problems(resealed(copy))
+
+    assert in_json.endswith("claim: 'equivalent within 0.01' is told, the files give 'worse'")
+    assert in_csv
+    assert all(line.endswith("claim: 'no difference shown' is told, the files give 'worse'") for line in in_csv)
 
 
 def test_a_changed_score_shows_in_the_numbers(copy: Path) -> None:
@@ -272,7 +295,8 @@ def test_a_changed_score_shows_in_the_numbers(copy: Path) -> None:
 def test_a_sentence_may_be_worded_otherwise(copy: Path) -> None:
     report = read_json(copy / "report.json")
     report["studies"][0]["comparisons"][0]["may"] = "Older words."
-    write_json(copy / "report.json", report)
+    report["studies"][0]["warnings"] = ["Older words."]
+    write_report_json(copy, report)
 
     assert list(problems(resealed(copy))) == []
 
@@ -283,6 +307,15 @@ def test_a_file_that_is_not_in_the_manifest_is_named_and_nothing_is_read(copy: P
     assert list(problems(copy)) == [f"{copy / 'scores' / 'more.parquet'}: not in the manifest"]
     with pytest.raises(MedbenchError, match="not in the manifest"), opened([copy]):
         pass
+
+
+def test_what_lies_beside_a_result_does_not_keep_it_from_being_read(copy: Path) -> None:
+    """Files that a file manager hides there are no part of it; others are named."""
+    for name in (".DS_Store", "scores/.DS_Store", "scores/._clean.parquet", "README.md"):
+        (copy / name).write_bytes(b"notes")
+
+    assert list(problems(copy)) == [f"{copy / 'README.md'}: not in the manifest"]
+    assert len(load(copy)) == 3 * 3 * 2 * 12
 
 
 @pytest.mark.parametrize("name", ["../../else", "..", ""])
