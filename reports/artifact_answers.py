@@ -4,7 +4,7 @@ from ..bench.stats import Claim, Finding
 from .answers import Answer
 from .artifact_losses import CLEAN, Average, asked_about, losses, losses_on_average
 from .evidence import Evidence, Row
-from .lost import Verdict, amount, more_or_less, sentence, spread, verdict
+from .lost import Verdict, amount, more_or_less, sentence, spread, verb, verdict
 from .naming import in_words_of, mean_over
 from .notes import counted, digits_of, heading, listed, p_equals, signed
 from .tables import records
@@ -71,7 +71,7 @@ def _answer(evidence: Evidence, found: Average) -> Answer:
         claim=claim,
         may=" ".join(
             [
-                _may(evidence, found, said),
+                _may(evidence, found, said, effect),
                 *may,
                 *(f"Without artifacts, against {row['baseline']}: {row['may']}" for row in clean),
             ]
@@ -176,14 +176,16 @@ def condition_name(evidence: Evidence, condition: str) -> str:
     return f"{artifact['kind']} {artifact['severity']}"
 
 
-def _may(evidence: Evidence, found: Average, said: Verdict) -> str:
+def _may(evidence: Evidence, found: Average, said: Verdict, effect: str) -> str:
     metric, name = evidence.metric.label, found.variant
     if said.kind in ("loses", "gains"):
         images = "groups of images" if found.n_groups else "images"
-        return f"For new trainings and new {images}, {name} {said.kind} in mean {metric} under these artifacts."
+        told = verb(evidence.primary, said.kind)
+        return f"For new trainings and new {images}, {name} {told} in mean {metric} under these artifacts."
     if said.kind == "undecided":
-        return f"These very checkpoints of {name} have that mean {metric} on these very images."
-    return f"Under these artifacts, {name} is not shown to lose or to gain in mean {metric}."
+        return f"Of these very checkpoints of {name} on these very images: {effect}."
+    told = verb(evidence.primary, "to lose or to gain")
+    return f"Under these artifacts, {name} is not shown {told} in mean {metric}."
 
 
 def worst_condition(evidence: Evidence, variant: str, conditions: tuple[str, ...]) -> str:

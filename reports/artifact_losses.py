@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..bench.stats import Finding, Gap, Labels, against_baseline, compare, holm, paired_gap
 from .evidence import Evidence, Row
 from .load import Study
+from .lost import taken
 from .tables import KNOWN, Cell, Cells
 
 CLEAN = "clean"
@@ -208,11 +209,12 @@ def _more_than(
             pairs[name] = drops[name][images].to_numpy(), own[images].to_numpy()
             groups[name] = evidence.cells[CLEAN, name].labels(images)
     low, high = evidence.metric.bounds
-    to = "this artifact" if n_conditions == 1 else f"{n_conditions} artifact conditions"
+    what = "this artifact" if n_conditions == 1 else f"{n_conditions} artifact conditions"
+    by = "to" if evidence.metric.higher_is_better else "by"
     return against_baseline(
         pairs,
         baseline=other,
-        metric=f"{evidence.metric.label} lost to {to}",
+        metric=f"{evidence.metric.label} {taken(evidence.primary)} {by} {what}",
         margin=evidence.spec["margin"] or 0.0,
         higher_is_better=False,
         bounds=(low - high, high - low),

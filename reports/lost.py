@@ -8,6 +8,8 @@ from ..bench.stats import ALPHA
 from .notes import digits_of, heading, number
 from .tables import KNOWN
 
+LESS_IS_BETTER = {"loses": "gets worse", "gains": "gets better", "to lose or to gain": "to get worse or better"}
+
 
 def amount(metric: str, lost: float, low: float | None, high: float | None, too_few: str | None = None) -> str:
     """How much of a metric is lost or gained, with its 95 % interval; 0 or more lost reads as lost.
@@ -18,6 +20,24 @@ def amount(metric: str, lost: float, low: float | None, high: float | None, too_
     words = ("lost", "gained") if KNOWN[metric].higher_is_better else ("worse by", "better by")
     is_gain, *_ = _turned(metric, lost, low, high)
     return f"{heading(metric)} {words[is_gain]} {spread(metric, lost, low, high, too_few)}"
+
+
+def taken(metric: str) -> str:
+    """What happens to a metric that gets worse, in a word for headings.
+
+    >>> taken("dice"), taken("hd95")
+    ('lost', 'added')
+    """
+    return "lost" if KNOWN[metric].higher_is_better else "added"
+
+
+def verb(metric: str, kind: str) -> str:
+    """A verdict on a metric, for a sentence that names it: who loses pixels of a distance got better.
+
+    >>> verb("dice", "loses"), verb("hd95", "loses")
+    ('loses', 'gets worse')
+    """
+    return kind if KNOWN[metric].higher_is_better else LESS_IS_BETTER[kind]
 
 
 def spread(metric: str, lost: float, low: float | None, high: float | None, too_few: str | None = None) -> str:

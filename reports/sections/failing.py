@@ -11,7 +11,7 @@ from ..load import Study
 from ..naming import names_of
 from ..pictures import Picture, Shelf
 from ..section import Part, Section
-from ..tables import Cells, records
+from ..tables import KNOWN, Cells, records
 
 EXAMPLES = 3  # pictures of each failure
 
@@ -75,6 +75,7 @@ def failure_pictures(study: Study, scores: pd.DataFrame) -> dict[str, list[Pictu
     """For each failure up to three images on which a training of the baseline fails so, with that training's contour,
     the worst first, no image twice: at first without an artifact, then with."""
     primary, baseline = study.spec["primary"], study.spec["baseline"]
+    rising = [True, KNOWN[primary].higher_is_better, True, True]
     if not {"missed", primary} <= set(scores.columns):
         return {}
     order = {name: place for place, name in enumerate(study.spec["evaluations"])}
@@ -85,7 +86,8 @@ def failure_pictures(study: Study, scores: pd.DataFrame) -> dict[str, list[Pictu
     for mode in FAILURES:
         failed: Any = scores[(scores[mode] == 1) & (scores["variant"] == baseline)]
         failed = failed.assign(painted=failed["evaluation"].isin(artifacts), place=failed["evaluation"].map(order))
-        failed = failed.sort_values(["painted", primary, "place", "seed"])[["evaluation", "image", "trial"]]
+        failed = failed.sort_values(["painted", primary, "place", "seed"], ascending=rising)
+        failed = failed[["evaluation", "image", "trial"]]
         for evaluation, image, trial in failed.itertuples(index=False):
             if evaluation not in shelves:
                 shelves[evaluation] = Shelf(study, evaluation, scores)

@@ -10,7 +10,7 @@ from ...bench.stats import gap, holm, summarize
 from ..answers import Answer
 from ..evidence import Evidence, Row
 from ..load import Study
-from ..lost import amount, sentence, verdict
+from ..lost import amount, sentence, verb, verdict
 from ..naming import mean_over
 from ..notes import counted, listed
 from ..section import Part, Section
@@ -54,7 +54,7 @@ def _answer(evidence: Evidence, name: str, rows: list[Row]) -> Answer:
     groups = alike({name: said.text for name, said in where.items()})
     claim = "; ".join(f"{text} on {listed(names)}" if len(rows) > 1 else text for names, text in groups)
     shown = [
-        f"{kind} on {listed(names)}"
+        f"{verb(metric, kind)} on {listed(names)}"
         for names, kind in alike({name: said.kind for name, said in where.items()})
         if kind in ("loses", "gains")
     ]
@@ -72,7 +72,7 @@ def _answer(evidence: Evidence, name: str, rows: list[Row]) -> Answer:
         claim=claim,
         may=f"For new trainings and new images of both sets, it {listed(shown)} (mean {evidence.metric.label})."
         if shown
-        else f"It is not shown to lose or to gain mean {evidence.metric.label} elsewhere.",
+        else f"It is not shown {verb(metric, 'to lose or to gain')} in mean {evidence.metric.label} elsewhere.",
         not_shown="why: how hard the images of a set are, and how they were outlined, is part of every gap.",
         brief=f" (trained on {home}): {effect}, against its own set: {claim}.",
         abstract=" ".join(

@@ -25,6 +25,7 @@ from ..drawing import (
     write_lines,
 )
 from ..evidence import Evidence, Row
+from ..lost import taken
 from ..section import Part, Section
 from ..tables import KNOWN, records
 
@@ -61,6 +62,7 @@ def make(evidence: Evidence) -> Part:
         tables={"robustness": table} if rows else {},
         view={
             "clean": _clean_means(evidence),
+            "taken": taken(evidence.primary),
             "asked_about": [condition_name(evidence, each) for each in asked_about(evidence.study)],
         },
     )
@@ -102,9 +104,9 @@ def draw(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) ->
                 axis.plot(x, y, "o", color=colour_of(position), linestyle=dash_of(position), markersize=4)
             axis.set(title=kind, xlabel="severity", ylim=at_least(*axis.get_ylim()))
             count_along(axis, severities)
-        panels(axes, len(kinds), n_columns, f"{KNOWN[metric].label} lost")
+        panels(axes, len(kinds), n_columns, f"{KNOWN[metric].label} {taken(metric)}")
         legend(figure, variants, drawn)
-        return as_svg(figure, name, f"{KNOWN[metric].label} lost by severity of artifacts")
+        return as_svg(figure, name, f"{KNOWN[metric].label} {taken(metric)} by severity of artifacts")
 
 
 def _at_one_severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, name: str) -> str:
@@ -119,8 +121,8 @@ def _at_one_severity(rows: pd.DataFrame, variants: Sequence[str], metric: str, n
             y, position = at[row["heading"], row["variant"]], variants.index(row["variant"])
             estimate(axis, row["drop"], y, row["drop_ci_low"], row["drop_ci_high"], colour_of(position))
         write_lines(axis, at)
-        axis.set(xlabel=f"{KNOWN[metric].label} lost (above 0 is worse)", xlim=at_least(*axis.get_xlim()))
-        return as_svg(figure, name, f"{KNOWN[metric].label} lost under artifacts")
+        axis.set(xlabel=f"{KNOWN[metric].label} {taken(metric)} (above 0 is worse)", xlim=at_least(*axis.get_xlim()))
+        return as_svg(figure, name, f"{KNOWN[metric].label} {taken(metric)} under artifacts")
 
 
 SECTION = Section(

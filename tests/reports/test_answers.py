@@ -2,6 +2,7 @@
 scores, and it says no more than they do."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,6 +85,26 @@ def test_a_study_of_robustness_opens_with_what_all_artifacts_cost_on_average(sto
     assert f"That is {against.difference:.3f} [" in found[1]["rest"]
     assert "more than medlitenet (p" in found[1]["rest"]
     assert found[1]["claim"].endswith("against medlitenet: worse")
+
+
+def test_of_a_distance_nothing_is_called_lost(store: Path, tmp_path: Path) -> None:
+    answers = asked(store, tmp_path, primary="hd95", margin=1.0, datasets={"clean": "isic2018", "ph2": "ph2"})
+
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert any(" gets worse in mean HD95 under these artifacts." in each["may"] for each in answers)
+    assert any("HD95 added by 2 artifact conditions" in each["may"] for each in answers)
+    assert re.findall(r"(?:lose|loses|lost|gain|gains|gained) (?:in )?(?:mean )?HD95|HD95 (?:lost|gained)", page) == []
+
+
+def test_one_seed_alone_is_told_with_its_loss(store: Path, tmp_path: Path) -> None:
+    study = read_yaml(store / "studies" / "baa.yaml")
+    variants = {name: known | {"trials": known["trials"][:1]} for name, known in study["variants"].items()}
+    answer = asked(store, tmp_path, variants=variants)[0]
+
+    lost = drops(store, answer["variant"])[0].mean()
+    assert answer["may"].startswith(
+        f"Of these very checkpoints of medlitenet on these very images: Dice lost {lost:.3f} (no interval"
+    )
 
 
 def test_the_abstract_to_paste_says_the_same(store: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from medbench.bench.metrics.failures import FAILURES
 from medbench.bench.stats import compare, gap, summarize
 from medbench.bench.store.records import read_yaml, write_json, write_yaml
 from medbench.reports import load
+from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
+from medbench.reports.sections import real_artifacts
+from medbench.reports.sections.failing import failure_pictures
 from medbench.reports.sections.real_artifacts import CALIPER, match
 
 from ..fabricated_store import fabricate, unsealed
@@ -105,6 +109,17 @@ def test_matched_images_are_compared_pair_by_pair(store: Path, facts) -> None:
     assert row["n_pairs"] == len(pairs) == 15
     assert row["matched_lost"] == pytest.approx(expected.mean)
     assert row["matched_ci_low"] == pytest.approx(expected.ci_low)
+
+
+def test_the_page_says_what_is_taken_from_what(store: Path, out: Path, tmp_path: Path) -> None:
+    distances = shutil.copytree(store, tmp_path / "distances", ignore=shutil.ignore_patterns("out"))
+    path = distances / "studies" / "baa.yaml"
+    write_yaml(path, read_yaml(path) | {"primary": "hd95", "margin": 1.0})
+
+    page = write_report([distances], tmp_path / "out", sections=[real_artifacts.SECTION]).read_text()
+
+    assert "Lost: mean Dice without minus with, of all these images" in (out / "index.html").read_text()
+    assert "Lost: mean HD95 with minus without, of all these images" in page
 
 
 def test_strata_of_a_few_images_are_not_compared(facts) -> None:
@@ -239,6 +254,18 @@ def test_each_failure_is_shown_on_other_images_the_worst_first(store: Path, fact
     assert {picture["image"] for picture in shown["missed"]} == set(IMAGES[:2])
     assert len(shown["spilled"]) == 3
     assert set(shown) <= set(FAILURES)
+
+
+def test_of_a_distance_the_largest_is_the_worst(store: Path) -> None:
+    [study] = load_studies([store])
+    study = replace(study, spec=study.spec | {"primary": "hd95"})
+
+    shown = failure_pictures(study, study.scores)["spilled"]
+
+    failed = load(store).query("variant == 'medlitenet' and spilled == 1")
+    failed = failed[~failed["image"].isin(IMAGES[:2])]  # shown as missed
+    worst = failed.groupby("image")["hd95"].max().sort_values(ascending=False)
+    assert [worst[picture.image] for picture in shown] == list(worst[:3])
 
 
 def test_people_stand_beside_the_models_on_the_images_that_they_share(store: Path, facts) -> None:
