@@ -81,10 +81,17 @@ def robustness_table(study: Study, cells: Cells) -> pd.DataFrame:
 
 
 def relative_robustness(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean over severities of `relative`, a row an artifact in the table's order and a column a variant."""
+    """Mean over severities of `relative`, a row an artifact in the table's order and a column a variant: over those
+    severities that every variant has on which the artifact was tried. An artifact without such a one has no row."""
     if table.empty or not len(known := table.dropna(subset=["relative"])):
         return pd.DataFrame()
-    return known.pivot_table(index="artifact", columns="variant", values="relative", sort=False)
+    wide: Any = known.pivot_table(index=["artifact", "severity"], columns="variant", values="relative", sort=False)
+    shared = {
+        artifact: whole.mean()
+        for artifact, part in wide.groupby(level="artifact", sort=False)
+        if len(whole := part.dropna(axis="columns", how="all").dropna())
+    }
+    return pd.DataFrame(shared, index=wide.columns).T
 
 
 def _more_than_others(study: Study, drops: Mapping[str, pd.DataFrame], variant: str, clean: Cell) -> dict[str, Any]:

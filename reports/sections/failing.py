@@ -65,10 +65,14 @@ def failures_table(study: Study, scores: pd.DataFrame, cells: Cells) -> pd.DataF
 
 
 def _counts(part: Any) -> dict[str, Any]:
-    """How many trainings and images there are, and how many images a training fails on in each way."""
-    n_seeds = part["seed"].nunique()
-    failed = {mode: None if part[mode].isna().all() else part[mode].sum() / n_seeds for mode in FAILURES}
-    return {"n_trainings": n_seeds, "n_images": part["image"].nunique(), **failed}
+    """How many trainings and images there are, and how many of these images a training fails on in each way: where one
+    has scored some of them only, as many as its share of those."""
+    n_images, by_seed = part["image"].nunique(), part.groupby("seed")
+    scale = n_images / by_seed["image"].nunique()
+    failed = {
+        mode: None if part[mode].isna().all() else (by_seed[mode].sum(min_count=1) * scale).mean() for mode in FAILURES
+    }
+    return {"n_trainings": len(scale), "n_images": n_images, **failed}
 
 
 def failure_pictures(study: Study, scores: pd.DataFrame) -> dict[str, list[Picture]]:

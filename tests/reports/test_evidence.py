@@ -19,10 +19,10 @@ from medbench.reports import load
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
 from medbench.reports.sections import real_artifacts
-from medbench.reports.sections.failing import failure_pictures
+from medbench.reports.sections.failing import failure_pictures, failures_table
 from medbench.reports.sections.real_artifacts import CALIPER, match
 
-from ..fabricated_store import fabricate, unsealed
+from ..fabricated_store import fabricate, trial_id, unsealed
 
 N_IMAGES = 40
 SEED = 7
@@ -244,6 +244,22 @@ def test_failures_are_counted_a_training(store: Path, facts) -> None:
     spilled = load(store).query("variant == 'no_baa' and evaluation == 'ph2'")["spilled"].sum() / 3
     assert (row["missed"], row["split"], row["on_artifact"]) == (2, 0, None)
     assert row["spilled"] == pytest.approx(spilled)
+
+
+def test_a_training_with_a_fold_missing_counts_by_the_images_that_it_has_scored(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_seeds=2, n_images=5, n_folds=3, variants=("medlitenet",))
+    for scores in tmp_path.glob("trials/*/evaluations/*/scores.parquet"):
+        with unsealed(scores.parent) as folder:
+            table = pd.read_parquet(scores).assign(**dict.fromkeys(FAILURES, 0.0))
+            table["missed"] = [1.0, 0.0, 0.0, 0.0, 0.0]
+            table.to_parquet(folder / "scores.parquet")
+    for fold in (1, 2):
+        shutil.rmtree(tmp_path / "trials" / trial_id("medlitenet", 1, fold))
+    [study] = load_studies([tmp_path])
+
+    row = only(failures_table(study, study.scores, {}).to_dict("records"), evaluation="clean")
+
+    assert (row["n_trainings"], row["n_images"], row["missed"]) == (2, 15, pytest.approx(0.2 * 15))
 
 
 def test_each_failure_is_shown_on_other_images_the_worst_first(store: Path, facts) -> None:

@@ -11,6 +11,7 @@ import pytest
 from medbench.bench.stats import compare, summarize
 from medbench.bench.store.records import write_yaml
 from medbench.reports import load
+from medbench.reports.artifact_losses import relative_robustness
 from medbench.reports.page import write_report
 
 from ..fabricated_store import fabricate
@@ -67,6 +68,19 @@ def test_relative_robustness_is_the_share_of_the_clean_score_that_is_left(store:
     facts = json.loads((out / "report.json").read_text())["studies"][0]
 
     assert facts["relative_robustness"]["hair"]["no_baa"] == pytest.approx(scores["ph2"] / scores["clean"])
+
+
+def test_relative_robustness_is_over_the_severities_that_every_variant_has() -> None:
+    found = [("hair", 1, "a", 0.99), ("hair", 3, "a", 0.95), ("hair", 5, "a", 0.8), ("hair", 1, "b", 0.98)]
+    found += [("hair", 5, "b", 0.7), ("ink", 1, "a", 0.9), ("ruler", 1, "a", 0.9), ("ruler", 3, "b", 0.8)]
+    table = pd.DataFrame(found, columns=pd.Index(["artifact", "severity", "variant", "relative"]))
+
+    relative = relative_robustness(table)
+
+    assert list(relative.index) == ["hair", "ink"]
+    assert relative.loc["hair"].to_dict() == pytest.approx({"a": (0.99 + 0.8) / 2, "b": (0.98 + 0.7) / 2})
+    assert relative.loc["ink", "a"] == pytest.approx(0.9)
+    assert relative.loc["ink"].isna().tolist() == [False, True]
 
 
 def test_a_variant_that_an_artifact_was_not_tried_on_yet_has_no_relative_robustness(tmp_path: Path) -> None:
