@@ -79,9 +79,10 @@ WAYS = (
 def protocol_table(study: Study, cells: Cells) -> pd.DataFrame:
     """One row per way of scoring and variant on the first evaluation; empty where there are several classes.
 
-    Columns: study, way, metric, variant, ours (the mean over images and seeds), value, change (value - ours), ci_low,
-    ci_high (95 %, None where there is none), holds_for (what the interval is for), place_ours and place (among the
-    variants, each training once; 1 is best), trials.
+    Columns: study, way, metric, variant, ours (the mean over images and seeds), value (ours + change), change (of the
+    trainings and images that both numbers are known of, so that it is the way's alone while others are unfinished),
+    ci_low, ci_high (95 %, None where there is none), holds_for (what the interval is for), place_ours and place (among
+    the variants, each training once; 1 is best), trials.
     """
     first = study.spec["evaluations"][0]
     of_set = study.spec["datasets"]
@@ -97,7 +98,9 @@ def protocol_table(study: Study, cells: Cells) -> pd.DataFrame:
             found = _changed(way, cell, cells.get((at_input, variant)), trials, _batch_size(study, variant))
             if found is not None:
                 row = {"study": study.name, "way": way.name, "metric": way.metric, "variant": variant}
-                rows.append({**row, "ours": float(ours.to_numpy().mean()), **found, "trials": cell.trials})
+                mean = float(ours.to_numpy().mean())
+                row |= {"ours": mean, "value": mean + found["change"]}
+                rows.append({**row, **found, "trials": cell.trials})
     table = pd.DataFrame(rows)
     if len(table):
         by_way: Any = table.groupby("way", sort=False)
@@ -114,13 +117,13 @@ def _batch_size(study: Study, variant: str) -> int:
 def _changed(
     way: Way, cell: Cell, at_input: Cell | None, trials: list[Trial], batch_size: int
 ) -> dict[str, Any] | None:
-    """Value, change and interval; None where the store does not tell what it takes."""
+    """Change and interval; None where the store does not tell what it takes."""
     ours = cell.tables[way.metric]
     if way.name.startswith("input_"):
         return _gap(cell, ours, at_input.tables[way.metric]) if at_input else None
     if way.name == "best_seed_dice":
         means = ours.to_numpy().mean(axis=1)
-        return _told(float(means.max()), float(means.mean())) if len(means) > 1 else None
+        return _told(float(means.max() - means.mean())) if len(means) > 1 else None
     if way.name in ("validation_dice", "best_epoch_dice"):
         return _of_history(ours, trials, (lambda dice: dice[-1]) if way.name == "validation_dice" else max)
     counts = {name: _table_of(cell, name, ours) for name in COUNTS}
@@ -137,15 +140,13 @@ def _gap(cell: Cell, ours: pd.DataFrame, others: pd.DataFrame) -> dict[str, Any]
     if own.empty:
         return None
     found = paired_gap(other.to_numpy(), own.to_numpy(), groups=cell.labels(own))
-    return _told(float(other.to_numpy().mean()), float(own.to_numpy().mean()), found.ci_low, found.ci_high, BOTH)
+    return _told(float((other.to_numpy() - own.to_numpy()).mean()), found.ci_low, found.ci_high, BOTH)
 
 
 def _told(
-    value: float, ours: float, low: float | None = None, high: float | None = None, holds_for: str | None = None
+    change: float, low: float | None = None, high: float | None = None, holds_for: str | None = None
 ) -> dict[str, Any]:
-    is_known = low is not None
-    told = {"value": value, "change": value - ours, "ci_low": low, "ci_high": high}
-    return told | {"holds_for": holds_for if is_known else None}
+    return {"change": change, "ci_low": low, "ci_high": high, "holds_for": None if low is None else holds_for}
 
 
 def _of_history(
@@ -167,7 +168,7 @@ def _of_history(
     ends: tuple[float | None, float | None] = (None, None)
     if len(changes) > 2:
         ends = interval(float(changes.mean()), float(changes.std(ddof=1) / len(changes) ** 0.5), len(changes) - 1, 0.95)
-    return _told(float(values.mean()), float(own.mean()), *ends, TRAININGS)
+    return _told(float(changes.mean()), *ends, TRAININGS)
 
 
 def _table_of(cell: Cell, name: str, like: pd.DataFrame) -> Table:

@@ -11,9 +11,10 @@ import pytest
 
 from medbench.bench.metrics import COUNTS, pooled
 from medbench.bench.store.records import read_yaml, write_yaml
-from medbench.reports.load import load
-from medbench.reports.other_protocols import WAYS, of_batches, pooled_of
+from medbench.reports.load import load, load_studies
+from medbench.reports.other_protocols import WAYS, of_batches, pooled_of, protocol_table
 from medbench.reports.page import write_report
+from medbench.reports.tables import cells
 
 from ..fabricated_store import HEART, fabricate
 
@@ -105,6 +106,18 @@ def test_what_is_read_off_validation_is_that_of_each_training(
     assert (best["ci_low"], best["ci_high"]) == pytest.approx((changes.mean() - half, changes.mean() + half), rel=1e-5)
     assert best["holds_for"] == "new trainings alone"
     assert ("ensemble", "best_epoch_dice") not in rows  # which is not trained
+
+
+def test_a_training_that_is_not_scored_at_the_input_size_yet_changes_nothing(store: Path) -> None:
+    [study] = load_studies([store])
+    clean = study.scores.query("evaluation == 'clean'")
+    scores = pd.concat([clean, clean.query("seed == 0").assign(evaluation="clean-at-input")])  # the very same numbers
+
+    table = protocol_table(study, cells(study, scores)).query("way == 'input_dice'")
+
+    assert list(table["change"]) == [0, 0, 0]
+    assert list(table["value"]) == list(table["ours"])
+    assert list(table["place"]) == list(table["place_ours"])
 
 
 def test_a_training_that_was_picked_has_no_interval(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
