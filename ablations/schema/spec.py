@@ -315,7 +315,7 @@ class Study(Spec):
         return self.variants[variant].encoder_weights or self.encoder_weights
 
 
-SETTINGS = {"dataset", "size", "model", "encoder_weights", "preprocess.hair_removal"}
+SETTINGS = {"dataset", "split", "score_at", "size", "model", "encoder_weights", "preprocess.hair_removal"}
 SETTINGS |= {f"training.{key}" for key in Training.model_fields}
 PARTS: dict[type[Spec], str] = {  # in reading order, with where each stands in a file
     Study: "the study itself",

@@ -28,7 +28,7 @@ def published_rows(study: Study, cells: Cells) -> list[dict[str, Any]]:
     A claim is reached when its value does not lie beyond our 95 % interval (crossed: for new seeds and new images) on
     the good side, not reached when it does. It is not comparable where our images are synthetic, where a setting that
     it was reported under differs from the study's, or where our interval is missing or so wide (half of it more than
-    the claim's own spread and twice the study's margin) that any value would lie in it.
+    the claim's own spread and, of the primary metric, twice the study's margin) that any value would lie in it.
 
     Keys: variant, metric, evaluation, value, spread, source, note, ours, ci_low, ci_high, n_seeds, n_images, verdict,
     why, trials; None where there is no number.
@@ -55,7 +55,8 @@ def _verdict(study: Study, claim: dict[str, Any], found: Summary) -> dict[str, s
     if low is None or high is None:
         return {"verdict": "not comparable", "why": "; ".join([*apart, f"no interval with {found.too_few}"])}
     is_within, width = low <= value <= high, high - low
-    if is_within and width / 2 > max(claim["spread"] or 0, 2 * (study.spec["margin"] or 0)):
+    margin = study.spec["margin"] or 0 if claim["metric"] == study.spec["primary"] else 0
+    if is_within and width / 2 > max(claim["spread"] or 0, 2 * margin):
         apart.append(f"our interval is too wide to tell: {width:.2g}")
     if apart:
         return {"verdict": "not comparable", "why": "; ".join(apart)}
@@ -69,6 +70,9 @@ def _verdict(study: Study, claim: dict[str, Any], found: Summary) -> dict[str, s
 def _apart(study: Study, claim: dict[str, Any]) -> list[str]:
     """The settings in which the study and the claim's experiment are known to differ."""
     ours = {"dataset": study.spec["dataset"]["name"], "size": study.spec["dataset"]["size"]}
+    ours |= {"split": study.spec["dataset"]["split"], "score_at": study.spec["score_at"]}
+    if claim["evaluation"] in study.spec["at_input"]:
+        ours["score_at"] = "input"
     known = study.spec["variants"][claim["variant"]]["settings"]
     members = (known.get("ensemble") or {}).get("members", [])
     for name in members[:1] or [claim["variant"]]:  # an ensemble is trained as its members are

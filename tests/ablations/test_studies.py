@@ -103,6 +103,14 @@ def test_a_variant_overrides_keys_of_the_recipe_and_keeps_the_rest(tmp_path: Pat
     assert study.training_of("less").learning_rate == study.training_of("full").learning_rate
 
 
+def test_a_claim_may_say_its_split_and_the_size_of_its_masks(tmp_path: Path) -> None:
+    claim = "{metric: dice, value: 0.9, variant: full, source: a paper, under: {split: official, score_at: input}}"
+
+    [found] = load_study(study_file(tmp_path, f"{GOOD}claims: [{claim}]\n")).study.claims
+
+    assert found.under == {"split": "official", "score_at": "input"}
+
+
 def test_profiles_and_settings_are_laid_over_in_that_order(tmp_path: Path) -> None:
     path = study_file(tmp_path, GOOD + "profiles: {quick: {seeds: [4], training: {epochs: 5}}}\n")
 

@@ -109,11 +109,26 @@ def test_an_interval_that_any_value_would_lie_in_says_nothing(store: Path) -> No
     assert 0.9 < row["ci_high"] < 1
 
 
+@pytest.mark.parametrize(("metric", "says"), [("dice", "it lies within"), ("hd95", "our interval is too wide to tell")])
+def test_the_margin_is_of_the_primary_metric_alone(store: Path, metric: str, says: str) -> None:
+    (study,) = load_studies([store])
+    known = cells(study, study.scores)
+    value = known["clean", "medlitenet"].tables[metric].to_numpy().mean()
+    study.spec["claims"] = [CLAIM | {"metric": metric, "value": value, "spread": None, "under": {}}]
+    study.spec["margin"] = 5.0
+
+    (row,) = published_rows(study, known)
+
+    assert row["why"].startswith(says)
+
+
 def test_what_was_measured_otherwise_is_not_comparable(store: Path) -> None:
     apart = {"size": 256, "training.epochs": 12}
 
     assert verdict(store, value=0.1, under=apart) == ("not comparable", "size 128 here, 256 there")
     assert verdict(store, value=0.1, under={"dataset": "ph2"})[1] == "dataset isic2018 here, ph2 there"
+    assert verdict(store, value=0.1, under={"split": "official"})[1] == "split holdout here, official there"
+    assert verdict(store, value=0.1, under={"score_at": "input"})[1] == "score_at native here, input there"
     assert verdict(store, evaluation="nowhere") == ("not comparable", "there is no score of ours yet")
     assert (
         verdict(store, value=0.1, variant="ensemble", under={"training.epochs": 300})[1] == "epochs 12 here, 300 there"
