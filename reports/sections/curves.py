@@ -60,7 +60,8 @@ def draw(histories: pd.DataFrame, variants: Sequence[str], name: str) -> str:
                     marker = "o" if len(known) == 1 else None
                     axis.plot(known["epoch"], known["mean"], color=colour, linestyle=dash, marker=marker, linewidth=1.6)
             if not is_single:
-                for trial, own in histories.groupby("trial", sort=False):
+                once = histories.drop_duplicates(["trial", "epoch"])  # variants may share trials
+                for trial, own in once.groupby("trial", sort=False):
                     colour, id = colour_of(variants.index(own["variant"].iloc[0])), f"{column}-of-{trial}"
                     axis.plot(own["epoch"], own[column], color=colour, linewidth=0.7, alpha=0.6, gid=id)
             if is_single:

@@ -168,6 +168,19 @@ def test_many_epochs_have_round_whole_ticks() -> None:
     assert drawn.panels[0].x_ticks == ["50", "100", "150", "200", "250", "300"]  # and there is no epoch 0
 
 
+def test_a_training_that_variants_share_is_one_line() -> None:
+    own = histories(1, 2, 3)
+    shared = own.assign(trial=own["trial"].str[-1])
+
+    paths = re.findall(
+        r'id="curves-(?:train_loss|validation_dice)-of-(\d)">\s*<path d="([^"]*)"',
+        training_curves(shared, NAMES, "curves"),
+    )
+
+    assert [trial for trial, _ in paths] == ["0", "1", "0", "1"]
+    assert [len(re.findall("[ML]", path)) for _, path in paths] == 4 * [3]
+
+
 def test_one_epoch_alone_is_its_values_by_variant() -> None:
     drawn = Drawn(training_curves(histories(1), NAMES, "curves"))
 
