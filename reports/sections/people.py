@@ -33,7 +33,6 @@ def make(evidence: Evidence) -> Part:
         facts=Facts(rows, tools),
         is_shown=bool(rows),
         tables={"agreement": table} if rows else {},
-        view={"comparisons": evidence.comparison_rows},
     )
 
 
@@ -83,7 +82,8 @@ def agreement_table(study: Study, cells: Cells) -> pd.DataFrame:
 
 
 def by_tools(study: Study, evaluation: str, metric: str) -> list[dict[str, Any]]:
-    """Agreement of people by the two tools that they drew with: tools, n_pairs, mean, sd (over pairs; None of one)."""
+    """Agreement of people by the two tools that they drew with, over all pairs that are known, also of images that some
+    variant was not tested on: tools, n_pairs, mean, sd (over pairs; None of one)."""
     pairs = study.annotations.get(evaluation, {}).get("agreement", [])
     groups: dict[str, list[float]] = {}
     for pair in pairs:
