@@ -235,6 +235,7 @@ def test_what_a_training_never_predicts_is_named(tmp_path: Path) -> None:
 def test_the_page_names_what_is_looked_for_and_what_numbers_are_means_of(page: str, facts: dict[str, Any]) -> None:
     assert not re.search(r"lesion|skin", page)
     assert "Missed structure" in page
+    assert "share of structure among the pixels with a probability of one half or more" in page  # which is no mask
     assert "(3 seeds × 11 images, each the mean over the classes in its reference" in facts["asked"][0]["rest"]
     assert "one of the classes right ventricle, myocardium and left ventricle, or was background." in page
     assert "images of 1 channel resized" in page
