@@ -70,9 +70,9 @@ def calibration_table(study: Study, cells: Cells, sums: Mapping[str, Sums]) -> p
 
     Columns: study, evaluation, name (of the class, where there are several), variant, n_seeds; ece (expected
     calibration error over all pixels, mean over seeds) and ece_sd (over seeds; None of one); brier (mean over images
-    and seeds); boldness (mean probability minus share of lesion among the pixels with a probability of one half or more,
-    which are those called lesion except of classes that exclude each other: above 0 the model is too sure of what it
-    finds); trials.
+    and seeds); boldness (mean probability minus share of lesion among the pixels with a probability of one half or
+    more, which but for classes that exclude each other are those called lesion: above 0 the model is too sure of what
+    it finds); trials.
     """
     rows: list[dict[str, Any]] = []
     for evaluation, name, variant in product(study.spec["evaluations"], sums, study.spec["variants"]):
