@@ -18,7 +18,7 @@ from medbench.bench.store.records import read_yaml, write_json, write_yaml
 from medbench.reports import load
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
-from medbench.reports.sections import real_artifacts
+from medbench.reports.sections import generalization, real_artifacts
 from medbench.reports.sections.failing import failure_pictures, failures_table
 from medbench.reports.sections.real_artifacts import CALIPER, match
 
@@ -220,6 +220,19 @@ def test_the_gap_is_home_minus_away_over_trainings_and_both_samples(store: Path,
     home = only(facts["generalization"], variant="no_baa", evaluation="clean")
     assert home["is_home"]
     assert home["gap"] is None
+
+
+def test_test_sets_whose_names_differ_in_case_alone_have_a_column_each(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_seeds=1, n_images=4, variants=("medlitenet",))
+    study |= {"evaluations": ["clean", "ph2", "PH2"], "datasets": {"clean": "isic2018", "ph2": "ph2", "PH2": "PH2"}}
+    for trial in study["variants"]["medlitenet"]["trials"]:
+        trial["evaluations"]["PH2"] = trial["evaluations"]["ph2"]
+    write_yaml(tmp_path / "studies" / "baa.yaml", study)
+
+    page = write_report([tmp_path], tmp_path / "out", sections=[generalization.SECTION]).read_text()
+
+    for name in ("clean", "ph2", "PH2"):
+        assert f'<th scope="col" class="n">{name}</th>' in page
 
 
 def test_calibration_is_over_all_pixels_of_a_seed(store: Path, facts) -> None:
