@@ -25,12 +25,13 @@ ROOM = 5_000_000  # bytes of the page for thumbnails and contours of all studies
 
 class Room:
     """What is left of the page's bytes; a picture that several studies show is stored once. Where there is a folder
-    `beside` the page, what finds no room goes there."""
+    `beside` the page, what finds no room goes there, and `written` has its paths."""
 
     def __init__(self, n_bytes: int = ROOM, beside: Path | None = None) -> None:
         self.left = n_bytes
         self.beside = beside
         self.thumbnails: dict[str, str] = {}
+        self.written: list[Path] = []
 
     def thumbnail(self, folder: Path, image: str) -> str | None:
         """The key of a thumbnail (in `thumbnails`, a data URI or a relative one); None when there is no room for it."""
@@ -42,7 +43,9 @@ class Room:
             if len(data) <= self.left:
                 self.left -= len(data)
             elif self.beside:
-                write_bytes(self.beside / name / f"{image}.webp", content)
+                path = self.beside / name / f"{image}.webp"
+                write_bytes(path, content)
+                self.written.append(path)
                 data = "/".join(map(quote, (self.beside.name, name, f"{image}.webp")))
             else:
                 return None

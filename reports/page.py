@@ -31,7 +31,7 @@ from .section import Part, Section
 from .sections import SECTIONS
 from .settings import alike
 from .side_by_side import draw_series, side_by_side
-from .writing import write_csv, write_latex
+from .writing import digests, earlier, remove, write_csv, write_latex
 
 HERE = Path(__file__).parent
 
@@ -65,36 +65,39 @@ def write_report(
 
     Besides: report.json with the facts of every section, their tables as tables/<study>-<name>.csv and .tex with every
     score as tables/<study>-per-image.parquet, and each figure as figures/<study>-<name>.svg. With `all_images`,
-    thumbnails that the page has no room for lie in pictures/. With `refresh`, browsers load the page anew every so many
-    seconds. With a `record` the page says that it is a published result; `keep` gives what report.json says of the
-    facts of a study. `sections` stand in this order on the page; a section of your own is one more.
+    thumbnails that the page has no room for lie in pictures/. What an earlier report wrote there and this one does not
+    is removed, unless somebody changed it since. With `refresh`, browsers load the page anew every so many seconds.
+    With a `record` the page says that it is a published result; `keep` gives what report.json says of the facts of a
+    study. `sections` stand in this order on the page; a section of your own is one more.
     Raises MedbenchError when a store holds no study.
     """
     environment = _environment(sections)
     answering = {section.asks: section.answers for section in sections if section.asks and section.answers}
     room = Room(beside=out / "pictures" if all_images else None)
+    before = earlier(out)
     facts: list[dict[str, Any]] = []
     studies: list[dict[str, Any]] = []
+    written: list[Path] = []
     for study in load_studies(stores):
         evidence = Evidence(study, room, answering)
         parts = {section: section.make(evidence) for section in sections}
         for part in parts.values():
-            _write_files(out, evidence, part)
-        write_bytes(
-            out / "tables" / f"{study.name}-per-image.parquet",
-            evidence.scores.to_parquet(index=False, compression="zstd"),
-        )
+            written += _write_files(out, evidence, part)
+        written.append(out / "tables" / f"{study.name}-per-image.parquet")
+        write_bytes(written[-1], evidence.scores.to_parquet(index=False, compression="zstd"))
         facts.append(_merged(overview(evidence, parts), parts))
         studies.append(_rendered(environment, evidence, facts[-1], parts))
     series = side_by_side(facts)
-    kept = {"studies": [keep(each) for each in facts]}
-    write_json(out / "report.json", kept | ({"series": series} if series else {}))
+    figures = [_series_figure(out, each, written) for each in series]
+    files = digests(out, [*written, *room.written])
+    told = {"studies": [keep(each) for each in facts]} | ({"series": series} if series else {})
+    write_json(out / "report.json", told | ({} if record else {"files": files}))
     script = (HERE / "page.js").read_text(encoding="utf-8")
     page = environment.get_template("page.html.j2").render(
         studies=studies,
         series=[
-            {**each, "anchor": f"{anchor_of(each['name'])}-series", "figure": _series_figure(out, each)}
-            for each in series
+            {**each, "anchor": f"{anchor_of(each['name'])}-series", "figure": figure}
+            for each, figure in zip(series, figures, strict=True)
         ],
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
@@ -108,14 +111,16 @@ def write_report(
     )
     index = out / "index.html"
     write_text(index, page)
+    remove(out, before, kept=files)
     return index
 
 
-def _series_figure(out: Path, found: Row) -> Markup | None:
+def _series_figure(out: Path, found: Row, written: list[Path]) -> Markup | None:
     svg = draw_series(found)
     if svg is None:
         return None
-    write_text(out / "figures" / f"{found['name']}-sets.svg", standalone(svg))
+    written.append(out / "figures" / f"{found['name']}-sets.svg")
+    write_text(written[-1], standalone(svg))
     return Markup(svg)
 
 
@@ -130,14 +135,18 @@ def _merged(head: dict[str, Any], parts: dict[Section, Part]) -> dict[str, Any]:
     return merged
 
 
-def _write_files(out: Path, evidence: Evidence, part: Part) -> None:
-    stem = f"{evidence.study.name}-"
+def _write_files(out: Path, evidence: Evidence, part: Part) -> list[Path]:
+    stem, written = f"{evidence.study.name}-", list[Path]()
     for name, table in part.tables.items():
-        write_csv(out / "tables" / f"{stem}{name}.csv", table)
+        written.append(out / "tables" / f"{stem}{name}.csv")
+        write_csv(written[-1], table)
     for name, excerpt in part.excerpts.items():
-        write_latex(out / "tables" / f"{stem}{name}.tex", excerpt)
+        written.append(out / "tables" / f"{stem}{name}.tex")
+        write_latex(written[-1], excerpt)
     for name, svg in part.figures.items():
-        write_text(out / "figures" / f"{stem}{name}.svg", standalone(svg))
+        written.append(out / "figures" / f"{stem}{name}.svg")
+        write_text(written[-1], standalone(svg))
+    return written
 
 
 def _rendered(

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from medbench.bench.stats import compare, holm
-from medbench.bench.store.records import read_yaml, write_yaml
+from medbench.bench.store.records import file_digest, read_yaml, write_yaml
 from medbench.reports import load
 from medbench.reports.evidence import anchor_of
 from medbench.reports.load import load_studies
@@ -23,7 +23,7 @@ from medbench.reports.pictures import chosen, outline, pictures
 from medbench.reports.tables import cells, variants_table
 
 from ..conftest import ROOT
-from ..fabricated_store import fabricate, trial_id, unsealed, write_timing
+from ..fabricated_store import fabricate, trial_id, unsealed, write_deployment, write_timing
 
 HOSTILE = "<script>alert('$1$')</script>"
 
@@ -117,6 +117,32 @@ class Links(HTMLParser):
         self.tags.add(tag)
         self.ids += [value for name, value in attrs if name == "id" and value]
         self.targets += [value for name, value in attrs if name in ("href", "xlink:href", "src") and value]
+
+
+def test_what_an_earlier_report_wrote_and_this_one_does_not_is_gone(store: Path, tmp_path: Path) -> None:
+    """And nothing else: neither what lies there besides, nor what somebody changed since."""
+    copy, out = shutil.copytree(store, tmp_path / "store"), tmp_path / "out"
+    write_deployment(copy, read_yaml(copy / "studies" / "baa.yaml"))
+    write_report([copy], out)
+    (out / "tables" / "baa-notes.csv").write_text("mine")
+    (out / "tables" / "baa-deployment.tex").write_text("my own words")
+    report = json.loads((out / "report.json").read_text())
+    outside = tmp_path / "outside.csv"
+    outside.write_text("else")
+    report["files"]["tables/../../outside.csv"] = file_digest(outside)
+    (out / "report.json").write_text(json.dumps(report))
+    shutil.rmtree(copy / "deployment")
+
+    write_report([copy], out)
+    write_report([copy], tmp_path / "fresh")
+
+    there, fresh = (
+        {path.relative_to(each).as_posix() for path in each.rglob("*") if path.is_file()}
+        for each in (out, tmp_path / "fresh")
+    )
+    assert there - fresh == {"tables/baa-notes.csv", "tables/baa-deployment.tex"}
+    assert {*json.loads((out / "report.json").read_text())["files"]} == fresh - {"index.html", "report.json"}
+    assert outside.is_file()
 
 
 def test_load_gives_one_row_per_trial_evaluation_and_image(store: Path) -> None:
