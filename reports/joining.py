@@ -112,14 +112,14 @@ def _origins_of(spec: Spec, files: Files) -> dict[Origin, Any]:
     for variant, known in spec["variants"].items():
         for trial in known["trials"]:
             place = Path("trials", trial["trial"])
-            if not (copies := files.sealed(place)):
+            if not (folder := files.sound(place)):
                 continue
             evaluations = {
-                name: files.config(folders[0] / "config.yaml")
+                name: files.config(tested / "config.yaml")
                 for name, id in trial.get("evaluations", {}).items()
-                if (folders := files.sealed(place / "evaluations" / id))
+                if (tested := files.sound(place / "evaluations" / id))
             }
-            config = files.config(copies[0] / "config.yaml")
+            config = files.config(folder / "config.yaml")
             found = dict(origins(variant, trial.get("fold"), config, evaluations)) | found
     return found
 

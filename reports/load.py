@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS, Target
-from ..bench.store.records import MANIFEST, read_json, read_yaml, same_trials
+from ..bench.store.records import read_json, read_yaml, same_trials
 from .files import Files, read_frame
 from .joining import joined
 from .resolved import complete
@@ -20,6 +20,7 @@ from .unpacking import opened
 
 KEYS = ["study", "variant", "seed", "fold", "trial", "evaluation", "image"]
 SCORES, CLASSES, LABELS = "scores.parquet", "classes.parquet", "labels.parquet"
+DAMAGED = "is damaged and was not read, its SHA-256 differs from the manifest's"
 BINS = ["bin", "pixels", "confidence", "positives"]
 
 
@@ -232,20 +233,21 @@ def _load_study(
     for variant, entry in planned:
         where = f"{variant}, seed {entry['seed']}" + ("" if entry["fold"] is None else f", fold {entry['fold']}")
         place = Path("trials", entry["trial"])
-        folder = next(iter(files.sealed(place)), None)
-        if folder is None:
+        if not (finished := files.sealed(place)):
             missing.append(f"{where}: trial {entry['trial']} {_why_missing(entry['trial'], files.stores)}")
+            continue
+        if (folder := files.sound(place)) is None:
+            missing.append(f"{where}: {place / files.damaged(finished[0])} {DAMAGED}")
             continue
         # An evaluation may have been made later and in another store than the training.
         places = {label: place / "evaluations" / key for label, key in entry["evaluations"].items()}
         copies = {label: found for label, each in places.items() if (found := files.sealed(each))}
-        sound = {label: each for label, found in copies.items() if (each := _load_evaluation(found, files)) is not None}
+        sound = {label: found for label in copies if (found := files.sound(places[label]))}
         absent = [label for label in spec["evaluations"] if label not in copies]
         if absent:
             missing.append(f"{where}: {', '.join(absent)} of trial {entry['trial']} not evaluated")
         missing += [
-            f"{where}: {places[label] / _damaged(copies[label][0], files)} is damaged and was not read, its SHA-256 "
-            "differs from the manifest's"
+            f"{where}: {places[label] / files.damaged(copies[label][0])} {DAMAGED}"
             for label in copies
             if label not in sound
         ]
@@ -258,7 +260,7 @@ def _load_study(
                 config=files.config(folder / "config.yaml"),
                 environment=files.json(folder / "environment.json"),
                 history=files.history(folder / "history.parquet"),
-                evaluations=sound,
+                evaluations={label: _load_evaluation(each, files) for label, each in sound.items()},
                 latency=_latency_rows([store / place for store in files.stores]),
             )
         )
@@ -321,33 +323,24 @@ def _of_test_sets(what: str, trials: Sequence[Trial], stores: Sequence[Path]) ->
     return {name: [read_json(path) for path in found if path.is_file()] for name, found in paths.items()}
 
 
-def _load_evaluation(copies: Sequence[Path], files: Files) -> Evaluation | None:
-    """An evaluation from the first of its finished copies whose numbers are sound."""
-    for folder in copies:
-        if _damaged(folder, files) or (scores := files.intact_table(folder / SCORES)) is None:
-            continue
-        absent = [name for name in ("image", *COUNTS) if name not in scores.column_names]
-        if absent:
-            raise MedbenchError(
-                f"{folder / SCORES}: no column {', '.join(absent)}; delete {folder.name} and run the study again"
-            )
-        return Evaluation(
-            id=folder.name,
-            folder=folder,
-            config=files.config(folder / "config.yaml"),
-            environment=files.json(folder / "environment.json"),
-            scores=scores,
-            classes=files.intact_table(folder / CLASSES),
-            labels=files.intact_table(folder / LABELS),
+def _load_evaluation(folder: Path, files: Files) -> Evaluation:
+    """A finished evaluation that is not damaged."""
+    scores = files.table(folder / SCORES)
+    known = () if scores is None else scores.column_names
+    absent = [name for name in ("image", *COUNTS) if name not in known]
+    if scores is None or absent:
+        raise MedbenchError(
+            f"{folder / SCORES}: no column {', '.join(absent)}; delete {folder.name} and run the study again"
         )
-    return None
-
-
-def _damaged(folder: Path, files: Files) -> str:
-    """The first file of an evaluation's numbers that is not what its manifest lists; "" where all are."""
-    listed = files.json(folder / MANIFEST)["files"]
-    wanted = [SCORES, *(name for name in (CLASSES, LABELS) if name in listed)]
-    return next((name for name in wanted if files.intact_table(folder / name) is None), "")
+    return Evaluation(
+        id=folder.name,
+        folder=folder,
+        config=files.config(folder / "config.yaml"),
+        environment=files.json(folder / "environment.json"),
+        scores=scores,
+        classes=files.table(folder / CLASSES),
+        labels=files.table(folder / LABELS),
+    )
 
 
 def _latency_rows(folders: Sequence[Path]) -> tuple[dict[str, Any], ...]:

@@ -99,6 +99,34 @@ def test_damaged_scores_are_named_and_not_read(tmp_path: Path) -> None:
     assert set(read["seed"]) == {0, 2}
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "history.parquet", "environment.json"])
+def test_a_damaged_trial_is_named_and_not_read(tmp_path: Path, name: str) -> None:
+    fabricate(tmp_path, n_images=3, variants=("medlitenet", "no_baa"))
+    path = tmp_path / "trials" / trial_id("no_baa", 1) / name
+    content = path.read_bytes()
+    path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+
+    (study,) = load_studies([tmp_path])
+
+    assert [text for text in study.missing if f"{path.relative_to(tmp_path)} is damaged and was not read" in text]
+    assert {(trial.variant, trial.seed) for trial in study.trials} == {
+        (variant, seed) for variant in ("medlitenet", "no_baa") for seed in range(3)
+    } - {("no_baa", 1)}
+
+
+def test_an_evaluation_whose_probabilities_are_damaged_is_named_and_not_read(tmp_path: Path) -> None:
+    fabricate(tmp_path, n_images=3, variants=("medlitenet",))
+    evaluation = evaluation_of(tmp_path, "medlitenet", 1)
+    with unsealed(evaluation) as working:
+        (working / "reliability.parquet").write_bytes(b"once sound")
+    (evaluation / "reliability.parquet").write_bytes(b"once sounb")
+
+    (study,) = load_studies([tmp_path])
+
+    assert "reliability.parquet is damaged and was not read" in study.missing[0]
+    assert [{*trial.evaluations} for trial in study.trials] == [{"clean", "ph2"}, {"ph2"}, {"clean", "ph2"}]
+
+
 def test_scores_without_pixel_counts_are_refused(tmp_path: Path) -> None:
     fabricate(tmp_path, n_seeds=1, n_images=2)
     rescore(tmp_path, "no_baa", 0, lambda scores: scores.drop(columns=["tp", "fn"]))
