@@ -196,11 +196,17 @@ def _split(rows: pd.DataFrame, name: str) -> dict[Path, bytes]:
     files: dict[Path, bytes] = {}
     for keys in ([], ["variant"], ["variant", "seed"]):
         groups: Any = rows.groupby(keys, sort=False) if keys else [((), rows)]
-        parts = {Path(*(quote(str(each), safe="") for each in (name, *key))): part for key, part in groups}
+        parts = {Path(*(_file_name(str(each)) for each in (name, *key))): part for key, part in groups}
         files = {path.with_name(f"{path.name}.parquet"): _parquet(part) for path, part in parts.items()}
         if max(map(len, files.values())) <= LARGEST:
             break
     return files
+
+
+def _file_name(text: str) -> str:
+    """The text as a name of a file, which is not hidden."""
+    name = quote(text, safe="")
+    return f"%2E{name[1:]}" if name.startswith(".") else name
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

@@ -373,6 +373,17 @@ def test_an_absolute_path_that_an_id_covers_is_refused(store: Path, tmp_path: Pa
         publish(other, "baa", tmp_path / "out", date=DAY)
 
 
+def test_an_evaluation_whose_name_begins_with_a_dot_is_not_hidden(tmp_path: Path) -> None:
+    study = fabricate(tmp_path / "store", n_seeds=1, n_images=2, variants=("medlitenet",))
+    for trial in study["variants"]["medlitenet"]["trials"]:
+        trial["evaluations"][".ph2"] = trial["evaluations"].pop("ph2")
+    write_yaml(tmp_path / "store" / "studies" / "baa.yaml", study | {"evaluations": ["clean", ".ph2"]})
+
+    index = publish(tmp_path / "store", "baa", tmp_path / "out", date=DAY)
+
+    assert set(load(index.parent)["evaluation"]) == {"clean", ".ph2"}
+
+
 def test_large_scores_are_split_by_variant_and_too_large_a_file_is_refused(
     store: Path, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
