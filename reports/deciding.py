@@ -6,7 +6,7 @@ from ..bench.stats import chance_at_next
 from .load import Study
 from .tables import Cells, cells, findings
 
-DECIDED = ("better", "worse", "equivalent", "same")  # kinds of claims
+DECIDED = ("better", "worse", "equivalent")  # kinds of claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

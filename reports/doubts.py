@@ -89,6 +89,11 @@ def constant_predictions(scores: pd.DataFrame) -> list[tuple[str, str, list[int]
     return [(variant, word, list(seeds), evaluations) for (variant, word, seeds), evaluations in found.items()]
 
 
+def told_same(study: Study) -> list[str]:
+    """Of each group of variants that are one training what tells so; a sentence but for its stop."""
+    return [same_training(names, by_scores=names in study.same_scores) for names in study.same]
+
+
 def told_seeds(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
@@ -103,8 +108,7 @@ def _gaps(study: Study) -> Iterator[str]:
             + "; ".join(study.missing)
             + "."
         )
-    for names in study.same:
-        yield f"{same_training(names)}; they are not compared."
+    yield from (f"{each}; they are not compared." for each in told_same(study))
     lacking = [
         f"{part} {there} of {all_}" for part, (there, all_) in study.spec["completeness"].items() if there < all_
     ]

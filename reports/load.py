@@ -13,6 +13,7 @@ import pyarrow as pa
 from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS, Target
 from ..bench.store.records import read_json, read_yaml, same_trials
+from .copies import same_scores
 from .files import Files, read_frame
 from .joining import joined
 from .resolved import complete
@@ -85,6 +86,8 @@ class Study:
     """A phrase for each trial or evaluation that the study lists and the store does not hold, or holds damaged."""
     apart: tuple[str, ...]
     """A sentence for each study of the same name in another store that this one could not be joined with."""
+    same_scores: list[list[str]]
+    """Groups of variants whose trials are others and whose scores are the same, seed by seed and image by image."""
     gallery: tuple[Path, ...]
     """The stores' folders of test images and reference masks."""
     annotations: dict[str, dict[str, Any]]
@@ -118,8 +121,8 @@ class Study:
 
     @property
     def same(self) -> list[list[str]]:
-        """Groups of variants that are one and the same training, by their planned trials."""
-        return same_trials(self.spec["variants"])
+        """Groups of variants that are one and the same training, by their planned trials or by their scores."""
+        return [*same_trials(self.spec["variants"]), *self.same_scores]
 
     @property
     def distinct(self) -> list[str]:
@@ -264,6 +267,7 @@ def _load_study(
                 latency=_latency_rows([store / place for store in files.stores]),
             )
         )
+    same = same_trials(spec["variants"])
     return Study(
         name=name,
         spec=spec,
@@ -271,12 +275,21 @@ def _load_study(
         n_planned=len({entry["trial"] for _, entry in planned}),
         missing=tuple(missing),
         apart=apart,
+        same_scores=[names for names in _same_scores(trials) if not any({*names} <= {*known} for known in same)],
         gallery=tuple(store / "gallery" for store in files.stores),
         annotations=_annotations(trials, files.stores),
         groups=_groups(trials, files.stores),
         deployment=tuple(deployment),
         timings=tuple(timings),
     )
+
+
+def _same_scores(trials: Sequence[Trial]) -> list[list[str]]:
+    found: dict[str, dict[tuple[int, int | None, str], pa.Table]] = {}
+    for trial in trials:
+        known = {(trial.seed, trial.fold, name): each.scores for name, each in trial.evaluations.items()}
+        found.setdefault(trial.variant, {}).update(known)
+    return same_scores(found)
 
 
 def _why_missing(trial: str, stores: Sequence[Path]) -> str:

@@ -18,10 +18,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..bench.metrics.failures import FAILURES
-from ..bench.stats import same_training
 from ..bench.store.records import file_digest, write_bytes, write_json, write_text
 from . import naming, notes, tables
 from .answers import Answer
+from .doubts import told_same
 from .drawing import PALETTE, standalone
 from .every_image import Room
 from .evidence import Evidence, Row, anchor_of
@@ -176,6 +176,7 @@ def _rendered(
             "overview",
             asked=[each for each in evidence.asked if each.evaluation == evidence.first],
             others=[each for each in evidence.asked if each.evaluation not in known],
+            same=told_same(evidence.study),
             leads=_leads(evidence, parts),
         ),
         "parts": [
@@ -220,7 +221,6 @@ def _environment(sections: Iterable[Section]) -> Environment:
         "signed": notes.signed,
         "sized": notes.sized,
         "in_giga": notes.in_giga,
-        "same_training": same_training,
         "p": notes.p_text,
         "digits": notes.digits_of,
         "rounded": lambda value: f"{value:.2f}" if isinstance(value, float) else "–" if value is None else str(value),

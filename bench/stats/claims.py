@@ -109,9 +109,15 @@ def same_scores(a: str, b: str) -> Claim:
     )
 
 
-def same_training(variants: Sequence[str]) -> str:
-    """Of variants that are not compared, because they are one; a sentence but for its stop."""
+def same_training(variants: Sequence[str], *, by_scores: bool = False) -> str:
+    """Of variants that are not compared, because they are one; a sentence but for its stop. What only scores tell is
+    that they are as one training's under several names."""
     names = f"{', '.join(variants[:-1])} and {variants[-1]}"
+    if by_scores:
+        return (
+            f"{names} have exactly the same scores, seed by seed and image by image, like one training under several "
+            "names; look which of their settings changes nothing"
+        )
     return f"{names} are one and the same training, for their settings come to the same trials"
 
 

@@ -436,6 +436,27 @@ def test_variants_of_the_same_trials_are_told_to_be_one_and_never_compared(odd_f
     assert "twin" not in odd_facts["disagreements"]
 
 
+@pytest.mark.parametrize("others", [[], ["no_baa", "ensemble"]])
+def test_variants_of_other_trials_with_the_same_scores_are_one_as_well(tmp_path: Path, others: list[str]) -> None:
+    """An option that changes nothing, under a trial id of its own; one of its seeds is not there yet."""
+    study = fabricate(tmp_path, n_seeds=3, n_images=6, variants=("medlitenet", *others))
+    trials = study["variants"]["medlitenet"]["trials"]
+    for trial in trials[:2]:
+        shutil.copytree(tmp_path / "trials" / trial["trial"], tmp_path / "trials" / f"{trial['seed']:016}")
+    own = {"trials": [trial | {"trial": f"{trial['seed']:016}"} for trial in trials]}
+    study["variants"]["inert"] = study["variants"]["medlitenet"] | own
+    write_yaml(tmp_path / "studies" / "baa.yaml", study)
+
+    page, (facts,) = write([tmp_path], tmp_path / "out")
+
+    told = "medlitenet and inert have exactly the same scores, seed by seed and image by image, like one training under"
+    assert facts["same"] == [["medlitenet", "inert"]]
+    assert any(text.startswith(told) and text.endswith("; they are not compared.") for text in facts["warnings"])
+    assert {row["variant"] for row in facts["comparisons"]} == {*others}
+    assert {name for row in facts["pairwise"] for name in (row["a"], row["b"])} <= {"medlitenet", *others}
+    assert (f"There is no comparison: {told}" in page) == (not others)
+
+
 def test_two_seeds_are_warned_of(odd_facts: dict[str, Any]) -> None:
     assert any(text.startswith("Two seeds: intervals can be very wide, or too") for text in odd_facts["warnings"])
 

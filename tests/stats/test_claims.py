@@ -157,6 +157,9 @@ def test_a_copy_of_the_baseline_has_the_same_scores_and_is_no_method_of_its_own(
 def test_variants_that_are_one_training_are_listed() -> None:
     assert same_training(["a", "b"]).startswith("a and b are one and the same training, for ")
     assert same_training(["a", "b", "c"]).startswith("a, b and c are one and the same training, for ")
+    assert same_training(["a", "b"], by_scores=True).startswith(
+        "a and b have exactly the same scores, seed by seed and "
+    )
 
 
 def test_without_a_margin_nothing_is_equivalent() -> None:

@@ -1,0 +1,25 @@
+"""Variants that are one network under two names: an option that changes nothing makes other trials and equal scores."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+Known = Mapping[tuple[int, int | None, str], pa.Table]
+"""Of a variant its scores, a row an image, by seed, fold and evaluation."""
+
+
+def same_scores(found: Mapping[str, Known]) -> list[list[str]]:
+    """The groups of variants whose scores are the same, image by image, of every seed that both have scores of."""
+    groups: list[list[str]] = []
+    for variant, known in found.items():
+        group = next((names for names in groups if _is_same(found[names[0]], known)), None)
+        if group is None:
+            groups.append([variant])
+        else:
+            group.append(variant)
+    return [names for names in groups if len(names) > 1]
+
+
+def _is_same(a: Known, b: Known) -> bool:
+    shared = a.keys() & b.keys()
+    return bool(shared) and all(a[key].to_pandas().equals(b[key].to_pandas()) for key in shared)
