@@ -40,7 +40,8 @@ def claim(
     """Puts a comparison of variant a with variant b into words.
 
     Equivalence comes first: a difference that is significant but surely within the margin is still one that the study
-    declared to be nothing.
+    declared to be nothing. What an earlier look showed is claimed though the last interval does not show it; that look
+    is named then, and its interval quoted.
 
     Args:
         comparison: of a with b.
@@ -58,33 +59,39 @@ def claim(
     assert p is not None
     assert comparison.ci_low is not None
     assert comparison.ci_high is not None
-    word = "better" if (comparison.difference > 0) == higher_is_better else "worse"
+    sign = comparison.looked.side if comparison.looked else 1 if comparison.difference > 0 else -1
+    word = "better" if (sign > 0) == higher_is_better else "worse"
     new = "new images" if comparison.n_groups is None else "new groups of images"
     has_two = min(comparison.n_seeds_a, comparison.n_seeds_b) == 2
     by_chance = " Two seeds may lie close by chance; a third would tell." if has_two else ""
     if _below_alpha(equivalence(comparison, margin)):
-        inner = f"90 % interval {_signed(comparison.tost_low)} to {_signed(comparison.tost_high)}, two one-sided tests"
+        low, high, when = _proof(comparison, (1, margin), (-1, margin), level=ALPHA)
+        inner = f"90 % interval {_signed(low)} to {_signed(high)}{when}, two one-sided tests"
         which = f"{a} is {word}, though by less than that" if p < ALPHA else "either may be ahead by less than that"
         return Claim(
             kind="equivalent",
-            verdict=f"equivalent within {margin:g}",
+            verdict=f"equivalent within {margin:g}{when}",
             may=f"For new trainings and {new}, {a} and {b} differ in mean {metric} by less than {margin:g} ({inner}).",
             not_shown=f"that they are the same: {which}, and single images may differ by more.{by_chance}",
         )
     if p < ALPHA:
-        least = min(abs(comparison.ci_low), abs(comparison.ci_high))
+        low, high, when = _proof(comparison, (sign, 0.0), level=ALPHA / 2)
+        least = max(low, -high, 0.0)
+        shown = f" (95 % interval {_signed(low)} to {_signed(high)}{when})" if when else ""
         return Claim(
             kind=word,
-            verdict=word,
-            may=f"For new trainings and {new}, {a} is {word} than {b} in mean {metric}.",
+            verdict=f"{word}{when}",
+            may=f"For new trainings and {new}, {a} is {word} than {b} in mean {metric}{shown}.",
             not_shown=f"that every training or every image agrees, nor that it is by more than {least:.3g}.{by_chance}",
         )
     smallest = detectable(comparison, n_compared)
     found = "Not even the largest possible difference"
     if smallest is not None:
         found = f"Only differences of about {smallest:.2g} or more"
-    is_spared = margin > 0 and _below_alpha(non_inferiority(comparison, margin, higher_is_better=higher_is_better))
-    spared = f" {a} is not worse than {b} by {margin:g} or more (one-sided test at 5 %)." if is_spared else ""
+    spared = ""
+    if margin > 0 and _below_alpha(non_inferiority(comparison, margin, higher_is_better=higher_is_better)):
+        *_, when = _proof(comparison, (1 if higher_is_better else -1, margin), level=ALPHA)
+        spared = f" {a} is not worse than {b} by {margin:g} or more (one-sided test at 5 %{when and ','}{when})."
     if comparison.ci_low <= 0 <= comparison.ci_high:
         not_shown = "that there is no difference."
     else:
@@ -136,9 +143,34 @@ def cost(components: Components, margin: float, n_compared: int = 1) -> str | No
     return f"To find a difference of {margin:g} in {100 * POWER:.0f} % of such studies takes {' or '.join(ways)}."
 
 
-def _signed(value: float | None) -> str:
+def _proof(comparison: Comparison, *sides: tuple[int, float], level: float) -> tuple[float, float, str]:
+    """The interval that shows sign * difference > -margin for each (sign, margin), as it is told.
+
+    It is the last look's if that shows it, else that of the last look that does. Of two sides that no look shows
+    together each end is of a look of its own.
+
+    Returns:
+        Its ends, each of which fails with probability `level`, and where it is not the last look's a phrase that says
+        whose it is.
+    """
+    is_90 = level == ALPHA
+    low, high = (comparison.tost_low, comparison.tost_high) if is_90 else (comparison.ci_low, comparison.ci_high)
+    assert low is not None
+    assert high is not None
+    looked = comparison.looked
+    if looked is None:
+        return low, high, ""
+    together = looked.last_showing(*sides, level=level)
+    found = [together] * 2 if together else [looked.last_showing(side, level=level) or looked for side in sides]
+    numbers = list(dict.fromkeys(each.looks[-1].n_seeds for each in found))
+    if numbers == [looked.looks[-1].n_seeds]:
+        return low, high, ""
+    when = f"look after {numbers[0]} seeds" if len(numbers) == 1 else f"looks after {numbers[0]} and {numbers[1]} seeds"
+    return found[0].end(1, level), found[-1].end(-1, level), f" at the {when}"
+
+
+def _signed(value: float) -> str:
     """With a true minus sign."""
-    assert value is not None
     text = f"{value:+.3g}"
     return (f"{value:+.5f}" if "e-" in text else text).replace("-", "\N{MINUS SIGN}")
 

@@ -20,11 +20,13 @@ Student's test at that look, as is usual where variances are estimated (Jennison
 What is told of a study that was looked at is: of each test the overall p-value, the least level at which some look
 would have crossed (Liu and Anderson 2008, JASA 103(484)), to which Holm's method applies (Maurer and Bretz 2013,
 Statistics in Biopharmaceutical Research 5(4)); and the repeated confidence interval of the last look, which covers at
-all looks together, whatever made the study stop (Jennison and Turnbull 1989, JRSS B 51(3)).
+all looks together, whatever made the study stop (Jennison and Turnbull 1989, JRSS B 51(3)). Where a study went on for
+another comparison's sake, the last interval may no longer show what an earlier one did. That stays shown, and the
+interval of the look that showed it is told (`claims`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import exp, inf, log, sqrt
 from typing import Any, cast
@@ -113,11 +115,27 @@ class Looked:
         own = nominal_levels([look.fractions for look in self.looks], level, self.plan.spending)
         return any(p <= each for p, each in zip(self._p_values(sign, margin), own, strict=True))
 
+    @property
+    def side(self) -> int:
+        """The sign of the difference that the looks together speak for; that of the last one may be the other."""
+        return 1 if self.overall_p(1) <= self.overall_p(-1) else -1
+
+    def last_showing(self, *sides: tuple[int, float], level: float) -> "Looked | None":
+        """All looks up to the last one whose interval shows sign * difference > -margin for each (sign, margin)."""
+        own = nominal_levels([look.fractions for look in self.looks], level, self.plan.spending)
+        every = zip(own, *(self._p_values(*side) for side in sides), strict=True)
+        shown = [place for place, (each, *p_values) in enumerate(every, start=1) if max(p_values) <= each]
+        return replace(self, looks=self.looks[: shown[-1]]) if shown else None
+
     def half_width(self, level: float) -> float:
         """Of the repeated confidence interval at the last look, each of whose ends fails with probability `level`."""
         last = self.looks[-1]
         nominal = nominal_levels([look.fractions for look in self.looks], level, self.plan.spending)[-1]
         return -float(student_quantile(last.df, max(nominal, LEAST_LEVEL))) * last.error
+
+    def end(self, sign: int, level: float) -> float:
+        """The lower end of that interval for 1, the upper one for -1."""
+        return self.looks[-1].difference - sign * self.half_width(level)
 
     def _p_values(self, sign: int, margin: float) -> tuple[float, ...]:
         """Of the looks, each by itself."""

@@ -133,6 +133,87 @@ def test_interval_and_last_look_agree_and_are_wider_than_without_looks(seed: int
         assert equivalence(found, MARGIN) <= ALPHA * 1.0001  # pyright: ignore
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10_000), st.integers(3, 8), st.sampled_from([0.0, 0.012]), st.sampled_from([*SPENDING]))
+def test_what_p_values_show_the_interval_of_some_look_shows(
+    seed: int, n_seeds: int, shift: float, spending: str
+) -> None:
+    a, b = tables(seed, shift)
+    plan = Looks(PLAN.seeds, spending)
+    found = compare_in_looks(a[:n_seeds], b[:n_seeds], looks=plan)
+    assert found.looked is not None
+    assert found.p_value is not None
+
+    if found.p_value < ALPHA:
+        shown = found.looked.last_showing((found.looked.side, 0.0), level=ALPHA / 2)
+        assert shown is not None
+        then = compare_in_looks(a[: shown.looks[-1].n_seeds], b[: shown.looks[-1].n_seeds], looks=plan)
+        assert not then.ci_low <= 0 <= then.ci_high  # pyright: ignore
+        assert (then.ci_low, then.ci_high) == pytest.approx((shown.end(1, ALPHA / 2), shown.end(-1, ALPHA / 2)))
+    if (equivalence(found, MARGIN) or 1) < ALPHA:
+        above, below = (found.looked.last_showing((sign, MARGIN), level=ALPHA) for sign in (1, -1))
+        assert above is not None
+        assert below is not None
+        assert above.end(1, ALPHA) > -MARGIN
+        assert below.end(-1, ALPHA) < MARGIN
+
+
+def turning(*offsets: float) -> tuple[Any, Any]:
+    """Tables of which seed after seed of the first lies that much above the second."""
+    rng = np.random.default_rng(0)
+    a, b = 0.8 + rng.normal(0, 0.01, (2, len(offsets), 300)) + rng.normal(0, 0.0005, (2, len(offsets), 1))
+    return a + np.array(offsets)[:, None], b
+
+
+def said(a: Any, b: Any, margin: float) -> Any:
+    found = against_baseline({"a": (a, b)}, baseline="b", metric="Dice", margin=margin, looks=Looks((3, 4, 5, 6)))["a"]
+    return found.comparison, found.claim
+
+
+def test_what_an_early_look_showed_stays_claimed_with_that_looks_interval() -> None:
+    a, b = turning(0.02, 0.02, 0.02, -0.08, -0.08, -0.08)
+    then, claimed = said(a[:3], b[:3], 0.001)
+    assert claimed.verdict == "better"
+
+    now, claimed = said(a, b, 0.001)
+
+    assert now.difference < 0
+    assert now.ci_low < 0 < now.ci_high
+    assert (claimed.kind, claimed.verdict) == ("better", "better at the look after 3 seeds")
+    assert claimed.may == (
+        "For new trainings and new images, a is better than b in mean Dice "
+        f"(95 % interval {then.ci_low:+.3g} to {then.ci_high:+.3g} at the look after 3 seeds)."
+    )
+    assert claimed.not_shown.endswith(f"nor that it is by more than {then.ci_low:.3g}.")
+
+
+def test_equivalence_of_an_early_look_quotes_that_looks_interval() -> None:
+    a, b = turning(0.0, 0.0, 0.0, 0.03, 0.03, 0.03)
+    then, _ = said(a[:3], b[:3], 0.01)
+
+    now, claimed = said(a, b, 0.01)
+
+    assert now.tost_high > 0.01
+    assert (claimed.kind, claimed.verdict) == ("equivalent", "equivalent within 0.01 at the look after 3 seeds")
+    ends = f"{then.tost_low:+.3g} to {then.tost_high:+.3g}".replace("-", "\N{MINUS SIGN}")
+    assert f"(90 % interval {ends} at the look after 3 seeds, two one-sided tests)" in claimed.may
+
+
+def test_equivalence_that_no_single_look_shows_has_an_end_of_each_of_two() -> None:
+    a, b = turning(-0.008, -0.005, -0.006, 0.012, 0.014, 0.013)
+    first, before = said(a[:3], b[:3], 0.01)
+    assert before.kind != "equivalent"
+    assert first.tost_high < 0.01
+
+    last, claimed = said(a, b, 0.01)
+
+    assert last.tost_low > -0.01
+    assert last.tost_high > 0.01
+    assert claimed.verdict == "equivalent within 0.01 at the looks after 6 and 3 seeds"
+    assert f"to {first.tost_high:+.3g} at the looks after 6 and 3 seeds".replace("-", "\N{MINUS SIGN}") in claimed.may
+    assert f"(90 % interval {last.tost_low:+.3g} to".replace("-", "\N{MINUS SIGN}") in claimed.may
+
+
 def test_a_plan_of_one_look_is_the_plain_comparison() -> None:
     a, b = tables(3, 0.01)
 
