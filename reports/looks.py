@@ -7,7 +7,7 @@ from typing import Any
 from .deciding import decisions
 from .load import Study
 from .notes import counted, listed
-from .tables import Cells
+from .tables import Cells, seeds_of
 
 SPENDING = {"obrien-fleming": "O'Brien and Fleming's kind", "pocock": "Pocock's kind"}
 
@@ -18,7 +18,7 @@ def looked(study: Study, cells: Cells) -> str:
     known = study.spec["looks"]
     if not known:
         return ""
-    done = [number for number in known["seeds"] if number <= _complete(study)]
+    done = [number for number in known["seeds"] if number <= min(seeds_of(study).values())]
     when = f"it was looked at after {listed(done)} seeds of each variant" if done else "it was not looked at yet"
     decided = decisions(study, cells)
     n_decided = sum(each.verdict is not None for each in decided)
@@ -43,7 +43,7 @@ def adjusted_by(study: Study) -> str:
 
 def outside_plan(study: Study) -> Iterator[str]:
     """What of the seeds that there are was not planned."""
-    known, counts = study.spec["looks"], _counts(study)
+    known, counts = study.spec["looks"], seeds_of(study)
     if before := study.spec["plans_before"]:
         planned = max(len({trial["seed"] for trial in each["trials"]}) for each in study.spec["variants"].values())
         plans = [name for name, _ in groupby(map(_plan, [*before, known or {"seeds": [planned]}]))]
@@ -65,10 +65,10 @@ def outside_plan(study: Study) -> Iterator[str]:
     beyond = [variant for variant, count in counts.items() if count > most]
     if beyond:
         yield (
-            f"More seeds than planned: {listed(beyond)}, where the plan ends at {most}. All of them count as the last "
-            "look, which was not planned so."
+            f"More seeds than planned: {listed(beyond)}, where the plan ends at {most}. Those that every variant has "
+            "count as the last look, which was not planned so."
         )
-    waiting = [variant for variant, count in counts.items() if count > _complete(study)]
+    waiting = [variant for variant, count in counts.items() if count > min(counts.values())]
     if waiting and not beyond:
         yield f"In the midst of a round: the last seeds of {listed(waiting)} wait for those of the others."
 
@@ -78,15 +78,3 @@ def _plan(plan: dict[str, Any]) -> str:
     return (
         counted(numbers[0], "seed") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds until it is decided"
     )
-
-
-def _complete(study: Study) -> int:
-    """The seeds that every variant has."""
-    return min(_counts(study).values(), default=0)
-
-
-def _counts(study: Study) -> dict[str, int]:
-    found: dict[str, set[int]] = {variant: set() for variant in study.spec["variants"]}
-    for trial in study.trials:
-        found[trial.variant].add(trial.seed)
-    return {variant: len(seeds) for variant, seeds in found.items()}

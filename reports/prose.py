@@ -88,7 +88,8 @@ def methods(evidence: Evidence) -> str:
     text += [sentence for phrase in phrases if (sentence := _told(evidence, trained, phrase))]
     text = text[:3] + [sentence.replace("Models were", "They were", 1) for sentence in text[3:]]
     text += [_ensemble(name, evidence.settings[name]) for name in done if name not in trained]
-    text += [_tests(evidence), _copies(evidence), "No test image selected anything.", _scoring(evidence)]
+    stopped = ", but for when to stop adding seeds, which test scores decided" if evidence.spec["looks"] else ""
+    text += [_tests(evidence), _copies(evidence), f"No test image selected anything{stopped}.", _scoring(evidence)]
     if evidence.spec["margin"]:
         within = f"{heading(evidence.primary)} within {evidence.spec['margin']}"
         text.append(f"A difference in {within} was declared practically nothing.")

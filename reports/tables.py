@@ -179,8 +179,19 @@ def findings(study: Study, cells: Cells, evaluation: str, metric: str, baseline:
         bounds=KNOWN[metric].bounds,
         groups=groups,
         looks=looks,
+        n_complete=min(seeds_of(study).values()),
         order=order,
     )
+
+
+def seeds_of(study: Study) -> dict[str, int]:
+    """By variant the number of its seeds that have scores on the first evaluation."""
+    first = study.spec["evaluations"][0]
+    found: dict[str, set[int]] = {variant: set() for variant in study.spec["variants"]}
+    for trial in study.trials:
+        if first in trial.evaluations:
+            found[trial.variant].add(trial.seed)
+    return {variant: len(seeds) for variant, seeds in found.items()}
 
 
 def looks_of(study: Study) -> tuple[Looks | None, list[str] | None]:

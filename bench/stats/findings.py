@@ -80,6 +80,7 @@ def against_baseline(
     same: Collection[str] = (),
     groups: Mapping[str, Labels | None] | None = None,
     looks: Looks | None = None,
+    n_complete: int | None = None,
     order: Sequence[str] | None = None,
 ) -> dict[str, Finding]:
     """Compares every variant with the baseline; p-values are adjusted over all of them.
@@ -96,13 +97,14 @@ def against_baseline(
         same: variants whose table is the baseline's own; they are not compared and not of the family.
         groups: for each variant the labels of its images, as in `compare`; None where every image is one by itself.
         looks: where the study is looked at while its seeds come in, the plan of it.
+        n_complete: the seeds that every variant has then, as in `compare_in_looks`.
         order: of the variants, declared before scores are seen, in which they are tested in the place of Holm's.
     """
     labels = groups or dict.fromkeys(pairs)
     family = [variant for variant in pairs if variant not in same]
     n_compared = max(len(family), 1)
     compared = {variant: same_table(a, groups=labels[variant]) for variant, (a, _) in pairs.items() if variant in same}
-    by = compare if looks is None else partial(compare_in_looks, looks=looks)
+    by = compare if looks is None else partial(compare_in_looks, looks=looks, n_complete=n_complete)
     compared |= {variant: by(*pairs[variant], level=level, bounds=bounds, groups=labels[variant]) for variant in family}
     if order is not None:
         family.sort(key=order.index)

@@ -22,6 +22,7 @@ def compare_in_looks(
     level: float = 0.95,
     bounds: Bounds | None = None,
     groups: Labels | None = None,
+    n_complete: int | None = None,
 ) -> Comparison:
     """`compare` at the last of the planned looks that both tables have the seeds for, with the error held over all
     looks so far: `p_value` is the overall one, and intervals are repeated confidence intervals.
@@ -36,13 +37,14 @@ def compare_in_looks(
         level: coverage of the interval, in (0, 1).
         bounds: as in `compare`.
         groups: as in `compare`.
+        n_complete: seeds that every variant of the study has, which is looked at as a whole; None where these are all.
 
     Raises:
         MedbenchError: as in `compare`.
         ValueError: as in `compare`.
     """
     a, b = checked_pair(a, b, bounds)
-    last, looked = looked_at(a, b, looks=looks, level=level, bounds=bounds, groups=groups)
+    last, looked = looked_at(a, b, looks=looks, level=level, bounds=bounds, groups=groups, n_complete=n_complete)
     if looked is None:
         return last
     half, inner = (looked.half_width(each) for each in ((1 - level) / 2, ALPHA))
@@ -58,13 +60,21 @@ def compare_in_looks(
 
 
 def looked_at(
-    a: Table, b: Table, *, looks: Looks, level: float, bounds: Bounds | None, groups: Labels | None
+    a: Table,
+    b: Table,
+    *,
+    looks: Looks,
+    level: float,
+    bounds: Bounds | None,
+    groups: Labels | None,
+    n_complete: int | None = None,
 ) -> tuple[Comparison, Looked | None]:
     """`compare` at the last look, and all looks; None for these where that one tests nothing, or needs no test."""
-    n_complete = min(len(a), len(b))
+    both = min(len(a), len(b))
+    n_complete = both if n_complete is None else min(both, n_complete)
     numbers = [number for number in looks.seeds if number <= n_complete]
     if not numbers:
-        return _not_yet(compare(a, b, level=level, bounds=bounds, groups=groups), looks), None
+        return _not_yet(compare(a, b, level=level, bounds=bounds, groups=groups), looks, n_complete), None
     if numbers[-1] == looks.seeds[-1]:
         numbers[-1] = n_complete
     found = [compare(a[:number], b[:number], level=level, bounds=bounds, groups=groups) for number in numbers]
@@ -130,10 +140,10 @@ def _fraction(components: Components, n_seeds: int, plan: Looks) -> float:
     return least / now
 
 
-def _not_yet(comparison: Comparison, plan: Looks) -> Comparison:
-    few = f"{min(comparison.n_seeds_a, comparison.n_seeds_b)} seeds"
+def _not_yet(comparison: Comparison, plan: Looks, n_complete: int) -> Comparison:
     nothing = dict.fromkeys(
         ("error", "df", "ci_low", "ci_high", "p_value", "tost_low", "tost_high", "seed_share", "components")
     )
-    reason = f"the first look is planned after {plan.seeds[0]} seeds"
+    few = "1 seed" if n_complete == 1 else f"{n_complete} seeds"
+    reason = f"the first look is planned after {plan.seeds[0]} seeds of every variant"
     return replace(comparison, **nothing, too_few=few, reason=reason)

@@ -12,7 +12,7 @@ from medbench.bench.store.records import write_yaml
 from medbench.datasets.synthetic import SyntheticSet
 from medbench.reports.load import load_studies
 
-from ..fabricated_store import fabricate
+from ..fabricated_store import fabricate, trial_id
 from ..study.test_planning import planned, write_set
 from .test_report import Links, write
 
@@ -269,3 +269,19 @@ def test_tests_in_a_declared_order_are_not_called_holms(tmp_path: Path) -> None:
     assert ">p, in order</th>" in page
     assert ">p, Holm</th>" not in page
     assert "p-values were adjusted in a declared order over the variants" in said_in(page)
+
+
+def test_in_the_midst_of_a_round_every_comparison_is_of_the_last_look_that_all_variants_have(tmp_path: Path) -> None:
+    looks = {"seeds": [3, 4], "spending": "obrien-fleming", "order": None}
+    fabricate(tmp_path / "st", n_seeds=4, n_images=9, looks=looks)
+    shutil.rmtree(tmp_path / "st" / "trials" / trial_id("ensemble", 3))
+
+    page, (facts,) = write([tmp_path / "st"], tmp_path / "out")
+
+    assert "it was looked at after 3 seeds of each variant, which decided" in page
+    assert any("the last seeds of medlitenet and no_baa wait for those of the" in each for each in facts["warnings"])
+    counts = {(each["metric"], each["n_seeds_variant"], each["n_seeds_baseline"]) for each in facts["comparisons"]}
+    assert {each for each in counts if each[0] == "dice"} == {("dice", 3, 3)}
+    assert ("hd95", 4, 4) in counts
+    assert "(3 seeds × 9 images, p" in facts["answers"][0]["rest"]
+    assert "selected anything, but for when to stop adding seeds, which test scores decided." in said_in(page)

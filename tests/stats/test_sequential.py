@@ -241,7 +241,17 @@ def test_before_the_first_look_nothing_is_decided() -> None:
 
     assert (found.p_value, found.ci_low, found.error, found.components) == (None, None, None, None)
     assert found.too_few == "2 seeds"
-    assert found.reason == "the first look is planned after 3 seeds"
+    assert found.reason == "the first look is planned after 3 seeds of every variant"
+
+
+def test_a_study_is_looked_at_when_every_variant_has_its_seeds() -> None:
+    a, b = tables(4)
+
+    found = compare_in_looks(a, b, looks=PLAN, n_complete=4)
+
+    assert found == compare_in_looks(a[:4], b[:4], looks=PLAN)
+    waiting = compare_in_looks(a, b, looks=PLAN, n_complete=1)
+    assert (waiting.p_value, waiting.too_few) == (None, "1 seed")
 
 
 def test_a_study_that_goes_on_after_its_last_look_has_all_seeds_in_that() -> None:
