@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .claims import Claim, claim, cost, same_scores
@@ -25,7 +26,7 @@ class Finding:
 
     comparison: Comparison
     p_adjusted: float | None  # by Holm over the family, or in its order
-    effects: Effects
+    effects: Effects  # of the seeds that the comparison is of
     minimum_detectable: float | None  # in the unit of the scores, at the level that Holm asks for at worst; None where
     # no possible difference is so large
     p_equivalence: float | None
@@ -111,7 +112,7 @@ def against_baseline(
     adjust = holm_over if order is None else in_order_over
     adjusted = dict(zip(family, adjust([compared[variant] for variant in family]), strict=True))
     found: dict[str, Finding] = {}
-    for variant in pairs:
+    for variant, (a, b) in pairs.items():
         comparison, p_adjusted = compared[variant], adjusted.get(variant)
         components = comparison.components
         words = same_scores(variant, baseline) if variant in same and margin is not None else None
@@ -129,7 +130,7 @@ def against_baseline(
         found[variant] = Finding(
             comparison=comparison,
             p_adjusted=p_adjusted,
-            effects=effects(*pairs[variant]),
+            effects=effects(np.asarray(a)[: comparison.n_seeds_a], np.asarray(b)[: comparison.n_seeds_b]),
             minimum_detectable=detectable(comparison, n_compared),
             p_equivalence=equivalence(comparison, margin) if margin else None,
             needed=needed(components, margin, alpha=ALPHA / n_compared) if margin and components else None,

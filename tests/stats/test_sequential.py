@@ -18,6 +18,7 @@ from medbench.bench.stats import (
     chance_at_next,
     compare,
     compare_in_looks,
+    effects,
     equivalence,
 )
 from medbench.bench.stats.intervals import ALPHA
@@ -289,6 +290,15 @@ def test_a_family_is_tested_by_overall_p_values_in_holms_way_or_in_its_order() -
     ]
     assert by_holm["x"].claim is not None
     assert by_holm["x"].claim.kind == "better"
+
+
+def test_effect_sizes_are_of_the_seeds_that_were_looked_at() -> None:
+    a, b = tables(4)
+
+    found = against_baseline({"a": (a[:5], b)}, baseline="b", metric="Dice", margin=MARGIN, looks=Looks((2, 4, 6)))["a"]
+
+    assert found.comparison.difference == pytest.approx(a[:4].mean() - b[:4].mean())
+    assert found.effects == effects(a[:4], b[:4]) != effects(a[:5], b)
 
 
 def test_groups_of_images_are_what_is_looked_at() -> None:
