@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..bench.stats import Finding, Gap, Labels, against_baseline, compare, holm, paired_gap
+from ..bench.stats import Finding, Gap, Labels, against_baseline, compare, holm_over, paired_gap
 from .evidence import Evidence, Row
 from .load import Study
 from .lost import taken
@@ -177,7 +177,7 @@ def losses_on_average(evidence: Evidence) -> list[Average]:
         name: paired_gap(*(pair if metric.higher_is_better else pair[::-1]), bounds=metric.bounds, groups=labels[name])
         for name, pair in pairs.items()
     }
-    adjusted = dict(zip(lost, holm([each.p_value for each in lost.values()]), strict=True))
+    adjusted = dict(zip(lost, holm_over([*lost.values()]), strict=True))
     return [
         Average(
             variant=name,

@@ -9,7 +9,7 @@ from .families import benjamini_hochberg, holm, holm_over, in_order
 from .findings import Finding, against_baseline
 from .fixed import Effects, FixedModel, effects, fixed_model
 from .groups import Labels
-from .intervals import ALPHA, Bounds
+from .intervals import ALPHA, Bounds, Tested
 from .looking import chance_at_next, compare_in_looks
 from .margins import equivalence, non_inferiority
 from .power import Needed, minimum_detectable, needed
@@ -37,6 +37,7 @@ __all__ = [
     "Ranks",
     "Ratio",
     "Summary",
+    "Tested",
     "against_baseline",
     "benjamini_hochberg",
     "chance_at_next",

@@ -1,13 +1,22 @@
 """P-values adjusted for the family of tests that they form; None (no test) stays None and does not count."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
-from .crossed import Comparison
+from .tables import SINGLE
+
+
+class Test(Protocol):
+    """What became of a test."""
+
+    @property
+    def p_value(self) -> float | None: ...
+    @property
+    def too_few(self) -> str | None: ...  # where nothing is said, of what there is too little
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -21,11 +30,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return _over_tests(p_values, _stepped_down)
 
 
-def holm_over(comparisons: Sequence[Comparison]) -> list[float | None]:
-    """`holm` over the tests of comparisons. One that says nothing though it has two seeds and two images counts as a
-    test that rejects nothing: whether it does is known from its scores alone, and must not make the others easier. So
+def holm_over(family: Sequence[Test]) -> list[float | None]:
+    """`holm` over comparisons, gaps or the like. One that says nothing though it has two seeds and two images counts as
+    a test that rejects nothing: whether it does is known from its scores alone, and must not make the others easier. So
     does one of two groups of images."""
-    return _over_comparisons(comparisons, holm)
+    return _over(family, holm)
 
 
 def in_order(p_values: Sequence[float | None]) -> list[float | None]:
@@ -40,22 +49,23 @@ def in_order(p_values: Sequence[float | None]) -> list[float | None]:
     return _over_tests(p_values, np.maximum.accumulate)
 
 
-def in_order_over(comparisons: Sequence[Comparison]) -> list[float | None]:
-    """`in_order` over the tests of comparisons, with `holm_over`'s care for those that say nothing."""
-    return _over_comparisons(comparisons, in_order)
+def in_order_over(family: Sequence[Test]) -> list[float | None]:
+    """`in_order` over the same, with `holm_over`'s care for those that say nothing."""
+    return _over(family, in_order)
 
 
-def _over_comparisons(
-    comparisons: Sequence[Comparison], adjust: Callable[[Sequence[float | None]], list[float | None]]
-) -> list[float | None]:
-    refused = [
-        c.p_value is None and min(c.n_seeds_a, c.n_seeds_b, c.n_images if c.n_groups is None else c.n_groups) >= 2
-        for c in comparisons
-    ]
-    adjusted = adjust(
-        [1.0 if said_nothing else c.p_value for c, said_nothing in zip(comparisons, refused, strict=True)]
-    )
-    return [None if said_nothing else p for p, said_nothing in zip(adjusted, refused, strict=True)]
+def n_tests(family: Sequence[Test]) -> int:
+    """How many `holm_over` counts."""
+    return sum(each.p_value is not None or _said_nothing(each) for each in family)
+
+
+def _over(family: Sequence[Test], adjust: Callable[[Sequence[float | None]], list[float | None]]) -> list[float | None]:
+    adjusted = adjust([1.0 if _said_nothing(each) else each.p_value for each in family])
+    return [None if _said_nothing(each) else p for each, p in zip(family, adjusted, strict=True)]
+
+
+def _said_nothing(test: Test) -> bool:
+    return test.p_value is None and test.too_few is not None and test.too_few not in SINGLE
 
 
 def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:

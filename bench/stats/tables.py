@@ -10,6 +10,7 @@ from .groups import Groups
 from .intervals import UNBOUNDED, Bounds, Tested
 
 Table = NDArray[np.float64]
+SINGLE = ("1 seed", "1 image", "1 group")  # with which nothing is tested, whatever the scores
 
 
 def checked_pair(a: ArrayLike, b: ArrayLike, bounds: Bounds | None = None) -> tuple[Table, Table]:
@@ -46,9 +47,9 @@ def checked_table(scores: ArrayLike, name: str, bounds: Bounds | None = None) ->
 def untested(*tables: Table, groups: Sequence[Groups | None] = ()) -> Tested | None:
     """Why the tables cannot speak of new seeds and new images, or None when they may."""
     if any(len(table) < 2 for table in tables):
-        return Tested(too_few="1 seed", reason="one seed: no claim about the method can be made")
+        return Tested(too_few=SINGLE[0], reason="one seed: no claim about the method can be made")
     if any(table.shape[1] < 2 for table in tables):
-        return Tested(too_few="1 image", reason="one image: no claim about new images can be made")
+        return Tested(too_few=SINGLE[1], reason="one image: no claim about new images can be made")
     if any(each is not None and len(each) < 2 for each in groups):
-        return Tested(too_few="1 group", reason="one group of images: no claim about new groups can be made")
+        return Tested(too_few=SINGLE[2], reason="one group of images: no claim about new groups can be made")
     return None

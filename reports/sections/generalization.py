@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...bench.stats import gap, holm, summarize
+from ...bench.stats import Tested, gap, holm_over, summarize
 from ..answers import Answer
 from ..evidence import Evidence, Row
 from ..load import Study
@@ -39,7 +39,7 @@ def make(evidence: Evidence) -> Part:
 def answers(evidence: Evidence) -> list[Answer]:
     """For each variant with a home what it loses on every other set."""
     rows = [row for row in records(evidence.once(_table)) if row["gap"] is not None]
-    adjusted = holm([row["gap_p"] for row in rows])
+    adjusted = holm_over([Tested(p_value=row["gap_p"], too_few=row["gap_too_few"]) for row in rows])
     found = [row | {"p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
     own = {name: [row for row in found if row["variant"] == name] for name in evidence.names}
     return [_answer(evidence, name, rows) for name, rows in own.items() if rows]

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,10 @@ from medbench.bench.stats import compare, gap, holm, summarize
 from medbench.bench.store.records import read_yaml, write_yaml
 from medbench.reports import load
 from medbench.reports.artifact_answers import worst_condition
+from medbench.reports.evidence import Evidence
 from medbench.reports.lost import amount, sentence, verdict
 from medbench.reports.page import write_report
+from medbench.reports.sections import generalization
 
 from ..fabricated_store import fabricate, trial_id, unsealed
 
@@ -140,6 +142,22 @@ def test_a_study_of_generalization_opens_with_the_gaps_and_holm_over_them(store:
         assert each["effect"] == f"Dice lost {expected.gap:.3f} [{expected.ci_low:.3f}, {expected.ci_high:.3f}] on ph2"
         assert each["claim"].startswith("loses" if p_value < 0.05 else "no loss shown")
         assert each["label"].endswith("trained on isic2018")
+
+
+def test_a_gap_that_its_scores_leave_undecided_counts_in_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = {"trained_on": "a", "evaluation": "b", "n_seeds": 2, "n_images": 9, "gap": 0.1}
+    decided = {"variant": "x", "gap_p": 0.03, "gap_ci_low": 0.01, "gap_ci_high": 0.2, "gap_too_few": None, **ends}
+    refused = {
+        "variant": "y",
+        **dict.fromkeys(["gap_p", "gap_ci_low", "gap_ci_high"]),
+        "gap_too_few": "2 seeds",
+        **ends,
+    }
+    single = refused | {"variant": "z", "gap_too_few": "1 seed"}
+    evidence = SimpleNamespace(once=lambda _: pd.DataFrame([decided, refused, single]), names=["x", "y", "z"])
+    monkeypatch.setattr(generalization, "_answer", lambda _, name, rows: (name, rows[0]["p_adjusted"]))
+
+    assert generalization.answers(cast(Evidence, evidence)) == [("x", 0.06), ("y", None), ("z", None)]
 
 
 def test_a_study_of_cost_opens_with_costs_beside_the_baselines(store: Path, tmp_path: Path) -> None:

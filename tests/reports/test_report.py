@@ -84,8 +84,10 @@ def evaluation_of(store: Path, variant: str, seed: int, label: str = "clean") ->
     return store / "trials" / trial_id(variant, seed) / "evaluations" / trial_id(variant, seed, label)
 
 
-def rescore(store: Path, variant: str, seed: int, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    with unsealed(evaluation_of(store, variant, seed)) as folder:
+def rescore(
+    store: Path, variant: str, seed: int, change: Callable[[pd.DataFrame], pd.DataFrame], label: str = "clean"
+) -> None:
+    with unsealed(evaluation_of(store, variant, seed, label)) as folder:
         change(pd.read_parquet(folder / "scores.parquet")).to_parquet(folder / "scores.parquet")
 
 

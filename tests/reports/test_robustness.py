@@ -14,7 +14,8 @@ from medbench.reports import load
 from medbench.reports.artifact_losses import relative_robustness
 from medbench.reports.page import write_report
 
-from ..fabricated_store import fabricate
+from ..fabricated_store import fabricate, paint
+from .test_report import evaluation_of, rescore, write
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +130,18 @@ def test_a_seed_that_was_not_tested_yet_takes_no_row_of_the_others_away(tmp_path
     assert found == {"medlitenet": (3, 12), "no_baa": (2, 12), "ensemble": (3, 12)}
     averages = {row["variant"]: row["n_seeds"] for row in facts["lost_on_average"]}
     assert averages == {"medlitenet": 3, "no_baa": 2, "ensemble": 3}
+
+
+def test_a_loss_that_its_scores_leave_undecided_counts_in_the_family(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_seeds=2, variants=("medlitenet", "no_baa"), asks="robustness")
+    paint(tmp_path, study)
+    rescore(tmp_path, "no_baa", 1, lambda table: table.assign(dice=0.3 * table["dice"]), "ph2")
+    for seed in range(2):
+        clean = pd.read_parquet(evaluation_of(tmp_path, "medlitenet", seed) / "scores.parquet")["dice"]
+        rescore(tmp_path, "medlitenet", seed, lambda table, at=clean: table.assign(dice=at - 0.01 * table.index), "ph2")
+
+    _, (facts,) = write([tmp_path], tmp_path / "out")
+
+    lost = {row["variant"]: row for row in facts["lost_on_average"]}
+    assert (lost["no_baa"]["p_value"], lost["no_baa"]["too_few"]) == (None, "2 seeds")
+    assert lost["medlitenet"]["p_adjusted"] == pytest.approx(2 * lost["medlitenet"]["p_value"])

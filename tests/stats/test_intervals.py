@@ -201,6 +201,15 @@ def test_a_refused_comparison_counts_in_its_family_and_has_no_p_value() -> None:
     assert of_first is not None
 
 
+def test_so_does_a_gap_that_is_refused_and_one_of_a_single_seed_does_not() -> None:
+    other = np.full((2, 50), 0.6)
+    found, refused = (paired_gap(with_two_seeds(spread), other, bounds=SHARE) for spread in (0.001, 0.2))
+    single = paired_gap(with_two_seeds(0.001)[:1], other[:1], bounds=SHARE)
+    assert (refused.p_value, refused.too_few, single.too_few) == (None, "2 seeds", "1 seed")
+
+    assert holm_over([found, refused, single]) == [*holm([found.p_value, 1.0])[:1], None, None]
+
+
 @pytest.mark.parametrize(("score", "bounds"), [(1.01, SHARE), (-0.01, SHARE), (-1.0, DISTANCE)])
 def test_a_score_out_of_bounds_is_named(score: float, bounds) -> None:
     table = np.full((2, 4), 0.5)
