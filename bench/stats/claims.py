@@ -36,6 +36,7 @@ def claim(
     metric: str,
     higher_is_better: bool = True,
     n_compared: int = 1,
+    is_ordered: bool = False,
 ) -> Claim:
     """Puts a comparison of variant a with variant b into words.
 
@@ -46,12 +47,13 @@ def claim(
     Args:
         comparison: of a with b.
         margin: differences below it count as practically nothing, in the unit of the scores; with 0 nothing is equal.
-        p_adjusted: the comparison's p-value by `holm` when it is one of several, else left out.
+        p_adjusted: the comparison's p-value by `holm`, or `in_order`, when it is one of several, else left out.
         a: the variant's name.
         b: the baseline's name.
         metric: its label.
         higher_is_better: its direction.
-        n_compared: comparisons in the family, this one included.
+        n_compared: comparisons in the family that Holm's method counts, this one included; 1 in order.
+        is_ordered: whether the family was tested in an order.
     """
     if comparison.too_few is not None:
         return _undecided(comparison, metric)
@@ -94,6 +96,8 @@ def claim(
         spared = f" {a} is not worse than {b} by {margin:g} or more (one-sided test at 5 %{when and ','}{when})."
     if comparison.ci_low <= 0 <= comparison.ci_high:
         not_shown = "that there is no difference."
+    elif is_ordered:
+        not_shown = "a difference, though the 95 % interval leaves out 0: one before it in the order was not shown."
     else:
         not_shown = (
             f"a difference, though the 95 % interval leaves out 0: of {n_compared} comparisons one may do so by chance."
@@ -101,7 +105,7 @@ def claim(
     return Claim(
         kind="no difference shown",
         verdict="no difference shown",
-        may=f"{found} in {metric} would be found in {100 * POWER:.0f} % of such studies.{spared}",
+        may=f"{found} in {metric} would be found in {_such(is_looked=comparison.looked is not None)}.{spared}",
         not_shown=f"{not_shown}{by_chance}",
     )
 
@@ -128,7 +132,7 @@ def same_training(variants: Sequence[str], *, by_scores: bool = False) -> str:
     return f"{names} are one and the same training, for their settings come to the same trials"
 
 
-def cost(components: Components, margin: float, n_compared: int = 1) -> str | None:
+def cost(components: Components, margin: float, n_compared: int = 1, *, is_looked: bool = False) -> str | None:
     """What it would take to find a difference as large as the margin, in a sentence; None where this study could."""
     alpha = ALPHA / n_compared
     if margin <= 0 or minimum_detectable(components, alpha=alpha) <= margin:
@@ -140,7 +144,12 @@ def cost(components: Components, margin: float, n_compared: int = 1) -> str | No
     ways += [f"{wanted} {kind} instead of {components.n}"] if wanted else []
     if not ways:
         return f"Neither more seeds nor more {kind} alone would let a study like this find a difference of {margin:g}."
-    return f"To find a difference of {margin:g} in {100 * POWER:.0f} % of such studies takes {' or '.join(ways)}."
+    return f"To find a difference of {margin:g} in {_such(is_looked=is_looked)} takes {' or '.join(ways)}."
+
+
+def _such(*, is_looked: bool) -> str:
+    """The studies that power is told of, which have one look."""
+    return f"{100 * POWER:.0f} % of such studies{' with a number of seeds fixed beforehand' if is_looked else ''}"
 
 
 def _proof(comparison: Comparison, *sides: tuple[int, float], level: float) -> tuple[float, float, str]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .claims import Claim, claim, cost, same_scores
 from .crossed import Comparison, compare, same_table
-from .families import holm_over, in_order_over
+from .families import holm_over, in_order_over, n_tests
 from .fixed import Effects, effects
 from .groups import Labels
 from .intervals import ALPHA, Bounds
@@ -27,8 +27,8 @@ class Finding:
     comparison: Comparison
     p_adjusted: float | None  # by Holm over the family, or in its order
     effects: Effects  # of the seeds that the comparison is of
-    minimum_detectable: float | None  # in the unit of the scores, at the level that Holm asks for at worst; None where
-    # no possible difference is so large
+    minimum_detectable: float | None  # in the unit of the scores, with as many seeds and one look, at the level that
+    # Holm asks for at worst, or the full one in order; None where no possible difference is so large
     p_equivalence: float | None
     needed: Needed | None  # to find a difference as large as the margin
     claim: Claim | None
@@ -103,14 +103,15 @@ def against_baseline(
     """
     labels = groups or dict.fromkeys(pairs)
     family = [variant for variant in pairs if variant not in same]
-    n_compared = max(len(family), 1)
     compared = {variant: same_table(a, groups=labels[variant]) for variant, (a, _) in pairs.items() if variant in same}
     by = compare if looks is None else partial(compare_in_looks, looks=looks, n_complete=n_complete)
     compared |= {variant: by(*pairs[variant], level=level, bounds=bounds, groups=labels[variant]) for variant in family}
     if order is not None:
         family.sort(key=order.index)
     adjust = holm_over if order is None else in_order_over
-    adjusted = dict(zip(family, adjust([compared[variant] for variant in family]), strict=True))
+    tests = [compared[variant] for variant in family]
+    adjusted = dict(zip(family, adjust(tests), strict=True))
+    n_compared = max(n_tests(tests), 1) if order is None else 1  # in order each is tested at the full level
     found: dict[str, Finding] = {}
     for variant, (a, b) in pairs.items():
         comparison, p_adjusted = compared[variant], adjusted.get(variant)
@@ -126,6 +127,7 @@ def against_baseline(
                 metric=metric,
                 higher_is_better=higher_is_better,
                 n_compared=n_compared,
+                is_ordered=order is not None,
             )
         found[variant] = Finding(
             comparison=comparison,
@@ -135,7 +137,7 @@ def against_baseline(
             p_equivalence=equivalence(comparison, margin) if margin else None,
             needed=needed(components, margin, alpha=ALPHA / n_compared) if margin and components else None,
             claim=words,
-            cost=cost(components, margin, n_compared)
+            cost=cost(components, margin, n_compared, is_looked=comparison.looked is not None)
             if words and words.kind == "no difference shown" and margin and components
             else None,
         )

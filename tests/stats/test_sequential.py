@@ -292,6 +292,40 @@ def test_a_family_is_tested_by_overall_p_values_in_holms_way_or_in_its_order() -
     assert by_holm["x"].claim.kind == "better"
 
 
+def test_what_could_be_found_is_told_at_the_level_that_a_comparison_is_tested_at() -> None:
+    pairs = {name: tables(7 + place) for place, name in enumerate(SHIFTS)}
+    one_seed = {name: (a[:1], b) for name, (a, b) in pairs.items() if name != "x"}
+    known: dict[str, Any] = {"baseline": "b", "metric": "Dice", "margin": 0.015}
+
+    def told(found: Any) -> tuple[Any, ...]:
+        return found.minimum_detectable, found.needed, found.claim.may, found.cost
+
+    alone = told(against_baseline({"x": pairs["x"]}, **known)["x"])
+
+    assert told(against_baseline(pairs, **known, order=["x", "y", "z"])["x"]) == alone
+    assert told(against_baseline({"x": pairs["x"], **one_seed}, **known)["x"]) == alone
+    assert told(against_baseline(pairs, **known)["x"])[0] > alone[0]
+    of_looks = against_baseline({"x": pairs["x"]}, **known, looks=PLAN)["x"]
+    fixed = "in 80 % of such studies with a number of seeds fixed beforehand"
+    assert of_looks.claim is not None
+    assert f"would be found {fixed}." in of_looks.claim.may
+    assert f"{fixed} takes " in (of_looks.cost or "")
+    assert "beforehand" not in f"{alone}"
+
+
+def test_in_an_order_an_interval_beside_0_shows_nothing_after_one_that_shows_nothing() -> None:
+    pairs = {"y": tables(8), "x": tables(7, 0.05)}
+
+    found = against_baseline(pairs, baseline="b", metric="Dice", margin=0.001, order=["y", "x"])["x"]
+
+    assert (found.comparison.ci_low or 0) > 0
+    assert found.claim is not None
+    assert found.claim.kind == "no difference shown"
+    assert found.claim.not_shown == (
+        "a difference, though the 95 % interval leaves out 0: one before it in the order was not shown."
+    )
+
+
 def test_effect_sizes_are_of_the_seeds_that_were_looked_at() -> None:
     a, b = tables(4)
 
