@@ -201,7 +201,8 @@ def compare(
     """
     if not scores.is_file():
         raise MedbenchError(f"{scores}: there is no such file")
-    from ..evaluation.comparing import compare_variants, measure_of, of_classes, read_scores
+    from ..evaluation.comparing import compare_variants, measure_of, of_classes
+    from ..evaluation.score_tables import read_scores
 
     measure = measure_of(metric, higher_is_better)
     read = read_scores(scores, metric, measure.bounds, name=class_name)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from medbench.bench.cli import app
-from medbench.bench.evaluation.comparing import read_scores
+from medbench.bench.evaluation.score_tables import read_scores
 from medbench.bench.stats import compare, fixed_model, holm, summarize
 
 KEYS = {"variant", "difference", "ci_low", "ci_high", "p_value", "p_adjusted", "claim"}

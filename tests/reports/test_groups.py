@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medbench.bench.evaluation.comparing import read_scores
+from medbench.bench.evaluation.score_tables import read_scores
 from medbench.bench.stats import Comparison, compare, gap, paired_gap, rank_stability, summarize
 from medbench.bench.store.records import read_json, write_json, write_yaml
 from medbench.reports import load
