@@ -119,4 +119,6 @@ def measure_of(metric: str, higher_is_better: bool | None) -> Measure:
         return Measure(metric, higher_is_better, None)
     if higher_is_better not in (None, found.higher_is_better):
         raise MedbenchError(f"{metric}: of {found.label}, {'higher' if found.higher_is_better else 'lower'} is better")
-    return Measure(found.label, found.higher_is_better, found.bounds)
+    # A column that is called hd95 may be in any unit; one that names its unit is told with it.
+    label = f"{found.label} ({found.unit})" if found.name in MILLIMETRES else found.label
+    return Measure(label, found.higher_is_better, found.bounds)

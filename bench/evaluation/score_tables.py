@@ -1,5 +1,6 @@
 """Tables of scores that any tool made, read and checked."""
 
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -18,6 +19,8 @@ GROUP = "group"  # an optional column: what an image has in common with others
 CLASS = "class"  # an optional column: which of an image's classes a score is of
 # What tools call the last rows of their tables, which are neither images nor trainings.
 SUMMARIES = {"average", "avg", "count", "max", "mean", "median", "min", "overall", "sd", "std", "sum", "total"}
+NOTHING = {"n/a", "na", "nan", "none", "null"}  # what tools write where there is no group
+NEAR = 1e-6  # of a bound: what rounding may carry a score beyond it
 Tables = dict[str, NDArray[np.float64]]
 
 
@@ -52,14 +55,11 @@ def read_scores(path: Path, metric: str, bounds: Bounds | None = None, *, name: 
         name: the class to compare on, where there are several; None takes the mean over those of each image.
 
     Raises:
-        MedbenchError: the file cannot be read, a column is missing, a row is a summary of others, a score is no number,
-            out of bounds, twice there or missing, an image is in two groups, there is no such class; names the line, or
-            variant, seed, image and class.
+        MedbenchError: the file cannot be read, a column is missing or twice there, a row is a summary of others, a
+            score is no number, out of bounds, twice there or missing, seeds have no image in common, an image is in two
+            groups or in one without a name, there is no such class; names the line, or variant, seed, image and class.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise MedbenchError(f"{path}: cannot be read as CSV ({error})") from error
+    table = _read(path, {*KEYS, GROUP, CLASS, metric})
     for column in KEYS:
         if column not in table:
             raise MedbenchError(
@@ -84,6 +84,13 @@ def read_scores(path: Path, metric: str, bounds: Bounds | None = None, *, name: 
         which = _name(rows.loc[line], keys)
         raise MedbenchError(f"{path}:{line + 2}: a second score of {which}; keep one, and one evaluation at a time")
     wide = rows.assign(value=values).pivot(index=["variant", "seed"], columns=[*keys[2:]], values="value")
+    for variant, seeds in wide.groupby(level="variant"):
+        if len(seeds) > 1 and seeds.notna().sum().max() == 1:
+            raise MedbenchError(
+                f"{path}: no image of variant {variant} has scores of two of its seeds "
+                f"({', '.join(seeds.index.get_level_values('seed'))}); where they are the folds of one training, give "
+                "all folds the same seed"
+            )
     if classes:
         wide = _over_classes(path, wide, metric)
     missing = np.argwhere(wide.isna().to_numpy())
@@ -104,6 +111,27 @@ def read_scores(path: Path, metric: str, bounds: Bounds | None = None, *, name: 
     tables = {variant: wide.loc[variant].to_numpy() for variant in order}
     groups = _groups(path, table, wide.columns) if GROUP in table else None
     return Scores(tables, groups, classes, len({*table["image"]}) - len(wide.columns))
+
+
+def _read(path: Path, wanted: set[str]) -> Any:
+    """The file's cells as text, under the names of its header; row names, as R writes them, are no column."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = next(filter(None, csv.reader(file)))
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise MedbenchError(f"{path}: cannot be read as CSV ({error})") from error
+    for name in header:
+        if name in wanted and header.count(name) > 1:
+            raise MedbenchError(f"{path}: {header.count(name)} columns {name!r}; keep one, or rename the others")
+    if isinstance(table.index, pd.RangeIndex):
+        return table
+    if table.index.nlevels > 1 or not table.index.is_unique or (table.iloc[:, -1] == "").all():
+        raise MedbenchError(
+            f"{path}: rows have more fields than the header ({', '.join(header)}); name every column, and end no line "
+            "with a comma"
+        )
+    return table.reset_index(drop=True)
 
 
 def _by_class(path: Path, table: Any, metric: str, name: str | None) -> tuple[Any, tuple[str, ...]]:
@@ -137,11 +165,14 @@ def _values(path: Path, rows: Any, metric: str, bounds: Bounds | None, keys: Seq
         row = rows.loc[line]
         raise MedbenchError(f"{path}:{line + 2}: {metric} of {_name(row, keys)} is {row[metric]!r}, not a number")
     low, high = bounds or (-inf, inf)
-    for line in rows.index[(values < low) | (values > high)]:
+    within = values.clip(low, high)
+    for line in rows.index[(values - within).abs() > NEAR]:
         row = rows.loc[line]
-        remedy = "it cannot be negative" if values[line] < low else "it is a share from 0 to 1: divide percent by 100"
+        is_percent = values.median() > 1 and values.max() <= 100
+        share = f"it is a share from 0 to 1{': divide percent by 100' if is_percent else ''}"
+        remedy = "it cannot be negative" if values[line] < low else share
         raise MedbenchError(f"{path}:{line + 2}: {metric} of {_name(row, keys)} is {row[metric]}; {remedy}")
-    return values
+    return within
 
 
 def _over_classes(path: Path, wide: Any, metric: str) -> Any:
@@ -171,6 +202,11 @@ def _groups(path: Path, table: pd.DataFrame, images: Iterable[str]) -> Labels:
     """For each image a label that it shares with those of its group; an image without one has a label of its own."""
     group_of: dict[str, str] = {}
     for line, (image, cell) in enumerate(zip(table["image"], table[GROUP].str.strip(), strict=True), start=2):
+        if cell.casefold() in NOTHING:
+            raise MedbenchError(
+                f"{path}:{line}: group {cell!r} of image {image} is by its name none, and would join images that have "
+                "nothing in common; leave the cell empty where an image is by itself, or rename the group if it is one"
+            )
         if (known := group_of.setdefault(image, cell)) != cell:
             raise MedbenchError(
                 f"{path}:{line}: image {image} is in group {cell!r} here and in {known!r} above; an image is in one "

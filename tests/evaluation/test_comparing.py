@@ -174,6 +174,19 @@ def test_one_seed_decides_nothing(tmp_path: Path) -> None:
             lambda t: t.assign(dice=100 * t["dice"]),
             "it is a share from 0 to 1: divide percent by 100",
         ),
+        (
+            lambda t: t.assign(dice=t["dice"].where(t.index != 9, 1.01)),
+            ":11: dice of variant base, seed 0, image im9 is 1.01; it is a share from 0 to 1\n",
+        ),
+        (
+            lambda t: t[t["image"].str[2:].astype(int) % 4 == t["seed"]],
+            "no image of variant base has scores of two of its seeds (0, 1, 2); where they are the folds of one "
+            "training, give all folds the same seed",
+        ),
+        (
+            lambda t: t.assign(group=t["image"].where(t["image"] < "im2", "NaN")),
+            ":4: group 'NaN' of image im2 is by its name none, and would join images that have nothing in common",
+        ),
         (lambda t: t.assign(dice=t["dice"].where(t.index != 9, -0.01)), ":11: dice of variant base, seed 0, image im9"),
         (lambda t: t.query("variant != 'base'"), "unknown variant 'base'"),
     ],
@@ -187,6 +200,59 @@ def test_what_is_wrong_with_a_table_is_told_in_one_line(tmp_path: Path, spoil, m
     assert result.exit_code == 2
     assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda header, rows: [header, *(f"{row}," for row in rows)],
+            "rows have more fields than the header (variant,",
+        ),
+        (lambda header, rows: [header, *(f"x,y,{row}" for row in rows)], "rows have more fields than the header ("),
+        (lambda header, rows: [f"{header},dice", *(f"{row},0.5" for row in rows)], "2 columns 'dice'; keep one, or"),
+        (lambda header, rows: [f"seed,{header}", *(f"0,{row}" for row in rows)], "2 columns 'seed'; keep one, or"),
+    ],
+    ids=["a comma at each line's end", "two fields more", "two columns of a metric", "two of a key"],
+)
+def test_columns_that_do_not_fit_their_header_are_told_in_one_line(file: Path, change: Any, message: str) -> None:
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join(change(header, rows)))
+
+    result = run(file)
+
+    assert result.exit_code == 2
+    assert message in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def test_row_names_as_r_writes_them_are_no_column(file: Path, tmp_path: Path) -> None:
+    header, *rows = file.read_text().splitlines()
+    named = tmp_path / "named.csv"
+    named.write_text("\n".join([header, *(f'"{place}",{row}' for place, row in enumerate(rows, start=1))]))
+
+    assert run(named, "--json").stdout == run(file, "--json").stdout
+    named.write_text(named.read_text().replace(rows[3], rows[3].replace("0.", "x.", 1)))
+    assert f"{named}:5: dice of variant" in run(named).output
+
+
+def test_what_rounding_carried_beyond_a_bound_is_the_bound(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    table = frame().assign(hd95=lambda t: t["dice"] - t["dice"].min() - 1e-9)
+    table.assign(dice=table["dice"].mask(table["image"] == "im3", 1.0000001)).to_csv(path, index=False)
+
+    read = read_scores(path, "dice", (0, 1)).tables["base"], read_scores(path, "hd95", (0, np.inf)).tables
+
+    assert (read[0].max(axis=1) == 1).all()
+    assert min(each.min() for each in read[1].values()) == 0
+
+
+def test_a_distance_in_millimetres_is_told_with_its_unit(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    frame().rename(columns={"hd95": "hd95_mm"}).to_csv(path, index=False)
+
+    assert "in mean HD95 (mm)." in run(path, metric="hd95_mm").output
+    assert "in mean HD95." in run(path, metric="HD95").output
 
 
 def test_a_distance_is_never_negative(tmp_path: Path) -> None:
