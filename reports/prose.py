@@ -60,7 +60,10 @@ def abstract(evidence: Evidence) -> str:
         level += f", the mean over images of the mean over the {names} in each image's reference"
         by_class = number(own.get(f"{metric}_class_mean"), digits)
         level += f" ({by_class} as the mean over {names} of each one's mean over images)"
-    over = f"{counted(own['n_seeds'], 'training')} and {counted(own['n_images'], 'test image')}"
+    cell = evidence.cells[first, own["variant"]]
+    scored = cell.scores["image"].isin(list(cell.tables[metric]))
+    n_trainings = cell.scores.loc[scored, "trial"].nunique()  # of a seed as many as it has folds
+    over = f"{counted(n_trainings, 'training')} and {counted(own['n_images'], 'test image')}"
     sentences.append(f"Over {over} {own['variant']} {level}.")
     sentences += [each.abstract for each in evidence.asked if each.evaluation == first]
     return " ".join(sentences)
@@ -105,9 +108,10 @@ def methods(evidence: Evidence) -> str:
     if evidence.groups:
         text.append(by_groups(evidence.groups))
     if evidence.study.artifacts:
+        ways = ("without", "with") if evidence.metric.higher_is_better else ("with", "without")
         text.append(
-            f"What artifacts cost is the mean over {_conditions(evidence)} of the score without the artifact minus "
-            "that with it, paired by training and image; its interval holds for new trainings and new images too."
+            f"What artifacts cost is the mean over {_conditions(evidence)} of the score {ways[0]} the artifact minus "
+            f"that {ways[1]} it, paired by training and image; its interval holds for new trainings and new images too."
         )
     if evidence.spec["medbench"]:
         text.append(
@@ -306,13 +310,17 @@ def _precision(evidence: Evidence, variant: str) -> str:
 
 
 def _trainings(evidence: Evidence, variant: str) -> str:
-    trials = [trial for trial in evidence.trials if trial["variant"] == variant]
-    seeds = sorted({trial["seed"] for trial in trials})
-    if not seeds:
+    folds: dict[int, set[int | None]] = {}
+    for trial in evidence.trials:
+        if trial["variant"] == variant:
+            folds.setdefault(trial["seed"], set()).add(trial["fold"])
+    if not folds:
         return ""
-    folds = {trial["fold"] for trial in trials} - {None}
-    text = f"trained with {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
-    return f"{text} in each of {counted(len(folds), 'fold')}" if folds else text
+    seeds, found = sorted(folds), {frozenset(each) for each in folds.values()}
+    of_each = [f"{seed} in {counted(len(folds[seed]), 'fold')}" if len(found) > 1 else str(seed) for seed in seeds]
+    text = f"trained with {counted(len(seeds), 'seed')} ({', '.join(of_each)})"
+    has_folds = found != {frozenset({None})} and len(found) == 1
+    return f"{text} in each of {counted(len(folds[seeds[0]]), 'fold')}" if has_folds else text
 
 
 def _kept(evidence: Evidence, variant: str) -> str:

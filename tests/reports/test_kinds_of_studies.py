@@ -12,7 +12,7 @@ from medbench.bench.store.records import write_yaml
 from medbench.datasets.synthetic import SyntheticSet
 from medbench.reports.load import load_studies
 
-from ..fabricated_store import fabricate, trial_id
+from ..fabricated_store import fabricate, paint, trial_id
 from ..study.test_planning import planned, write_set
 from .test_report import Links, write
 
@@ -257,6 +257,31 @@ def test_the_methods_name_what_is_asked_of_artifacts(tmp_path: Path) -> None:
     )
     assert "and on 2.0 of the mean squared difference of its probabilities with and without the artifacts, away" in text
     assert "away from contours (by 0.03 of the side) and rising over 0.1 of the steps" in text
+
+
+@pytest.mark.parametrize(
+    ("primary", "said"), [("dice", "without the artifact minus that with it"), ("hd95", "with the artifact minus that")]
+)
+def test_what_artifacts_cost_is_what_is_worse(tmp_path: Path, primary: str, said: str) -> None:
+    paint(tmp_path / "st", fabricate(tmp_path / "st", n_seeds=2, n_images=4, variants=TWO, primary=primary, margin=0.1))
+
+    assert f"the score {said}" in said_in(write([tmp_path / "st"], tmp_path / "out")[0])
+
+
+def test_each_fold_of_a_seed_is_a_training(tmp_path: Path) -> None:
+    fabricate(tmp_path / "st", n_seeds=2, n_images=4, n_folds=3, variants=TWO, dataset={**FOLDER, "split": "kfold:3"})
+    whole = write([tmp_path / "st"], tmp_path / "whole")[0]
+    for fold in (1, 2):
+        shutil.rmtree(tmp_path / "st" / "trials" / trial_id("no_baa", 1, fold))
+
+    lacking = write([tmp_path / "st"], tmp_path / "lacking")[0]
+
+    assert "Over 6 trainings and 12 test images medlitenet reached" in whole
+    assert "They were trained with 2 seeds (0, 1) in each of 3 folds." in said_in(whole)
+    assert (
+        "medlitenet was trained with 2 seeds (0, 1) in each of 3 folds; no_baa was trained with 2 seeds (0 in 3 folds, "
+        "1 in 1 fold)."
+    ) in said_in(lacking)
 
 
 def test_tests_in_a_declared_order_are_not_called_holms(tmp_path: Path) -> None:
