@@ -5,7 +5,7 @@
 
 from .claims import Claim, claim, same_scores, same_training
 from .crossed import Comparison, Components, Summary, compare, summarize
-from .families import benjamini_hochberg, holm, holm_over, in_order
+from .families import holm, holm_over, in_order
 from .findings import Finding, against_baseline
 from .fixed import Effects, FixedModel, effects, fixed_model
 from .groups import Labels
@@ -39,7 +39,6 @@ __all__ = [
     "Summary",
     "Tested",
     "against_baseline",
-    "benjamini_hochberg",
     "chance_at_next",
     "claim",
     "compare",

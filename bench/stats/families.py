@@ -1,11 +1,10 @@
 """P-values adjusted for the family of tests that they form; None (no test) stays None and does not count."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 
 from .tables import SINGLE
 
@@ -66,17 +65,6 @@ def _over(family: Sequence[Test], adjust: Callable[[Sequence[float | None]], lis
 
 def _said_nothing(test: Test) -> bool:
     return test.p_value is None and test.too_few is not None and test.too_few not in SINGLE
-
-
-def benjamini_hochberg(p_values: Sequence[float | None]) -> list[float | None]:
-    """Controls the expected share of false ones among the rejections, for screening many metrics or variants.
-
-    Source: Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57(1).
-
-    >>> benjamini_hochberg([0.01, None, 0.04, 0.03])
-    [0.03, None, 0.04, 0.04]
-    """
-    return _over_tests(p_values, cast(Any, stats).false_discovery_control)
 
 
 def _stepped_down(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
