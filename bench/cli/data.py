@@ -176,7 +176,7 @@ def data_audit(
     from ...datasets.audit import audit
     from ...datasets.catalog import open_dataset
     from ...datasets.splits import make_split
-    from ..study.sets import Sets, cache_folder, data_folder
+    from ..study.sets import Sets, cache_folder, check_named_apart, data_folder
 
     sources = [
         {"folder": name.removeprefix("folder:")} if name.startswith("folder:") else {"name": name} for name in names
@@ -184,6 +184,7 @@ def data_audit(
     with progress_bars() as tell:
         opener = Sets(data_folder(data), cache_folder(), tell)  # as a study opens them: equal pixels are in one group
         sets = [opener.open(source, leave_out_broken=True).image_set for source in sources]
+    check_named_apart((source, each.name) for source, each in zip(sources, sets, strict=True))
     group_of: dict[str, str] = {}
     for name, each in zip(names, sets, strict=True):
         if not each.is_described:

@@ -24,7 +24,7 @@ from ..store.records import same_trials, short_id
 from . import tasks
 from .checking import check_fit, check_names, placed, placed_dataset, placed_model
 from .networks import Network, resolve, smallest_size
-from .sets import Sets
+from .sets import Sets, check_named_apart
 from .unseen_images import HeldOut, Material
 
 
@@ -94,6 +94,7 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
         if variant.model:
             with placed_dataset(loaded, name):
                 material = materials[name] = _open(study, name, sets)
+                check_named_apart((each.source, each.opened.image_set.name) for each in materials.values())
             with placed_dataset(loaded, name, "split"):
                 material.splits.update(_splits(study, name, material, folds))
                 windows = {fold: sets.window(material.opened, each.train) for fold, each in material.splits.items()}
@@ -127,7 +128,8 @@ def plan(loaded: Loaded, sets: Sets) -> Plan:
 
     jobs: list[Job] = []
     ids: dict[Cell, str] = {}
-    held_out = HeldOut(study, sets, list(materials.values()))
+    with placed(loaded, "evaluate"):
+        held_out = HeldOut(study, sets, list(materials.values()))
     for cell in sorted(cells, key=lambda cell: cell.variant not in models):
         material = materials[cell.variant]
         if cell.variant in models:

@@ -171,6 +171,24 @@ class Sets:
         return OpenSet(image_set, inspection.digests, inspection.pixels, len(broken))
 
 
+def resolved(source: Mapping[str, Any]) -> dict[str, Any]:
+    """A set's plain description with the whole path of its folder: equal for one set, however the path is written."""
+    return {**source, "folder": str(Path(source["folder"]).resolve())} if source.get("folder") else dict(source)
+
+
+def check_named_apart(opened: Iterable[tuple[Mapping[str, Any], str]]) -> None:
+    """MedbenchError where two sets, by their plain descriptions, have one name: an image is known by it and its id."""
+    first: dict[str, str] = {}
+    for source, name in opened:
+        place = resolved(source).get("folder") or f"the set {name}"
+        other = first.setdefault(name, place)
+        if other != place:
+            raise MedbenchError(
+                f"two sets are called {name}: {other} and {place}; rename one, or give it a folder of another name "
+                "with links to what lies in it"
+            )
+
+
 def _is_of_files(image_set: ImageSet) -> bool:
     return bool(image_set.files(image_set.ids[0]))
 

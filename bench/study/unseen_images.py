@@ -14,7 +14,7 @@ from ..errors import MedbenchError
 from ..metrics import SCORING
 from ..store.folder import evaluation_id
 from . import tasks
-from .sets import OpenSet, Sets
+from .sets import OpenSet, Sets, check_named_apart, resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,24 @@ class HeldOut:
 
     Images that have a copy in the training images of any variant are left out for all of them, where the study says
     so, so that all variants are tested on the same.
+
+    Raises:
+        MedbenchError: a set that is to be tested on is not to be had, or has the name of another.
     """
 
     def __init__(self, study: Study, sets: Sets, materials: Sequence[Material]) -> None:
         self.study = study
         self.sets = sets
         self.materials = materials
+        self._others: dict[str, tuple[dict[str, Any], OpenSet]] = {}
+        for wanted in study.evaluate:
+            if isinstance(wanted, OtherSet):
+                source = self._source_of(wanted)
+                opened = sets.open(source, leave_out_broken=study.dataset.leave_out_broken)
+                self._others[wanted.name] = source, opened
+        learnt_from = [(material.source, material.opened) for material in materials]
+        all_sets = [*learnt_from, *self._others.values()]
+        check_named_apart((source, opened.image_set.name) for source, opened in all_sets)
         self._copied: dict[int | None, set[str]] = {}
 
     def of(self, trial: str, material: Material, fold: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -136,10 +148,9 @@ class HeldOut:
                     artifact = {"kind": wanted.artifact, "severity": severity, "seed": 0}
                     yield _Wanted(name, dict(material.source), opened, own, score_at, artifact)
             elif isinstance(wanted, OtherSet):
-                where = self._source_of(wanted)
-                tested = self.sets.open(where, leave_out_broken=self.study.dataset.leave_out_broken)
-                if where == material.source:
-                    ids = own
+                where, tested = self._others[wanted.name]
+                if resolved(where) == resolved(material.source):
+                    where, tested, ids = dict(material.source), opened, own
                 elif wanted.part == "test":
                     spec = self.study.dataset
                     ids = make_split(tested.image_set, spec.split, seed=spec.split_seed, fold=fold).test
@@ -163,12 +174,7 @@ class HeldOut:
         if not self.study.exclude_copies:
             return set()
         if fold not in self._copied:
-            others = [wanted for wanted in self.study.evaluate if isinstance(wanted, OtherSet)]
-            opened = [material.opened for material in self.materials]
-            opened += [
-                self.sets.open(self._source_of(wanted), leave_out_broken=self.study.dataset.leave_out_broken)
-                for wanted in others
-            ]
+            opened = [material.opened for material in self.materials] + [opened for _, opened in self._others.values()]
             learnt = {
                 f"{material.opened.image_set.name}/{id}" for material in self.materials for id in material.learnt(fold)
             }

@@ -1,6 +1,7 @@
 """Copies are found whatever was done to them, and lookalikes are not called copies."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,17 @@ def test_a_set_without_a_sound_image_is_told_in_one_line(folder: Path) -> None:
     assert result.exit_code == 2
     assert "masks/a.png: cannot be decoded" in result.output
     assert "; no image is left without them" in result.output
+
+
+def test_two_folders_of_one_name_are_refused_for_pairs_could_not_be_told_apart(folder: Path) -> None:
+    namesake = folder / "inside" / folder.name
+    shutil.copytree(folder / "images", namesake / "images")
+    shutil.copytree(folder / "masks", namesake / "masks")
+
+    done = run(f"folder:{folder}", f"folder:{namesake}")
+
+    assert done.exit_code == 2
+    assert f"error: two sets are called {folder.name}: {folder} and {namesake}; rename one" in done.output
 
 
 def test_of_a_described_set_pairs_within_a_group_are_told_apart_and_many_only_counted(

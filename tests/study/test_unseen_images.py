@@ -155,6 +155,31 @@ def test_trained_images_themselves_are_refused_or_left_out(tmp_path: Path, folde
         planned(tmp_path, folders, setting, "exclude_copies=true", text=text)
 
 
+ALONE = "\n".join(line for line in STUDY.splitlines() if not line.startswith("  there:")) + "\n"
+
+
+def test_another_set_of_the_same_name_is_refused_for_its_images_may_have_the_same_ids(tmp_path: Path, folders) -> None:
+    namesake = write(tmp_path / "elsewhere" / "here", {f"h{i:02d}": textured(i + 12) for i in range(14)})
+    said = rf"two sets are called here: {folders[0].resolve()} and {namesake.resolve()}; rename one"
+
+    with pytest.raises(MedbenchError, match=rf"mine\.yaml:\d+: evaluate: {said}"):
+        planned(tmp_path, (folders[0], namesake), text=ALONE.replace("{folder: HERE, part: test}, ", ""))
+    with pytest.raises(MedbenchError, match=rf"mine\.yaml:\d+: variants\.there\.dataset: {said}"):
+        planned(tmp_path, (folders[0], namesake), text=STUDY.replace(STUDY.splitlines()[-1], "evaluate: [clean]"))
+
+
+def test_ones_own_folder_is_known_however_its_path_is_written(tmp_path: Path, folders) -> None:
+    other_way = folders[0] / ".." / "here"
+
+    text = STUDY.replace(STUDY.splitlines()[-1], "evaluate: [{folder: THERE}]")
+    found = jobs(planned(tmp_path, (folders[0], other_way), text=text))
+    clean = jobs(planned(tmp_path, folders, "evaluate=[clean]"))["here"].evaluations["clean"]
+
+    assert {variant: job.evaluations["here"]["id"] for variant, job in found.items()} == dict.fromkeys(
+        found, clean["id"]
+    )
+
+
 def test_two_sets_are_audited_once(tmp_path: Path, folders, monkeypatch: pytest.MonkeyPatch) -> None:
     first = planned(tmp_path, folders, "exclude_copies=true")
     monkeypatch.setattr("medbench.bench.study.sets.look_at", lambda *_: pytest.fail("looked again"))
