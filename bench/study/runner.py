@@ -93,23 +93,28 @@ def run_study(
 
 
 def _plans_before(record: dict[str, Any], store: Store) -> dict[str, Any]:
-    """What the store says was planned of seeds before, and how many of a variant were trained, where there is another
-    plan of looks now, or fewer seeds than that."""
+    """What the store says was planned of seeds before, and how many of a variant were trained, where scores of these
+    were there and there is another plan of looks now, or another number of seeds."""
     path = store.study(record["study"])
     before = read_yaml(path) if path.is_file() else record
     plans, looks = before.get("plans_before", []), before.get("looks")
     now = record["variants"]
     settings = {name: short_id(known["settings"]) for name, known in now.items()}
     same = [known for name, known in before["variants"].items() if short_id(known["settings"]) == settings.get(name)]
-    trained = _most_seeds(same, store.has_trial)
-    if trained and (looks != record.get("looks") or (looks is None and trained > _most_seeds(now.values()))):
+
+    def is_tested(trial: dict[str, Any]) -> bool:
+        return any(store.has_evaluation(trial["trial"], id) for id in trial.get("evaluations", {}).values())
+
+    is_another = looks != record.get("looks") or (looks is None and _most_seeds(same) != _most_seeds(now.values()))
+    if is_another and _most_seeds(same, is_tested):
+        trained = _most_seeds(same, lambda trial: store.has_trial(trial["trial"]))
         plans = [*plans, (looks or {"seeds": [_most_seeds(same)]}) | {"trained": trained}]
     return {"plans_before": plans} if plans else {}
 
 
-def _most_seeds(variants: Iterable[dict[str, Any]], counts: Callable[[str], bool] = lambda _: True) -> int:
+def _most_seeds(variants: Iterable[dict[str, Any]], counts: Callable[[dict[str, Any]], bool] = lambda _: True) -> int:
     """Of the variant with the most, of the trials that count."""
-    of_each = [{trial["seed"] for trial in known["trials"] if counts(trial["trial"])} for known in variants]
+    of_each = [{trial["seed"] for trial in known["trials"] if counts(trial)} for known in variants]
     return max(map(len, of_each), default=0)
 
 

@@ -11,7 +11,11 @@ from typer.testing import CliRunner
 from medbench.ablations.schema.loading import load_study
 from medbench.bench.cli import app
 from medbench.bench.errors import MedbenchError
-from medbench.bench.store.records import read_yaml
+from medbench.bench.store.folder import Store
+from medbench.bench.store.records import read_yaml, write_yaml
+from medbench.bench.study.planning import Plan, plan
+from medbench.bench.study.runner import _plans_before
+from medbench.bench.study.sets import Sets, cache_folder
 
 STUDY = """\
 question: Is it decided?
@@ -161,6 +165,32 @@ def test_seeds_that_another_plan_had_are_not_dropped_in_silence(decided: tuple[P
 
     plans = "first 3 to 5 seeds until it is decided, then 2 seeds, then 1 seed"
     assert f"Planned anew: {plans}." in str(facts["warnings"])
+
+
+def test_seeds_added_to_a_number_after_scores_were_there_are_named(decided: tuple[Path, str], study: Path) -> None:
+    """A plan of 5 seeds, of which 3 were trained, becomes the number 3, then 4; nothing is trained for the last."""
+    store = study.parent / "more"
+    shutil.copytree(decided[0], store)
+    path = store / "studies" / "mine.yaml"
+
+    def planned(seeds: int) -> Plan:
+        return plan(load_study(str(study), settings=[f"seeds={seeds}"]), Sets(None, cache_folder()))
+
+    write_yaml(path, planned(3).record)
+    same, more = _plans_before(planned(3).record, Store(store)), _plans_before(planned(4).record, Store(store))
+    write_yaml(path, planned(4).record | more)
+    interrupted = _plans_before(planned(4).record, Store(store))
+    done = medbench("report", store, "-o", store / "page")
+    for evaluation in store.glob("trials/*/evaluations/*"):
+        shutil.rmtree(evaluation)
+    write_yaml(path, planned(3).record)
+
+    assert same == {}
+    assert done.exit_code == 0, done.output
+    [facts] = json.loads((store / "page" / "report.json").read_text())["studies"]
+    assert "Planned anew: first 3 seeds, then 4 seeds. Scores may have been seen in between" in str(facts["warnings"])
+    assert more == interrupted == {"plans_before": [{"seeds": [3], "trained": 3}]}
+    assert _plans_before(planned(4).record, Store(store)) == {}  # no score could be seen
 
 
 def test_a_dry_run_says_when_it_may_stop(study: Path) -> None:
