@@ -1,5 +1,7 @@
 """The command `medbench run`: make the trials that a store lacks. Heavy imports wait inside it."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -138,7 +140,7 @@ def run(
         # These need torch, which takes seconds to import: what was wrong is told by now.
         from ..study.executors import Resources
         from ..study.executors.local import visible_gpus
-        from ..study.runner import annotate, decode, left_to_do, run_study
+        from ..study.runner import annotate, decode, left_to_do, run_study, time_models
         from ..study.sharing import threads_for, trials_at_once
         from ..study.tracking import tracked
         from ..study.trials import Place
@@ -149,7 +151,8 @@ def run(
             annotate(planned, Store(store), sets)
     n_gpus, n_trials, n_failed, n_constant, seconds = len(visible_gpus()), 0, 0, 0, 0.0
     for planned, whole in zip(plans, left, strict=True):
-        ids, part = {job.id for job in whole}, planned
+        ids, part, failed = {job.id for job in whole}, planned, list["Job"]()
+        last: tuple[Place, Execute] | None = None
         for part in [planned] if dry_run else rounds(planned, store, terminal):
             todo = [job for job in left_to_do(part, Store(store)) if job.id in ids]
             at_once = jobs or trials_at_once(todo, n_gpus)
@@ -163,16 +166,23 @@ def run(
             folders = store.absolute(), sets.data and sets.data.absolute(), cache.absolute()
             place = Place(*folders, threads, workers, compiled)
             execute = _executor(executor, at_once, Resources(cpus, gpus, memory), address, slurm or [], store)
-            try:
-                with View(terminal, len(todo)) as view, tracked(view, track, part.record, store) as listen:
-                    failed = run_study(part, place, listen, execute=execute, retry_failed=retry_failed)
-            except KeyboardInterrupt as error:
-                terminal.print("stopped; the same command goes on from here")
-                raise typer.Exit(130) from error
+            last = place, execute
+            with (
+                _stoppable(),
+                View(terminal, len(todo)) as view,
+                tracked(view, track, part.record, store) as listen,
+            ):
+                failed = run_study(part, place, listen, execute=execute, retry_failed=retry_failed)
             n_failed += len(failed)
             n_constant += view.n_constant
             if failed:
                 break  # a look needs the seeds of all
+        if last:
+            place, execute = last
+            with _stoppable(), View(terminal, 0) as view:
+                is_timed = time_models(part, place, view, execute=execute, without=failed)
+            if not is_timed:
+                terminal.print(f"WARNING: the models of {part.record['study']} could not be timed, see above")
         n_trials += _n_trials(part)
     if dry_run:
         if len(plans) > 1:
@@ -187,6 +197,16 @@ def run(
         terminal.print("--retry-failed runs again what failed")
         raise typer.Exit(1)
     terminal.print(f"all {n_trials} trials are in {store}; next: medbench report {store}")
+
+
+@contextmanager
+def _stoppable() -> Generator[None]:
+    """Ctrl-C ends the command with a line and the exit code that shells give it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        console().print("stopped; the same command goes on from here")
+        raise typer.Exit(130) from error
 
 
 def _each_once(left: "list[list[Job]]") -> "list[list[Job]]":

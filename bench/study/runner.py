@@ -72,7 +72,6 @@ def run_study(
     """Runs what is left of a study and gives back the jobs that failed, now or, without `retry_failed`, before.
 
     Trainings come first, ensembles when their members are there.
-    Latency comes last and alone: a model timed beside another training would look slower than it is.
     """
     store = Store(place.store)
     write_yaml(store.study(planned.record["study"]), planned.record | _plans_before(planned.record, store))
@@ -88,8 +87,14 @@ def run_study(
                 failed.append(job)
         if ready:
             failed += execute(ready, place, listen, work=run_job)
-    timing = timing_of(planned, store, failed)
-    return failed + (execute([timing], place, listen, work=time_study, alone=True) if timing else [])
+    return failed
+
+
+def time_models(planned: Plan, place: Place, listen: Listen, *, execute: Execute, without: Sequence[Job]) -> bool:
+    """Times a study's models, when nothing else runs: a model timed beside a training would look slower than it is.
+    False where that cannot be done, which is told and makes no trial a failed one; `without` are those that are."""
+    timing = timing_of(planned, Store(place.store), without)
+    return not timing or not execute([timing], place, listen, work=time_study, alone=True)
 
 
 def _plans_before(record: dict[str, Any], store: Store) -> dict[str, Any]:

@@ -90,6 +90,29 @@ def test_the_same_command_comes_to_the_same_decision_and_trains_nothing(decided:
     assert trials_in(store) == 6
 
 
+def test_models_that_cannot_be_timed_are_told_and_keep_nothing_from_being_decided(
+    decided: tuple[Path, str], study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = study.parent / "untimed"
+    shutil.copytree(decided[0], store)
+    shutil.rmtree(store / "latency")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("mat1 and mat2 must have the same dtype")
+
+    monkeypatch.setattr("medbench.bench.study.timing_job.time_side_by_side", refuse)
+    done = medbench("run", study, "--store", store, "--jobs", 1)
+
+    assert done.exit_code == 0, done.output
+    assert "latency of mine" in done.output
+    assert "FAILED: RuntimeError: mat1 and mat2 must have the same dtype" in done.output
+    assert "WARNING: the models of mine could not be timed, see above" in done.output
+    assert "all 6 trials are in" in done.output
+    assert not (store / "failed").exists()
+    assert done.output.index("looked at after 3 seeds") < done.output.index("latency of mine")  # once, at the end
+    assert done.output.count("FAILED") == 1
+
+
 def test_the_report_says_when_it_was_looked_at_and_what_intervals_are(
     decided: tuple[Path, str], tmp_path: Path
 ) -> None:
