@@ -77,6 +77,8 @@ class View:
             )
         elif event.kind == "resumed":
             self._line(event, f"goes on after epoch {values['done']} of {values['epochs']}")
+        elif event.kind == "anew":
+            self._line(event, f"begins anew: {values['why']}")
         elif event.kind == "smaller":
             self._line(event, f"out of memory: each batch is now computed in {values['parts']} parts")
         elif event.kind == "eager":

@@ -43,8 +43,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something to show; `values` depends on the kind: start, resumed, smaller, eager, step, epoch, image, evaluated,
-    damaged, busy, done or failed."""
+    """Something to show; `values` depends on the kind: start, resumed, anew, smaller, eager, step, epoch, image,
+    evaluated, damaged, busy, done or failed."""
 
     kind: str
     job: str
@@ -151,6 +151,7 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
                     compiled=place.compiled,
                     checkpoint=store.checkpoint(job.id),
                     on_resume=lambda done: tell("resumed", epochs=config["training"]["epochs"], done=done),
+                    on_anew=lambda why: tell("anew", why=why),
                     on_eager=lambda why: tell("eager", why=why),
                     on_step=lambda step, steps, loss: tell("step", step=step, steps=steps, loss=loss),
                     on_epoch=lambda row: tell("epoch", epochs=config["training"]["epochs"], **row),

@@ -57,6 +57,7 @@ def train(
     compiled: bool = False,
     checkpoint: Path | None = None,
     on_resume: Callable[[int], None] = lambda _: None,
+    on_anew: Callable[[str], None] = lambda _: None,
     on_eager: Callable[[str], None] = lambda _: None,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     on_epoch: Callable[[dict[str, float]], None] = lambda _: None,
@@ -80,6 +81,7 @@ def train(
         checkpoint: a file for the state after each epoch, or on a GPU after one in 15 seconds. Where it holds one,
             training goes on from there and ends with the same bytes (on a CPU) as if it had never stopped.
         on_resume: called with the number of epochs that are done already.
+        on_anew: called with the reason where the checkpoint is of another kind of device, and the training begins anew.
         on_eager: called with the reason where the model cannot be compiled; it is trained as it was written.
         on_step: called with step, steps and loss.
         on_epoch: called with each row of the history.
@@ -113,7 +115,7 @@ def train(
     warmup = training["warmup_epochs"] * len(batches)
     history: list[dict[str, float]] = []
     chosen: dict[str, Tensor] = {}
-    if checkpoint and (progress := restore_checkpoint(checkpoint, model, optimizer, scaler)):
+    if checkpoint and (progress := restore_checkpoint(checkpoint, model, optimizer, scaler, on_anew)):
         history, chosen = progress.history, progress.chosen
         on_resume(len(history))
     saved = time.perf_counter()

@@ -1,5 +1,6 @@
 """A training that was stopped goes on to the same bytes, and damaged checkpoints are not trusted."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from medbench.bench.training.checkpoints import Progress, restore_checkpoint, save_checkpoint
+from medbench.bench.training.checkpoints import Progress, _digest, restore_checkpoint, save_checkpoint
 from medbench.bench.training.device import prepare
 from medbench.bench.training.loop import Trained, train
 from medbench.bench.training.schedule import optimizer_for
@@ -112,10 +115,11 @@ def written(tmp_path: Path) -> Path:
     return tmp_path / "c"
 
 
-def restored(path: Path) -> Progress | None:
+def restored(path: Path, *, mixed: bool = True, on_other: Callable[[str], None] = pytest.fail) -> Progress | None:
     model = Small()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    found = restore_checkpoint(path, model, optimizer_for(model, RECIPE), torch.amp.GradScaler("cpu"))
+    scaler = torch.amp.GradScaler("cpu", enabled=mixed)
+    found = restore_checkpoint(path, model, optimizer_for(model, RECIPE), scaler, on_other)
     if found is None:
         assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     return found
@@ -133,6 +137,65 @@ def test_any_flipped_byte_and_any_cut_is_noticed(written: Path) -> None:
         assert found is None or found.history == [{"epoch": 1}]  # padding of the header may change without harm
         written.write_bytes(content[:place])
         assert restored(written) is None
+
+
+def without_kind(path: Path) -> None:
+    """Makes a checkpoint one of those that did not say what they were computed on."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state = json.loads(file.metadata()["state"])
+    text = json.dumps({key: value for key, value in state.items() if key != "computed"})
+    path.write_bytes(save(tensors, metadata={"state": text, "digest": _digest(tensors, text)}))
+
+
+@pytest.mark.parametrize("age", [lambda _: None, without_kind], ids=["of now", "older"])
+@pytest.mark.parametrize(("before", "now"), [(False, True), (True, False)])
+def test_of_another_precision_it_is_told_and_nothing_is_restored(
+    tmp_path: Path, age: Callable[[Path], None], before: bool, now: bool
+) -> None:
+    model, path, told = Small(), tmp_path / "c", list[str]()
+    scaler = torch.amp.GradScaler("cpu", enabled=before)
+    save_checkpoint(path, model, optimizer_for(model, RECIPE), scaler, Progress([{"epoch": 1}], {}))
+    age(path)
+
+    assert restored(path, mixed=now, on_other=told.append) is None
+    assert restored(path, mixed=before) == Progress([{"epoch": 1}], {})
+    names = {False: "fp32", True: "fp16"}
+    assert told == [f"its checkpoint was computed on cpu in {names[before]}, this is cpu in {names[now]}"]
+
+
+@pytest.mark.parametrize("age", [lambda _: None, without_kind], ids=["of now", "older"])
+def test_of_a_gpu_it_is_not_gone_on_from_on_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: Callable[[Path], None]
+) -> None:
+    """A pretended GPU, whose generator is asked for by its device."""
+    model, path, told = Small(), tmp_path / "c", list[str]()
+    with monkeypatch.context() as pretended:
+        pretended.setattr("medbench.bench.training.checkpoints._device", lambda _: torch.device("cuda:1"))
+        pretended.setattr("torch.cuda.get_rng_state", lambda device: torch.full((3,), device.index, dtype=torch.uint8))
+        save_checkpoint(path, model, optimizer_for(model, RECIPE), torch.amp.GradScaler("cpu"), Progress([], {}))
+    age(path)
+
+    assert restored(path, on_other=told.append) is None
+    assert told == ["its checkpoint was computed on cuda in fp16, this is cpu in fp16"]
+    given: list[tuple[list[int], int]] = []
+    monkeypatch.setattr("medbench.bench.training.checkpoints._device", lambda _: torch.device("cuda:0"))
+    monkeypatch.setattr("torch.cuda.set_rng_state", lambda state, device: given.append((state.tolist(), device.index)))
+    assert restored(path) == Progress([], {})
+    assert given == [([1, 1, 1], 0)]  # of the GPU that was in use, to the one that is
+
+
+def test_a_training_that_may_not_go_on_begins_anew(arrays: Arrays, tmp_path: Path) -> None:
+    whole, _ = run(arrays, Small, "last")
+    model = Small()
+    scaler = torch.amp.GradScaler("cpu")
+    save_checkpoint(tmp_path / "c", model, optimizer_for(model, RECIPE), scaler, Progress([{"epoch": 1}], {}))
+
+    anew, at = run(arrays, Small, "last", tmp_path / "c")
+
+    assert at == []
+    assert timeless(anew) == timeless(whole)
+    assert all(torch.equal(anew.weights[name], whole.weights[name]) for name in whole.weights)
 
 
 def test_no_file_is_no_progress(tmp_path: Path) -> None:
