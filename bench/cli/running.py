@@ -1,5 +1,6 @@
 """The command `medbench run`: make the trials that a store lacks. Heavy imports wait inside it."""
 
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -201,12 +202,15 @@ def run(
 
 @contextmanager
 def _stoppable() -> Generator[None]:
-    """Ctrl-C ends the command with a line and the exit code that shells give it."""
+    """Ctrl-C, or a SIGTERM, ends the command with a line and the exit code that shells give the former."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt as error:
         console().print("stopped; the same command goes on from here")
         raise typer.Exit(130) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _each_once(left: "list[list[Job]]") -> "list[list[Job]]":

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -396,6 +397,47 @@ def test_status_counts_what_is_done_running_failed_and_left(finished, tmp_path: 
     assert "failed: one seed 0: too hot" in medbench("status", store).output
     assert json.loads(medbench("status", store, "--json").stdout)[0]["failed"] == {"one seed 0": "too hot"}
     assert medbench("status", tmp_path).exit_code == 2
+
+
+def in_session(id: int) -> list[str]:
+    """The processes of a session that still run, by the names of their programs."""
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            program, rest = path.read_text().rsplit(")", 1)
+            state, _, _, session = rest.split()[:4]
+            found += [program] if int(session) == id and state != "Z" else []
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_two_trials_at_once_end_when_the_run_that_started_them_is_killed(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    path, store = tmp_path / "mine.yaml", tmp_path / "runs"
+    path.write_text(STUDY.replace("SEEDS", "2").replace("EPOCHS", "9999"), encoding="utf-8")
+    command = [sys.executable, "-m", "medbench.bench", "run", str(path), "--store", str(store), "--jobs", "2"]
+    with (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(list(store.glob("running/*.safetensors"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(in_session(process.pid)) >= 4, (tmp_path / "out").read_text()
+
+    os.kill(process.pid, number)
+    code = process.wait(60)
+
+    deadline = time.monotonic() + 20
+    while (left := in_session(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if left:
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not left
+    told = (tmp_path / "out").read_text()
+    if number == signal.SIGTERM:
+        assert code == 130
+        assert "stopped; the same command goes on from here" in told
+    assert "Traceback" not in told
 
 
 def test_ctrl_c_stops_with_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
+from multiprocessing.managers import SyncManager
 from typing import Any
 
 import torch
@@ -46,8 +47,9 @@ class Local:
 def _side_by_side(jobs: Sequence[Job], place: Place, listen: Listen, work: Work, at_once: int) -> list[Job]:
     gpus = visible_gpus()
     context = _context(on_gpus=bool(gpus))
+    manager = SyncManager(ctx=context)
     with _deaf_to_interrupts():
-        manager = context.Manager()
+        manager.start(_end_with_parent)
     events = manager.Queue()
     teller = threading.Thread(target=_pass_on, args=(events, listen), daemon=True)
     teller.start()
@@ -146,7 +148,20 @@ def _seeing(gpu: str | None) -> Generator[None]:
                 os.environ[VISIBLE] = before
 
 
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it does, though that be killed and cannot end its children."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(FAILED)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _in_process(work: Work, job: Job, place: Place, listen: Listen) -> None:
+    _end_with_parent()
     sys.exit(guarded(work, job, place, listen))
 
 
