@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
 from torch import Tensor, nn
 
 from ...models.counting import cost
@@ -19,6 +18,10 @@ from ..cost.latency import PASSES, time_side_by_side
 from ..cost.runtimes import RUNTIMES, Subject
 from ..errors import MedbenchError
 from ..evaluation.testing import evaluate
+from ..stats.crossed import image_square, image_term
+from ..stats.groups import groups_of
+from ..stats.intervals import largest_difference, tested
+from ..stats.tables import rounding_of
 from ..store.folder import Store
 from ..store.provenance import device_name, instructions, machine_id, package_version
 from ..store.records import read_yaml, write_json
@@ -122,29 +125,42 @@ def calibration_of(store: Store, trial: str, sets: Sets) -> list[NDArray[np.floa
     """Inputs (1, channels, size, size) of 100 images, or as many as there are, spread evenly over what a trial, or the
     first member of an ensemble, was trained on."""
     config = seen_by(store, trial)
-    images, ids = sets.arrays(sets.of(config), config["size"]), config["train"]
-    chosen = sorted(ids)[:: max(1, len(ids) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
-    pixels = (torch.from_numpy(np.array(images.images[[images.row[id]]])) for id in chosen)
+    images = sets.arrays(sets.of(config), config["size"])
+    pixels = (torch.from_numpy(np.array(images.images[[images.row[id]]])) for id in spread(config["train"]))
     return [np.ascontiguousarray(to_input(each, CPU).numpy()) for each in pixels]
 
 
-def paired_loss(scores: pd.Series, reference: pd.Series) -> dict[str, Any]:
+def spread(ids: Sequence[str], most: int = CALIBRATION_IMAGES) -> list[str]:
+    """So many of these ids, or all where there are no more, at equal steps from the first to the last in order."""
+    ordered, n = sorted(ids), min(most, len(ids))
+    return [ordered[i * len(ids) // n] for i in range(n)]
+
+
+def paired_loss(scores: pd.Series, reference: pd.Series, group_of: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Mean Dice of both, their paired difference over images with its 95 % t interval, and which images lose most.
 
     Of several classes an image's Dice is the mean over those that it holds; one without any has none, and is left out.
+    `group_of` says of each image what it has in common with others, as groups do in `bench/stats`; as there, fewer
+    images, or groups, than an interval takes leave none.
     """
     scores = scores.dropna()
     difference = (scores - reference[scores.index]).astype(float)
     n, mean = len(difference), float(difference.mean())
-    half = float(cast(Any, stats).t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+    groups = groups_of([group_of[str(image)] for image in difference.index] if group_of else None, n)
+    low, high = None, None
+    if (n if groups is None else len(groups)) > 1:
+        term = image_term(image_square(difference.to_numpy(), groups), n, groups)
+        rounding = rounding_of(difference.to_numpy()[None])
+        low, high = tested(mean, [term], level=0.95, largest=largest_difference((0.0, 1.0)), rounding=rounding).ci
     worst = difference.sort_values().head(WORST)
     return {
         "n_images": n,
         "dice": float(scores.mean()),
         "reference_dice": float(reference[scores.index].mean()),
         "difference": mean,
-        "ci_low": None if half is None else mean - half,
-        "ci_high": None if half is None else mean + half,
+        "ci_low": low,
+        "ci_high": high,
+        **({} if groups is None else {"n_groups": len(groups)}),
         "worst": [{"image": str(image), "difference": float(value)} for image, value in worst.items()],
     }
 
@@ -196,7 +212,7 @@ def _loss(
     )
     reference = pd.read_parquet(folder / "scores.parquet").set_index("image")["dice"]
     found = cast(pd.Series, scored.images.set_index("image")["dice"])
-    return paired_loss(found, cast(pd.Series, reference)) if found.notna().any() else None
+    return paired_loss(found, cast(pd.Series, reference), opened.image_set.groups) if found.notna().any() else None
 
 
 def _sizes(trial: Mapping[str, Any], model: nn.Module, subject: Subject) -> dict[str, Any]:

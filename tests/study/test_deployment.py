@@ -15,7 +15,7 @@ from medbench.bench.cost import latency
 from medbench.bench.store.folder import Store
 from medbench.bench.store.provenance import instructions
 from medbench.bench.store.records import read_json, read_yaml, write_yaml
-from medbench.bench.study.deployment import paired_loss
+from medbench.bench.study.deployment import paired_loss, spread
 from medbench.bench.study.trials import trained_model
 from medbench.models.counting import count_macs
 
@@ -116,6 +116,36 @@ def test_a_loss_is_a_paired_t_interval() -> None:
     expected = stats.ttest_rel(scores[names], reference[names]).confidence_interval(0.95)
     assert (found["ci_low"], found["ci_high"]) == pytest.approx((expected.low, expected.high))
     assert found["worst"][0]["image"] == min(names, key=lambda name: scores[name] - reference[name])
+
+
+def test_images_of_one_group_tell_as_much_as_one() -> None:
+    """Each patient's images lose the same: the interval is that of the patients' means, not of twice as many images."""
+    rng = np.random.default_rng(0)
+    names, patients = [f"i{i}" for i in range(24)], [f"p{i // 2}" for i in range(24)]
+    reference = pd.Series(0.5 + 0.4 * rng.random(24), names)
+    losses = np.repeat(rng.normal(-0.01, 0.02, 12), 2)
+
+    found = paired_loss(reference + losses, reference, dict(zip(names, patients, strict=True)))
+
+    expected = stats.ttest_1samp(losses[::2], 0).confidence_interval(0.95)
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((expected.low, expected.high))
+    assert (found["n_images"], found["n_groups"]) == (24, 12)
+    alike = paired_loss(reference, reference)
+    assert (alike["ci_low"], alike["ci_high"]) == (0, 0)
+    one = paired_loss(reference + losses, reference, dict.fromkeys(names, "p"))
+    assert (one["ci_low"], one["ci_high"]) == (None, None)
+
+
+@pytest.mark.parametrize("n", [1, 99, 100, 101, 150, 199, 250, 2594])
+def test_images_for_the_ranges_of_integers_are_spread_evenly(n: int) -> None:
+    ids = [f"{i:04d}" for i in range(n)]
+
+    chosen = [int(id) for id in spread(ids[::-1])]
+
+    assert len(chosen) == min(n, 100)
+    steps = np.diff([*chosen, n])
+    assert chosen[0] == 0
+    assert steps.max() - steps.min() <= 1
 
 
 @pytest.mark.parametrize(
