@@ -4,6 +4,7 @@ Shapes: B = batch, K = maps, C = channels, H, W = height and width of the image.
 """
 
 from collections.abc import Sequence
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ class Ensemble(nn.Module):
 
     Args:
         members: models from images (B, C, H, W) to logits (B, K, H, W), all with heads or none.
-        weights: one positive number a member, say its validation Dice; scaled to sum to 1.
+        weights: one finite number a member, say its validation Dice, not negative and not all 0; scaled to sum to 1.
         overlap: whether several maps are labels that a pixel may have at once, else classes of which it has one.
     """
 
@@ -24,8 +25,8 @@ class Ensemble(nn.Module):
         super().__init__()
         if len(members) != len(weights) or not members:
             raise ValueError(f"{len(members)} members need as many weights, got {len(weights)}")
-        if min(weights) < 0 or sum(weights) <= 0:
-            raise ValueError(f"weights must be positive, got {list(weights)}")
+        if not all(isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights):
+            raise ValueError(f"weights must be finite, not negative and not all 0, got {list(weights)}")
         self.members = nn.ModuleList(members)
         self.weights = [weight / sum(weights) for weight in weights]
         self.overlap = overlap

@@ -197,6 +197,9 @@ def _combine(job: Job, store: Store) -> None:
         name: store.validation_dice(id) if ensemble["weighting"] == "validation-dice" else 1.0
         for name, id in ensemble["members"].items()
     }
+    if not (np.isfinite([*weights.values()]).all() and sum(weights.values()) > 0):  # NaN where no image holds a class
+        told = ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items())
+        raise MedbenchError(f"weights by validation Dice cannot be told from {told}; say weighting: equal")
     with sealed_folder(store.trial(job.id)) as folder:
         write_yaml(folder / "config.yaml", {**job.config, "ensemble": {**ensemble, "weights": weights}})
         write_json(folder / "environment.json", environment(best_device(), "fp32", job.config))

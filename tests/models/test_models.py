@@ -269,6 +269,12 @@ def test_an_ensemble_is_the_weighted_mean_of_probabilities() -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("weights", [[0.0, 0.0], [0.8, float("nan")], [0.8, float("inf")], [0.8, -0.1]])
+def test_weights_that_give_no_mean_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights must be finite, not negative and not all 0"):
+        Ensemble([Tiny(), Tiny()], weights)
+
+
 def test_two_names_of_one_configuration_resolve_to_the_same() -> None:
     by_name, by_option = resolve_model("no_baa", {}), resolve_model("medlitenet", {"boundary_attention": False})
 

@@ -17,12 +17,15 @@ from PIL import Image
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
+from medbench.ablations.schema.grid import Cell
 from medbench.bench.cli import app
 from medbench.bench.cost.latency import INSTANCES
+from medbench.bench.errors import MedbenchError
 from medbench.bench.metrics import METRICS
 from medbench.bench.store.folder import Store
 from medbench.bench.store.records import damage, is_sealed
-from medbench.bench.study.trials import trained_model
+from medbench.bench.study.planning import Job
+from medbench.bench.study.trials import Place, run_job, trained_model
 from medbench.datasets.synthetic import SyntheticSet
 
 STUDY = """\
@@ -161,6 +164,19 @@ def test_an_ensemble_weighs_its_members_of_the_same_seed_by_validation_dice(fini
     assert list(config["weights"].values()) == weights
     expected = (weights[0] * probabilities[0] + weights[1] * probabilities[1]) / sum(weights)
     torch.testing.assert_close(combined, expected)
+
+
+@pytest.mark.parametrize("dice", [0.0, float("nan")])
+def test_members_whose_validation_dice_gives_no_weights_are_refused_before_they_are_an_ensemble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dice: float
+) -> None:
+    config = {"ensemble": {"members": {"full": "1", "less": "2"}, "weighting": "validation-dice"}, "seed": 0}
+    monkeypatch.setattr(Store, "validation_dice", lambda _, id: {"1": 0.0, "2": dice}[id])
+
+    with pytest.raises(MedbenchError, match=rf"cannot be told from full 0, less {dice:g}; say weighting: equal"):
+        run_job(Job(Cell("both", 0, None), "3", config, {}), Place(tmp_path, None, tmp_path, 1, 0), lambda _: None)
+
+    assert not Store(tmp_path).trial("3").exists()
 
 
 def test_the_environment_says_where_and_names_no_user(finished: Path) -> None:
