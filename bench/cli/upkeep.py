@@ -94,8 +94,8 @@ def verify(
 ) -> None:
     """Check files against their digests, or train a trial again.
 
-    Every file of a store, or one trial against a second training with as many threads. Of a published result also every
-    number of its report, computed again. Exit 1 on differences.
+    Every file of a store's trials, evaluations and galleries, or one trial against a second training with as many
+    threads. Of a published result every file, and every number of its report, computed again. Exit 1 on differences.
     """
     from ..store.folder import Store, is_published
 

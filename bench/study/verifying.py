@@ -1,4 +1,5 @@
-"""Is a store what it says: every file's digest, and one trial done again from its configuration."""
+"""Is a store what it says: the digest of every file in a sealed folder, and one trial done again from its
+configuration."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # both take seconds to import, and reading a store needs neit
     from .trials import Listen, Place
 
 TIMES = {"seconds", "images_per_second"}  # of the history: no rerun gives them again
+TABLES = ("scores", "classes", "reliability")  # of an evaluation: all numbers but what is said of images as a whole
+KEYS = ("image", "name", "bin")  # of their rows, as far as they have them
 
 
 def finished_folders(store: Store) -> list[Path]:
@@ -97,9 +100,9 @@ def rerun(store: Store, trial: str, place: "Place", listen: "Listen", *, weights
             *(
                 line
                 for name, each in evaluations.items()
-                for line in _scores_differ(
+                for line in _numbers_differ(
                     name,
-                    *(_scores(s, trial, each["id"]) for s in (store, again)),
+                    *(s.evaluation(trial, each["id"]) for s in (store, again)),
                     precision=np.float32 if weights else np.float64,
                 )
             ),
@@ -139,21 +142,33 @@ def _weights_differ(store: Store, again: Store, trial: str) -> Iterator[str]:
         yield f"weights: {len(apart)} of {len(before)} tensors differ, {name} by up to {apart[name]:.3g}"
 
 
-def _scores(store: Store, trial: str, evaluation: str) -> "pd.DataFrame":
+def _numbers_differ(name: str, before: Path, after: Path, *, precision: type) -> Iterator[str]:
+    """A line for each table of two evaluations of one name whose numbers differ."""
     import pandas as pd
 
-    return pd.read_parquet(store.evaluation(trial, evaluation) / "scores.parquet").set_index("image")
+    for table in (table for table in TABLES if (before / f"{table}.parquet").is_file()):
+        yield from _table_differs(
+            f"{name}: {table}", *(pd.read_parquet(each / f"{table}.parquet") for each in (before, after)), precision
+        )
 
 
-def _scores_differ(name: str, before: "pd.DataFrame", after: "pd.DataFrame", *, precision: type) -> Iterator[str]:
-    for metric in before.columns:
-        old, new = (table[metric].to_numpy(dtype=precision) for table in (before, after))
-        apart = np.abs(old - new)
-        if np.nan_to_num(apart).any():
-            worst = int(np.nanargmax(apart))
+def _table_differs(name: str, before: "pd.DataFrame", after: "pd.DataFrame", precision: type) -> Iterator[str]:
+    keys = [key for key in KEYS if key in before]
+    if "image" not in keys:  # a published result has sums over images in the place of their bins
+        after = after.groupby(keys).sum(numeric_only=True).reset_index()
+    rows, now = ([*zip(*(table[key] for key in keys), strict=True)] for table in (before, after))
+    if rows != now:
+        yield f"{name} has other rows: {len(rows)}, now {len(now)}"
+        return
+    for column in (column for column in before.columns if column not in keys):
+        old, new = (table[column].to_numpy(dtype=precision) for table in (before, after))
+        differs = ~((old == new) | (np.isnan(old) & np.isnan(new)))
+        if differs.any():
+            apart = np.where(differs, np.nan_to_num(np.abs(old - new), nan=np.inf), -1)
+            worst = int(apart.argmax())
             yield (
-                f"{name}: {metric} differs on {np.count_nonzero(np.nan_to_num(apart))} of {len(before)} images, "
-                f"most on {before.index[worst]}, by {apart[worst]:.3g}"
+                f"{name}: {column} differs in {np.count_nonzero(differs)} of {len(rows)} rows, most in "
+                f"{', '.join(map(str, rows[worst]))}: {old[worst]:.6g}, now {new[worst]:.6g}"
             )
             return
 

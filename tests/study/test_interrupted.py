@@ -39,6 +39,7 @@ from medbench.datasets.inspection import inspect
 from medbench.datasets.synthetic import SyntheticSet
 
 from ..conftest import ROOT
+from ..fabricated_store import unsealed
 from ..training.test_loop import RECIPE, Small
 
 STUDY = """\
@@ -356,12 +357,23 @@ def test_a_rerun_is_identical_or_says_what_differs_first(finished, tmp_path: Pat
     table.to_parquet(history)
     manifest["files"]["history.parquet"]["bytes"] = history.stat().st_size
     (history.parent / "manifest.json").write_text(json.dumps(manifest))
+    folder = Store(store).evaluation(finished[1].id, finished[1].evaluations["clean"]["id"])
+    with unsealed(folder) as working:
+        scores, bins = (pd.read_parquet(working / f"{name}.parquet") for name in ("scores", "reliability"))
+        scores.loc[1, "dice"], bins.loc[0, "positives"] = float("nan"), bins.loc[0, "positives"] + 1
+        scores.to_parquet(working / "scores.parquet", index=False)
+        bins.to_parquet(working / "reliability.parquet", index=False)
     other = medbench("verify", store, "--rerun", finished[1].id)
 
     assert same.exit_code == 0, same.output
     assert "identical" in same.output
     assert other.exit_code == 1
     assert "epoch 2 is the first that differs: validation_dice" in other.output
+    n, image = len(scores), scores.loc[1, "image"]
+    assert f"clean: scores: dice differs in 1 of {n} rows, most in {image}: nan, now 0." in other.output
+    told = f"clean: reliability: positives differs in 1 of {len(bins)} rows, most in {bins.loc[0, 'image']}, "
+    assert told in other.output
+    assert "hair-3" not in [line.split(":")[0] for line in other.output.splitlines() if "differs in" in line]
     assert "no finished trial" in medbench("verify", store, "--rerun", "nothing").output
 
 

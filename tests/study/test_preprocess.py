@@ -307,7 +307,7 @@ def test_a_training_done_again_is_compared_on_the_evaluations_of_all_its_variant
     done = medbench("verify", store, "--rerun", jobs["plain"].id)
 
     assert done.exit_code == 1
-    assert len(re.findall(r"hair-5.*: dice differs on 1 of", done.output)) == 2
+    assert len(re.findall(r"hair-5.*: scores: dice differs in 1 of", done.output)) == 2
     assert "clean" not in done.output.rpartition("hair-5")[2]
 
 
