@@ -1,6 +1,7 @@
 """What publishers tell of single images beside the mask: artifacts on them, and how far two people agree on them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..bench.errors import MedbenchError
@@ -21,8 +22,11 @@ FLAGS = {  # columns of isic_bias.csv (Bissoto, Valle and Avila, CVPR Workshops 
 AGREEMENT = ("isic_id", "tool1", "tool2", "dice_score", "jaccard_score")  # of annotators.csv (IMA++, arXiv 2512.21472)
 
 
-def annotations(image_set: ImageSet, ids: Collection[str]) -> dict[str, Any]:
-    """What is known of these images, as plain values; empty where nothing is.
+def annotations(
+    image_set: ImageSet, ids: Collection[str], lesions: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """What is known of these images, as plain values; empty where nothing is. `lesions` are those of an earlier look at
+    the same images, which is not done twice.
 
     Keys:
         flags: for each artifact the annotated images that show it; `lesions` has all annotated images.
@@ -44,7 +48,7 @@ def annotations(image_set: ImageSet, ids: Collection[str]) -> dict[str, Any]:
                 if rows[id][column] not in ("0", "1"):
                     raise MedbenchError(f"{path}: {id}: {column} must be 0 or 1, got {rows[id][column]!r}")
         found["flags"] = {label: [id for id in known if rows[id][flag] == "1"] for flag, label in FLAGS.items()}
-        found["lesions"] = {id: _lesion(image_set, id) for id in known}
+        found["lesions"] = {id: lesions.get(id) or _lesion(image_set, id) for id in known}
     if path := find_file(image_set.root, r"annotators\.csv"):
         found["agreement"] = [
             {

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ...datasets.annotations import annotations
 from ..errors import MedbenchError
 from ..store.folder import Store
-from ..store.records import read_yaml, short_id, write_json, write_yaml
+from ..store.records import read_json, read_yaml, short_id, write_json, write_yaml
 from .executors import Execute
 from .executors.guard import failure
 from .planning import Job, Plan
@@ -24,20 +25,27 @@ def decode(jobs: Sequence[Job], sets: Sets) -> None:
 
 
 def annotate(planned: Plan, store: Store, sets: Sets) -> None:
-    """Keeps for the report what publishers tell of the test images, and which of them belong together."""
+    """Keeps for the report what publishers tell of the test images, and which of them belong together, as it is now:
+    the digest of images covers neither."""
     clean = [each for job in planned.jobs for each in job.evaluations.values() if "artifact" not in each["source"]]
     for config in {each["images_digest"]: each for each in clean}.values():
         path = store.annotations(config["images_digest"])
-        found = {} if path.is_file() else annotations(sets.of(config).image_set, set(config["images"]))
-        if found:
-            write_json(path, found)
+        lesions = read_json(path).get("lesions", {}) if path.is_file() else {}
+        found = annotations(sets.of(config).image_set, set(config["images"]), lesions)
+        _write_or_remove(path, found)
     tested = {each["images_digest"]: each for job in planned.jobs for each in job.evaluations.values()}
     for digest, config in tested.items():
         image_set = sets.of(config).image_set
         # Digests, for stores are handed on and published, and the name of a patient may be in a group's.
         groups = {id: short_id([image_set.name, image_set.groups[id]]) for id in config["images"]}
-        if len({*groups.values()}) < len(groups):
-            write_json(store.groups(digest), groups)
+        _write_or_remove(store.groups(digest), groups if len({*groups.values()}) < len(groups) else {})
+
+
+def _write_or_remove(path: Path, found: dict[str, Any]) -> None:
+    if found:
+        write_json(path, found)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def left_to_do(planned: Plan, store: Store) -> list[Job]:

@@ -435,6 +435,41 @@ def test_a_store_keeps_which_test_images_belong_together_and_no_names_of_groups(
         assert "Smith" not in store.groups(config["images_digest"]).read_text()
 
 
+def test_what_is_known_of_test_images_is_written_anew_and_removed_when_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, store = SyntheticSet(images=20, size=32), Store(tmp_path / "runs")
+    mine, ids = write_set(tmp_path / "mine", images, images.ids[:12]), images.ids[12:]
+    other = write_set(tmp_path / "other", images, ids)
+    bias, groups = other / "isic_bias.csv", other / "metadata.csv"
+    text = STUDY + f"evaluate: [{{folder: {other}}}]\n"
+    header = "image,hair,ruler,ink,patches,gel_bubble,gel_border,dark_corner\n"
+
+    def kept() -> tuple[dict[str, Any], dict[str, str]]:
+        found, sets = planned(tmp_path, mine, text=text), Sets(None, tmp_path / "cache")
+        annotate(found, store, sets)
+        digest = found.jobs[0].evaluations["other"]["images_digest"]
+        known, together = (
+            read_json(path) if path.is_file() else {} for path in (store.annotations(digest), store.groups(digest))
+        )
+        return known, together
+
+    bias.write_text(header + "".join(f"{id},1,0,0,0,0,0,0\n" for id in ids))
+    groups.write_text("image,group\n" + "".join(f"{id},{n // 2}\n" for n, id in enumerate(ids)))
+    first, together = kept()
+    bias.write_text(header + "".join(f"{id},0,1,0,0,0,0,0\n" for id in ids))
+    monkeypatch.setattr("medbench.datasets.annotations._lesion", lambda *_: pytest.fail("looked at images again"))
+    second, _ = kept()
+    for path in (bias, groups):
+        path.unlink()
+
+    assert len({*together.values()}) < len(together)
+    assert (first["flags"]["hair"], first["flags"]["ruler"]) == (second["flags"]["ruler"], second["flags"]["hair"])
+    assert first["flags"]["hair"] == sorted(ids)
+    assert first["lesions"] == second["lesions"]
+    assert kept() == ({}, {})
+
+
 def test_images_that_are_each_by_themselves_leave_no_file_of_groups(tmp_path: Path) -> None:
     found = planned(tmp_path, write_set(tmp_path / "mine", SyntheticSet(images=12, size=32)))
 
