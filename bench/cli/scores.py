@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import MedbenchError
+from ..store.folder import check_writable_file
 from . import completing
 from .terminal import JsonOption, console, print_table, progress_bar, told_in_one_line
 
@@ -51,6 +52,8 @@ def score(
     """
     if out and out.suffix not in (".csv", ".json"):
         raise MedbenchError(f"--out {out}: end the name in .csv or .json")
+    if out:
+        check_writable_file(out)
     from ..evaluation.class_masks import is_scored_by_class, told_masks
     from ..evaluation.scoring import score_folders
     from ..metrics import METRICS, MILLIMETRES

@@ -146,7 +146,8 @@ def progress_bars() -> Generator[Callable[[str, int, int], None]]:
 
 
 def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
-    """Turns the user's mistakes into one line on standard error and exit code 2."""
+    """Turns the user's mistakes, and files that cannot be read or written, into one line on standard error and exit
+    code 2."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -154,6 +155,11 @@ def told_in_one_line(command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except MedbenchError as error:
             console(stderr=True).print(f"error: {error}")
+            raise typer.Exit(2) from error
+        except OSError as error:
+            if error.filename is None:  # a pipe's, say
+                raise
+            console(stderr=True).print(f"error: {error.filename}: {error.strerror}")
             raise typer.Exit(2) from error
 
     return wrapped

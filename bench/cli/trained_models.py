@@ -8,6 +8,7 @@ import typer
 
 from ..errors import MedbenchError
 from ..quiet import quietly
+from ..store.folder import check_writable_file
 from . import completing
 from .chosen import DEFAULT_SIZE, OptionsOption, OutputOption, choose_all, found_trial
 from .terminal import DataOption, StoreOption, console, progress_bar, progress_bars, told_in_one_line
@@ -114,8 +115,7 @@ def export(
     """
     if int8 and to != Format.ONNX:
         raise MedbenchError("--int8: only with --to onnx")
-    if out.is_dir():
-        raise MedbenchError(f"{out}: is a folder; name the file to write")
+    check_writable_file(out)
     (chosen,) = choose_all([trial], store, options, output)
     if chosen.trial and size:
         raise MedbenchError(f"{trial}: a trial has its own size: leave out --size")

@@ -224,6 +224,13 @@ def check_writable(folder: Path, remedy: str) -> None:
         raise MedbenchError(f"{folder}: cannot be written to ({error.strerror}); {remedy}") from error
 
 
+def check_writable_file(path: Path) -> None:
+    """Makes the folder of a file if need be; MedbenchError where the file cannot be written."""
+    if path.is_dir():
+        raise MedbenchError(f"{path}: is a folder; name the file to write")
+    check_writable(path.parent, "name another file with -o")
+
+
 def save_weights(path: Path, weights: "dict[str, Tensor]") -> None:
     """Writes a safetensors file."""
     from safetensors.torch import save

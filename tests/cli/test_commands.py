@@ -51,6 +51,9 @@ MISTAKES = {  # of names and keys: the words of the command, and what is said
     "data verify nosuch": "unknown dataset 'nosuch'",
     "data audit nosuch": "unknown dataset 'nosuch'",
     "score --prediction nowhere --reference nowhere": "nowhere",
+    "score --prediction nowhere --reference nowhere -o mine.yaml/x.csv": "mine.yaml: cannot be written to (",
+    "score --prediction nowhere --reference nowhere -o folder.csv": "folder.csv: is a folder; name the file to write",
+    "export medlitenet --to torchscript -o mine.yaml/m.pt": "mine.yaml: cannot be written to (",
     "compare nowhere.csv --baseline a --metric dice": "nowhere.csv: there is no such file",
 }
 
@@ -106,6 +109,7 @@ for words in json.loads(sys.argv[1]):
 def test_a_mistake_in_a_study_or_a_name_is_told_before_torch_is_imported(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(STUDY, encoding="utf-8")
     (tmp_path / "store" / "studies").mkdir(parents=True)
+    (tmp_path / "folder.csv").mkdir()
 
     found = in_a_fresh_process(tmp_path, [split(line) for line in MISTAKES])
 

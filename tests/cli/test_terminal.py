@@ -2,12 +2,14 @@
 
 import io
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer import Exit
 
 from medbench.bench.cli import terminal
-from medbench.bench.cli.terminal import Lines, at_work, progress_bar, progress_bars
+from medbench.bench.cli.terminal import Lines, at_work, progress_bar, progress_bars, told_in_one_line
 
 
 @pytest.fixture
@@ -59,3 +61,23 @@ def test_a_step_of_unknown_length_is_told_while_it_lasts(
             told = capsys.readouterr().err
 
     assert told == "writing the page\n"
+
+
+def test_a_file_that_cannot_be_written_is_a_line_and_what_has_no_name_is_not_hidden(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @told_in_one_line
+    def write() -> None:
+        (tmp_path / "nowhere" / "report.html").write_text("")
+
+    @told_in_one_line
+    def fail() -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(Exit) as ended:
+        write()
+    with pytest.raises(BrokenPipeError):
+        fail()
+
+    assert ended.value.exit_code == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'nowhere' / 'report.html'}: No such file or directory\n"
