@@ -122,9 +122,15 @@ def _marked(paths: Iterable[Path]) -> list[Path]:
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Every file that may be an image, in a fixed order, with the lower-case names of the folders from root to it."""
+    """Every file that may be an image, in a fixed order, with the lower-case names of the folders from root to it.
+
+    Raises:
+        MedbenchError: a name is not UTF-8, as old archives have them, and no table or record could hold it.
+    """
     for path in _paths(root):
         if not PASSED_OVER.fullmatch(path.name):
+            if (readable := os.fsencode(path).decode("utf-8", "backslashreplace")) != str(path):
+                raise MedbenchError(f"{readable}: its name is not UTF-8; rename it")
             yield path, [part.lower() for part in path.relative_to(root).parts[:-1]]
 
 

@@ -1,6 +1,5 @@
 """Every command of `medbench`. Heavy imports wait inside the commands, so that help and completion answer at once."""
 
-import json
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,17 @@ from .costs import deployment, latency, models
 from .painting import artifacts
 from .running import run
 from .scores import compare, score
-from .terminal import DataOption, JsonOption, StoreOption, at_work, console, existing_store, megabytes, told_in_one_line
+from .terminal import (
+    DataOption,
+    JsonOption,
+    StoreOption,
+    at_work,
+    console,
+    existing_store,
+    megabytes,
+    print_json,
+    told_in_one_line,
+)
 from .trained_models import export, predict
 from .upkeep import status, verify
 
@@ -102,7 +111,7 @@ def doctor(store: StoreOption = Path("runs"), data: DataOption = None, as_json: 
 
     found = examine(store, cache_folder(), data_folder(data))
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in found], indent=1))
+        print_json([asdict(each) for each in found])
     else:
         for each in found:
             remedy = f" ({each.remedy})" if each.remedy and each.state != "ok" else ""
@@ -124,7 +133,7 @@ def schema() -> None:
     from ..training.losses import LOSSES
 
     known = study_schema(models=MODELS, datasets=DATASETS, artifacts=ARTIFACTS, losses=LOSSES)
-    typer.echo(json.dumps(known, indent=1))
+    print_json(known)
 
 
 COMMANDS = (  # as help lists them

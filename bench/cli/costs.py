@@ -19,6 +19,7 @@ from .terminal import (
     StoreOption,
     console,
     existing_store,
+    print_json,
     print_table,
     progress_bar,
     progress_bars,
@@ -107,7 +108,7 @@ def latency(
     where["no_energy"] = meter if isinstance(meter, str) else None
     rows = [row | costs[row["model"]] | made[row["model"]] | where for row in rows]
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
     else:
         _tell(rows)
 
@@ -257,7 +258,7 @@ def models(as_json: JsonOption = False) -> None:
 
     rows = describe_models()
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     cells = [
         (

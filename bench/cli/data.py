@@ -1,6 +1,5 @@
 """The commands `medbench data ...`: look at data sets. Heavy imports wait inside the commands."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 
 from ..errors import MedbenchError
 from . import completing
-from .terminal import DataOption, JsonOption, print_table, progress_bar, progress_bars, told_in_one_line
+from .terminal import DataOption, JsonOption, print_json, print_table, progress_bar, progress_bars, told_in_one_line
 
 app = typer.Typer(no_args_is_help=True, help="Look at data sets.")
 NamesArgument = Annotated[
@@ -50,7 +49,7 @@ def data_list(data: DataOption = None, as_json: JsonOption = False) -> None:
             }
         )
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     print_table(("name", "where", "what it is"), [(row["name"], row["place"], row["description"]) for row in rows])
     for row in rows:
@@ -140,7 +139,7 @@ def data_verify(
         rows = [{"id": each.id, "file": each.file, "kind": each.kind, "message": each.message} for each in problems]
         facts = {"name": image_set.name, "images": len(image_set), "completeness": counts or None, "codings": codings}
         facts |= {"classes": [asdict(each) for each in classes]} if classes else {}
-        typer.echo(json.dumps({**facts, "problems": rows}, indent=1))
+        print_json({**facts, "problems": rows})
     else:
         for problem in problems:
             typer.echo(f"{problem.kind}: {problem}")
@@ -211,7 +210,7 @@ def data_audit(
     ]
     n_within = sum(row.get("same_group", False) for row in rows)
     if as_json:
-        typer.echo(json.dumps({"pairs": rows}, indent=1))
+        print_json({"pairs": rows})
     else:
         cells = [
             (row["a"], row["b"], row["kind"], f"{row['similarity']:.2f}", " and ".join(map(str, row.get("parts", ()))))
@@ -259,7 +258,7 @@ def data_describe(
         with progress_bar(f"looking at {image_set.name}") as show:
             described[name] = describe(image_set, on_image=show)
     if as_json:
-        typer.echo(json.dumps(described, indent=1))
+        print_json(described)
         return
     keys = next(iter(described.values()))
     cells = [(key.replace("_", " "), *(_spread(described[name][key]) for name in names)) for key in keys]

@@ -1,7 +1,6 @@
 """The commands `medbench score` and `compare`: masks and scores that any tool made. Heavy imports wait inside the
 commands."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from ..errors import MedbenchError
 from ..store.folder import check_writable_file
 from . import completing
-from .terminal import JsonOption, console, print_table, progress_bar, told_in_one_line
+from .terminal import JsonOption, console, print_json, print_table, progress_bar, told_in_one_line
 
 if TYPE_CHECKING:
     from ...datasets.described.description import Description
@@ -76,7 +75,7 @@ def score(
     elif out:
         write_json(out, summary)
     if as_json:
-        typer.echo(json.dumps(summary, indent=1))
+        print_json(summary)
         return
     cells = [
         (
@@ -117,7 +116,7 @@ def _score_classes(
     elif out:
         write_json(out, summary)
     if as_json:
-        typer.echo(json.dumps(summary, indent=1))
+        print_json(summary)
         return
     _tell_classes(summary)
     typer.echo(f"{_levels_of(description)}, says {source}")
@@ -213,7 +212,7 @@ def compare(
     found = compare_variants(read, baseline, measure=measure, margin=margin)
     if as_json:
         by_class = {"classes": read.classes} if read.classes else {}
-        typer.echo(json.dumps({**found, "metric": metric, **by_class}, indent=1))
+        print_json({**found, "metric": metric, **by_class})
         return
     terminal = console()
     rows = [

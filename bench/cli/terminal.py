@@ -1,14 +1,16 @@
 """How commands speak: plain text, tables, a bar on standard error, and mistakes in one line."""
 
+import json
 import os
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from threading import Timer
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec, cast
 
 import typer
 from rich.console import Console
@@ -172,6 +174,19 @@ def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]], right: tup
     for row in rows:
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Prints plain values as JSON, in which a number that is not finite is null: JSON has no word for it."""
+    typer.echo(json.dumps(_finite(value), indent=1, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in cast(Mapping[str, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in cast(Sequence[Any], value)]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def duration(seconds: float) -> str:

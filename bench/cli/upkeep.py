@@ -1,7 +1,6 @@
 """The commands `medbench status` and `verify`: how far a store is, and whether it, or a published result, is what it
 says. Heavy imports wait inside the commands."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from .terminal import (
     console,
     duration,
     existing_store,
+    print_json,
     progress_bar,
     told_in_one_line,
 )
@@ -48,7 +48,7 @@ def status(
     decided = {each.study: decisions_of(each.study, folder) for each in found if each.looks}
     if as_json:
         rows = [asdict(each) | {"decisions": [*map(asdict, decided.get(each.study, []))]} for each in found]
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return
     terminal = console()
     for each in found:

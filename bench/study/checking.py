@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from ...ablations.schema.evaluations import ArtifactTest, OtherSet
 from ...ablations.schema.layers import OF_ONE_SET, names_set
@@ -13,6 +14,7 @@ from ...datasets.hair_removal import HairlessSet
 from ...models.names import check_name as check_model
 from ...models.names import check_output, learns_artifacts
 from ..errors import MedbenchError, UnknownNameError
+from ..store.records import canonical
 from ..training.class_losses import CLASS_LOSSES
 from ..training.losses import LOSSES
 
@@ -26,6 +28,9 @@ def check_names(loaded: Loaded) -> None:
     study = loaded.study
     for name, variant in study.variants.items():
         if variant.model:
+            for key, value in variant.options.items():
+                with placed(loaded, "variants", name, "options", key):
+                    _check_plain(value)
             with placed_model(loaded, name):
                 check_model(variant.model, variant.options, study.encoder_weights_of(name))
                 check_output(variant.model, variant.output is not None, variant.deep_supervision is not None)
@@ -53,6 +58,15 @@ def check_names(loaded: Loaded) -> None:
                 _ = ARTIFACTS[wanted.artifact]
             elif isinstance(wanted, OtherSet) and wanted.dataset:
                 check_dataset(wanted.dataset)
+
+
+def _check_plain(value: Any) -> None:
+    try:
+        _ = canonical(value)
+    except (TypeError, ValueError) as error:  # what no id can be made of
+        raise MedbenchError(
+            f"got {value!r}; an option is a finite number, a text, true, false or null, or a list or mapping of these"
+        ) from error
 
 
 def _check_what_is_learnt(model: str, painted: Sequence[str] | None) -> None:

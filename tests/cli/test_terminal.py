@@ -1,6 +1,7 @@
 """How commands show that they are at work where nobody looks at a terminal."""
 
 import io
+import json
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from typer import Exit
 
 from medbench.bench.cli import terminal
-from medbench.bench.cli.terminal import Lines, at_work, progress_bar, progress_bars, told_in_one_line
+from medbench.bench.cli.terminal import Lines, at_work, print_json, progress_bar, progress_bars, told_in_one_line
 
 
 @pytest.fixture
@@ -61,6 +62,19 @@ def test_a_step_of_unknown_length_is_told_while_it_lasts(
             told = capsys.readouterr().err
 
     assert told == "writing the page\n"
+
+
+def test_json_has_null_for_what_is_no_finite_number(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"contrast": {"p5": float("nan"), "n": 3}, "rows": [(float("inf"), 0.5, None, "NaN", True)]})
+
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert found == {"contrast": {"p5": None, "n": 3}, "rows": [[None, 0.5, None, "NaN", True]]}
+
+
+def test_every_command_prints_its_json_so() -> None:
+    others = [path.name for path in Path(terminal.__file__).parent.glob("*.py") if "echo(json" in path.read_text()]
+
+    assert others == ["terminal.py"]
 
 
 def test_a_file_that_cannot_be_written_is_a_line_and_what_has_no_name_is_not_hidden(

@@ -1,6 +1,9 @@
 """The publishers' layouts, and everything that unpacking does to them."""
 
 import hashlib
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ import pytest
 from medbench.bench.errors import MedbenchError
 from medbench.datasets.catalog import ham10000, isic2018, open_dataset, ph2
 from medbench.datasets.inspection import inspect
-from medbench.datasets.layouts import read_folder
+from medbench.datasets.layouts import find_masks, read_folder
 
 from ..image_files import LESION, PICTURE, save, save_pair
 
@@ -85,6 +88,17 @@ def test_composed_and_decomposed_letters_are_one(tmp_path: Path) -> None:
     save_pair(tmp_path, "images/l\u00e9sion 1.png", "masks/le\u0301sion 1.png")
 
     assert read_folder(tmp_path).ids == ("l\u00e9sion 1",)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no file can have such a name")
+@pytest.mark.parametrize("read", [read_folder, lambda root: find_masks(root / "masks")])
+def test_a_name_that_no_table_could_hold_is_refused(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+        Path(os.fsdecode(os.fsencode(tmp_path / part) + b"/l\xe9sion.png")).touch()
+
+    with pytest.raises(MedbenchError, match=r"s/l\\xe9sion\.png: its name is not UTF-8; rename it"):
+        read(tmp_path)
 
 
 def test_folder_metadata_groups_with_or_without_endings(tmp_path: Path) -> None:
