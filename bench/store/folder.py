@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,8 +168,8 @@ class Store:
         """Moves a damaged folder of this store out of the way, to damaged/, where nobody reads it."""
         place = self.root / "damaged" / "-".join(folder.relative_to(self.root).parts[1:])
         place.parent.mkdir(parents=True, exist_ok=True)
-        number = sum(1 for _ in place.parent.glob(f"{place.name}.*"))
-        return folder.rename(place.with_name(f"{place.name}.{number}"))
+        free = (path for n in count() if not (path := place.with_name(f"{place.name}.{n}")).exists())
+        return folder.rename(next(free))
 
     def has_trial(self, id: str) -> bool:
         """Whether the trial is finished."""

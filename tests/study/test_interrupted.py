@@ -197,6 +197,18 @@ def test_a_damaged_trial_is_set_aside_and_done_again(tmp_path: Path, how: str) -
     assert list(damaged_folders(store)) == []
 
 
+def test_what_is_set_aside_takes_the_first_number_that_is_free(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "damaged" / "x.1" / "kept").mkdir(parents=True)
+    places: list[str] = []
+    for _ in range(2):
+        store.trial("x").mkdir(parents=True)
+        places.append(store.set_aside(store.trial("x")).name)
+
+    assert places == ["x.0", "x.2"]
+    assert (tmp_path / "damaged" / "x.1" / "kept").is_dir()
+
+
 def test_a_torn_evaluation_is_done_again_and_its_trial_is_not(tmp_path: Path) -> None:
     [job] = planned(tmp_path, epochs=1)
     work([job], place(tmp_path))
