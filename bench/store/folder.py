@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from ..errors import MedbenchError
-from .records import damage, is_sealed, is_sound, read_json, read_yaml, short_id, write_bytes
+from .records import damage, is_sealed, is_sound, read_json, read_yaml, short_id, write_bytes, write_text
 
 if TYPE_CHECKING:  # both take a second to import, and `medbench status` needs neither
     import pandas as pd
@@ -135,6 +135,7 @@ class Store:
         except Timeout as error:
             raise BusyError(f"{name} is being worked on by another process") from error
         try:
+            self._device(name).unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -149,10 +150,18 @@ class Store:
         except BusyError:
             return True
 
-    def others_at_work(self, trial: str) -> bool:
-        """Whether any trial but this one is being worked on."""
-        locks = (path.stem for path in (self.root / "running").glob("*.lock"))
-        return any(self.is_claimed(name) for name in locks if name != trial)
+    def note_device(self, trial: str, device: str) -> None:
+        """Says on which device a trial, which is claimed, is being trained; the next claim forgets it."""
+        write_text(self._device(trial), device)
+
+    def others_at_work(self, trial: str, device: str) -> bool:
+        """Whether any trial but this one is being worked on, on this device or on one that is not known."""
+        names = (path.stem for path in (self.root / "running").glob("*.lock"))
+        known = {name: self._device(name) for name in names if name != trial and self.is_claimed(name)}
+        return any(not path.is_file() or path.read_text() == device for path in known.values())
+
+    def _device(self, name: str) -> Path:
+        return self.root / "running" / f"{name}.device"
 
     def clear_leftovers(self, trial: str) -> None:
         """Removes what killed processes left half written of a trial; call it with the trial claimed."""

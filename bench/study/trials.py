@@ -20,7 +20,7 @@ from ..metrics.failures import FAILURES
 from ..store.folder import WEIGHTS, BusyError, Store, save_weights
 from ..store.provenance import environment, noting_nondeterminism, without_names
 from ..store.records import damage, is_sealed, read_json, sealed_folder, write_json, write_yaml
-from ..training.device import best_device, prepare
+from ..training.device import best_device, device_id, prepare
 from ..training.loop import train
 from .planning import Job
 from .sets import OpenSet, Sets
@@ -125,6 +125,7 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
     labels = labels_of(_tasks(config, opened, [*config["train"], *config["validation"]]), opened.image_set)
     images = sets.arrays(opened, config["size"])
     device, parts = best_device(), 1
+    store.note_device(job.id, device_id(device))
     while True:
         prepare(config["seed"], place.threads)
         built = build_model(
@@ -158,7 +159,7 @@ def _train(job: Job, store: Store, sets: Sets, place: Place, tell: Callable[...,
                 )
             break
         except torch.OutOfMemoryError:
-            if store.others_at_work(job.id):  # in parts it would be another training than alone
+            if store.others_at_work(job.id, device_id(device)):  # in parts it would be another training than alone
                 raise BusyError("the GPU's memory is full, other trials are at work") from None
             if config["training"]["batch_size"] < 4 * parts:  # batch norm wants two images
                 raise

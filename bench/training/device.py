@@ -2,16 +2,25 @@
 
 import ctypes
 import os
+import platform
 import random
 import sys
 
 import numpy as np
 import torch
 
+from ..store.records import short_id
+
 
 def best_device() -> torch.device:
     """The GPU where there is one (CUDA_VISIBLE_DEVICES is honoured), else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_id(device: torch.device) -> str:
+    """What no other machine's device has, nor another GPU of this one; without the machine's name."""
+    gpu = str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else ""
+    return short_id([platform.node(), gpu])
 
 
 def prepare(seed: int, threads: int) -> None:

@@ -32,7 +32,7 @@ from medbench.bench.study.runner import decode, left_to_do, run_study
 from medbench.bench.study.sets import Sets
 from medbench.bench.study.trials import Event, Place, run_job
 from medbench.bench.study.verifying import damaged_folders
-from medbench.bench.training.device import prepare
+from medbench.bench.training.device import device_id, prepare
 from medbench.bench.training.loop import train
 from medbench.datasets.cache import load_arrays
 from medbench.datasets.inspection import inspect
@@ -290,6 +290,7 @@ def test_a_trial_that_others_leave_no_memory_waits_for_them_and_stays_whole(tmp_
     store, events = Store(tmp_path / "runs"), list[Event]()
 
     with store.claimed("another"):
+        store.note_device("another", device_id(torch.device("cpu")))
         code = guarded(run_job, job, place(tmp_path), events.append)
 
     assert code == BUSY
@@ -297,6 +298,20 @@ def test_a_trial_that_others_leave_no_memory_waits_for_them_and_stays_whole(tmp_
     assert "smaller" not in {event.kind for event in events}
     assert "memory is full" in events[-1].values["why"]
     assert not store.failure(job.id).exists()
+
+
+def test_only_trials_on_the_same_device_are_waited_for(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    with store.claimed("one"), store.claimed("another"):
+        unknown = store.others_at_work("one", "this")
+        store.note_device("another", "that")
+        elsewhere, here = store.others_at_work("one", "this"), store.others_at_work("one", "that")
+
+    assert (unknown, elsewhere, here) == (True, False, True)
+    assert not store.others_at_work("one", "that")  # it is done
+    with store.claimed("another"):
+        assert store.others_at_work("one", "this")  # what is claimed anew has not said where it is
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient(tmp_path: Path) -> None:
