@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 
+import pandas as pd
 import pyarrow as pa
+
+from ..bench.metrics import COUNTS, constant
 
 Known = Mapping[tuple[int, int | None, str], pa.Table]
 """Of a variant its scores, a row an image, by seed, fold and evaluation."""
 
 
 def same_scores(found: Mapping[str, Known]) -> list[list[str]]:
-    """The groups of variants whose scores are the same, image by image, of every seed that both have scores of."""
+    """The groups of variants whose scores are the same, image by image, of every seed that both have scores of. Those
+    that have learnt nothing, and call every pixel alike, are no copies of each other."""
     groups: list[list[str]] = []
     for variant, known in found.items():
         group = next((names for names in groups if _is_same(found[names[0]], known)), None)
@@ -22,4 +26,9 @@ def same_scores(found: Mapping[str, Known]) -> list[list[str]]:
 
 def _is_same(a: Known, b: Known) -> bool:
     shared = a.keys() & b.keys()
-    return bool(shared) and all(a[key].to_pandas().equals(b[key].to_pandas()) for key in shared)
+    is_same = bool(shared) and all(a[key].to_pandas().equals(b[key].to_pandas()) for key in shared)
+    return is_same and not all(_has_learnt_nothing(a[key].to_pandas()) for key in shared)
+
+
+def _has_learnt_nothing(scores: pd.DataFrame) -> bool:
+    return constant(scores[list(COUNTS)].sum().to_dict()) is not None
