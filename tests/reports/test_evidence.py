@@ -293,7 +293,8 @@ def test_of_a_distance_the_largest_is_the_worst(store: Path) -> None:
 
     failed = load(store).query("variant == 'medlitenet' and spilled == 1")
     failed = failed[~failed["image"].isin(IMAGES[:2])]  # shown as missed
-    worst = failed.groupby("image")["hd95"].max().sort_values(ascending=False)
+    worst: Any = failed.groupby("image")["hd95"].max()
+    worst = worst.sort_values(ascending=False)
     assert [worst[picture.image] for picture in shown] == list(worst[:3])
 
 
