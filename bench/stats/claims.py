@@ -139,9 +139,10 @@ def cost(components: Components, margin: float, n_compared: int = 1, *, is_looke
         return None
     least = needed(components, margin, alpha=alpha)
     n_seeds = " and ".join(map(str, dict.fromkeys(components.n_seeds)))
-    ways = [f"{least.seeds} seeds a variant instead of {n_seeds}"] if least.seeds else []
+    more_seeds = least.seeds is not None and least.seeds > min(components.n_seeds)
+    ways = [f"{least.seeds} seeds a variant instead of {n_seeds}"] if more_seeds else []
     kind, wanted = ("images", least.images) if components.n_groups is None else ("groups of images", least.groups)
-    ways += [f"{wanted} {kind} instead of {components.n}"] if wanted else []
+    ways += [f"{wanted} {kind} instead of {components.n}"] if wanted is not None and wanted > components.n else []
     if not ways:
         return f"Neither more seeds nor more {kind} alone would let a study like this find a difference of {margin:g}."
     return f"To find a difference of {margin:g} in {_such(is_looked=is_looked)} takes {' or '.join(ways)}."

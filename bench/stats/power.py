@@ -1,6 +1,6 @@
 """How small a difference a study can find, and what it would cost to find a smaller one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, cast
@@ -104,11 +104,26 @@ def needed(components: Components, difference: float, *, power: float = POWER, a
 
 
 def _least(enough: Callable[[int], bool], most: int) -> int | None:
-    """The smallest number from 2 to `most` that is enough, where all larger ones are too."""
-    if not enough(most):
+    """The smallest number from 2 to `most` that is enough. More need not be: where images no longer count beside two
+    seeds, those leave fewer degrees of freedom than both together did."""
+    below = 1
+    for number in _ladder(most):
+        if enough(number):
+            break
+        below = number
+    else:
         return None
-    low, high = 1, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
+    high = number
+    while high - below > 1:
+        middle = (below + high) // 2
+        below, high = (below, middle) if enough(middle) else (middle, high)
     return high
+
+
+def _ladder(most: int) -> Iterator[int]:
+    """Numbers from 2 to `most`, each by a tenth larger than the one before, or by one."""
+    number = 2
+    while number < most:
+        yield number
+        number += max(1, number // 10)
+    yield most

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from medbench.bench.stats import Components, compare, minimum_detectable, needed
+from medbench.bench.stats.claims import cost
 
 COMPONENTS = Components(
     images=2 * 0.03**2, seeds=(0.003**2,) * 2, residuals=(0.04**2,) * 2, n_seeds=(5, 5), n_images=200
@@ -51,6 +52,30 @@ def test_what_is_needed_is_just_enough() -> None:
     assert minimum_detectable(COMPONENTS, n_seeds=(found.seeds - 1,) * 2) > 0.0095
     assert minimum_detectable(COMPONENTS, n_images=found.images) <= 0.0095
     assert minimum_detectable(COMPONENTS, n_images=found.images - 1) > 0.0095
+
+
+@pytest.mark.parametrize("image", [0.02, 0.05, 0.1])
+def test_beside_two_seeds_a_number_of_images_may_be_enough_though_a_million_are_not(image: float) -> None:
+    components = Components(images=image**2, seeds=(0.002**2,) * 2, residuals=(0.0, 0.0), n_seeds=(2, 2), n_images=100)
+
+    found = needed(components, 0.01)
+
+    assert minimum_detectable(components, n_images=1_000_000) > 0.01
+    assert found.images is not None
+    assert minimum_detectable(components, n_images=found.images) <= 0.01
+    assert all(minimum_detectable(components, n_images=n) > 0.01 for n in range(2, found.images))
+
+
+def test_what_more_would_cost_never_asks_for_fewer() -> None:
+    """Of 10,000 images so few degrees of freedom are left that a difference is missed which fewer would find."""
+    components = Components(
+        images=0.05**2, seeds=(0.002**2,) * 2, residuals=(0.0, 0.0), n_seeds=(2, 2), n_images=10_000
+    )
+
+    assert (needed(components, 0.01).images or 0) < 10_000
+    assert cost(components, 0.01) == (
+        "To find a difference of 0.01 in 80 % of such studies takes 3 seeds a variant instead of 2."
+    )
 
 
 def test_where_images_set_the_limit_no_number_of_seeds_is_enough() -> None:
