@@ -219,6 +219,7 @@ def test_shares_lie_in_0_to_1_and_distances_below_the_diagonal(pair) -> None:
     assert all(0 <= scores[name] <= (hypot(*pair[0].shape) if name in DISTANCES else 1) for name in METRICS)
 
 
+@settings(deadline=None)  # the first one imports SciPy
 @given(pairs(), st.sampled_from(SPACINGS[1:]))
 def test_in_both_units_is_in_pixels_and_as_with_the_spacing(pair: tuple[Mask, Mask], spacing) -> None:
     side, (p, r) = (float(spacing[0]), float(spacing[1])), (mask[None] for mask in pair)
