@@ -147,15 +147,15 @@ def _numbers_differ(name: str, before: Path, after: Path, *, precision: type) ->
     import pandas as pd
 
     for table in (table for table in TABLES if (before / f"{table}.parquet").is_file()):
-        yield from _table_differs(
-            f"{name}: {table}", *(pd.read_parquet(each / f"{table}.parquet") for each in (before, after)), precision
-        )
+        old, new = (pd.read_parquet(each / f"{table}.parquet") for each in (before, after))
+        yield from _table_differs(f"{name}: {table}", old, new, precision)
 
 
 def _table_differs(name: str, before: "pd.DataFrame", after: "pd.DataFrame", precision: type) -> Iterator[str]:
     keys = [key for key in KEYS if key in before]
     if "image" not in keys:  # a published result has sums over images in the place of their bins
-        after = after.groupby(keys).sum(numeric_only=True).reset_index()
+        sums: Any = after.groupby(keys).sum(numeric_only=True)
+        after = sums.reset_index()
     rows, now = ([*zip(*(table[key] for key in keys), strict=True)] for table in (before, after))
     if rows != now:
         yield f"{name} has other rows: {len(rows)}, now {len(now)}"
