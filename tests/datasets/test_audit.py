@@ -157,8 +157,10 @@ def test_a_set_without_a_sound_image_is_told_in_one_line(folder: Path) -> None:
     assert "; no image is left without them" in result.output
 
 
-def test_two_folders_of_one_name_are_refused_for_pairs_could_not_be_told_apart(folder: Path) -> None:
-    namesake = folder / "inside" / folder.name
+def test_two_folders_of_one_name_are_refused_for_pairs_could_not_be_told_apart(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    namesake = tmp_path_factory.mktemp("elsewhere") / folder.name
     shutil.copytree(folder / "images", namesake / "images")
     shutil.copytree(folder / "masks", namesake / "masks")
 
