@@ -329,6 +329,14 @@ def test_the_page_says_it_all(out: Path) -> None:
         assert len(pd.read_csv(out / "tables" / f"baa-{name}.csv"))
 
 
+def test_ways_to_fail_that_no_evaluation_knows_of_have_no_column(out: Path, facts) -> None:
+    page = (out / "index.html").read_text()
+
+    assert {row["on_artifact"] for row in facts["failures"]} == {None}
+    assert "Missed lesion" in page
+    assert "Artifact segmented" not in page
+
+
 def test_a_store_that_knows_none_of_this_says_nothing_of_it(tmp_path: Path) -> None:
     fabricate(tmp_path, n_images=4)
 
