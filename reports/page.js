@@ -320,6 +320,7 @@ function format(value, metric) {
 function explorer(root) {
   const data = JSON.parse(root.querySelector("script").textContent);
   const colour = (variant) => (variant === "truth" ? "#fff" : `var(--c${data.variants.indexOf(variant) % 8})`);
+  const again = (variant) => (data.variants.indexOf(variant) >= 8 ? "again" : ""); // the colours come round
   const names = ["truth", ...data.variants];
   const classes = data.classes ?? []; // of one structure none: then variants have the colours, and all are seen at once
   const shown = new Set(classes.length ? ["truth", data.baseline] : names);
@@ -353,7 +354,7 @@ function explorer(root) {
           draw();
         },
       }),
-      make("span", { class: name === "truth" ? "chip reference" : "chip", style: `--colour: ${colour(name)}` }),
+      make("span", { class: `chip ${name === "truth" ? "reference" : again(name)}`, style: `--colour: ${colour(name)}` }),
       name === "truth" ? "reference" : name,
     ),
   );
@@ -438,13 +439,13 @@ function explorer(root) {
 
   function contours(image, wanted, filled = false) {
     const pathsOf = (name) => [name === "truth" ? image.truth : (image.paths[name] ?? "")].flat();
-    const kind = (name) => (name !== "truth" ? "" : classes.length ? "dashed" : "reference");
+    const kind = (name) => (name !== "truth" ? (classes.length ? "" : again(name)) : classes.length ? "dashed" : "reference");
     const drawn = wanted
       .flatMap((name) => pathsOf(name).map((d, place) => ({ d, place, kind: kind(name), colour: classes.length ? classColour(place) : colour(name) })))
       .filter(({ d, place }) => d && !hidden.has(place));
     return [
       // Below every line; that of the reference above the others, which are as white as its line.
-      ...[...drawn].reverse().map(({ d, kind }) => make("path", { d, class: `halo ${kind === "dashed" ? "" : kind}` })),
+      ...[...drawn].reverse().map(({ d, kind }) => make("path", { d, class: `halo ${kind === "reference" ? kind : ""}` })),
       ...drawn.map(({ d, kind, colour }) => make("path", { d, class: kind, style: `--colour: ${colour}; fill: ${filled ? colour : "none"}` })),
     ];
   }

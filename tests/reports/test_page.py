@@ -355,6 +355,24 @@ def test_a_score_beside_a_contour_is_that_of_the_seed_which_it_names(page: str, 
     assert all(f"{contour['score']:.3f}" in captions[-9] for contour in picture["contours"])
 
 
+def test_where_colours_come_round_again_chips_are_rings_and_contours_dashed(
+    store: Path, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medbench.reports.page.PALETTE", PALETTE[:2])
+
+    again = write_report([store], tmp_path / "out").read_text(encoding="utf-8")
+
+    first, third = (
+        '<span class="chip" style="--colour: var(--c0)">',
+        '<span class="chip again" style="--colour: var(--c0)">',
+    )
+    assert first in again
+    assert third in again
+    assert re.search(r'<path class="again" style="--colour: var\(--c0\)" d="[^"]+"><title>ensemble<', again)
+    assert not re.search(r'<path class="again"[^>]*><title>(medlitenet|no_baa)<', again)
+    assert '"chip again"' not in page
+
+
 def test_refreshing_is_asked_for_only_when_told(store: Path, page: str, tmp_path: Path) -> None:
     watched = write_report([store], tmp_path, refresh=30).read_text()
 
