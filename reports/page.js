@@ -317,10 +317,12 @@ function format(value, metric) {
   return value.toFixed(metric.unit ? 2 : 3).replace("-", "\u2212");
 }
 
+const COLOURS = 8; // of the style sheet, --c0 to --c7; then they come round again
+
 function explorer(root) {
   const data = JSON.parse(root.querySelector("script").textContent);
-  const colour = (variant) => (variant === "truth" ? "#fff" : `var(--c${data.variants.indexOf(variant) % 8})`);
-  const again = (variant) => (data.variants.indexOf(variant) >= 8 ? "again" : ""); // the colours come round
+  const colour = (variant) => (variant === "truth" ? "#fff" : `var(--c${data.variants.indexOf(variant) % COLOURS})`);
+  const again = (variant) => (data.variants.indexOf(variant) >= COLOURS ? "again" : "");
   const names = ["truth", ...data.variants];
   const classes = data.classes ?? []; // of one structure none: then variants have the colours, and all are seen at once
   const shown = new Set(classes.length ? ["truth", data.baseline] : names);
@@ -364,7 +366,7 @@ function explorer(root) {
     draw();
   });
   variantField.value = data.baseline;
-  const classColour = (place) => `var(--c${place % 8})`;
+  const classColour = (place) => `var(--c${place % COLOURS})`;
   const classBoxes = classes.map((name, place) =>
     classBox(name, "chip", classColour(place), (isShown) => {
       isShown ? hidden.delete(place) : hidden.add(place);

@@ -37,12 +37,12 @@ class UntilDecided(Spec):
 
 
 def _fixed(value: Any) -> Any:
-    if isinstance(value, int) and value < 1 and not isinstance(value, bool):
-        raise ValueError(f"say a number of trainings from 1 on, or a list of seeds, got {value!r}")
     if isinstance(value, str | bool):
         raise ValueError(
             f"say a number, a list of seeds, or {{until: decided, at_least: 3, at_most: 12}}, got {value!r}"
         )
+    if isinstance(value, int) and value < 1:
+        raise ValueError(f"say a number of trainings from 1 on, or a list of seeds, got {value!r}")
     return tuple(range(value)) if isinstance(value, int) else as_tuple(value)
 
 
