@@ -20,7 +20,7 @@ from ..bench.store.folder import trial_id
 from ..bench.store.provenance import without_places
 from ..bench.store.records import MANIFEST, read_json, read_yaml, short_id, write_bytes, write_json, write_yaml
 from .load import CLASSES, SCORES, Evaluation, Study, Trial
-from .unpacking import LISTS, OF_IMAGES, PLACES, of_images
+from .unpacking import LISTS, OF_IMAGES, PLACES, as_made, of_images
 
 LARGEST = 1_500_000  # bytes of a file
 WHOLE = {**dict.fromkeys(("height", "width", *COUNTS), "int32"), **dict.fromkeys(FAILURES, "Int8")}
@@ -116,7 +116,9 @@ class _Ledger:
 
     def _origin(self, folder: Path, config: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]:
         """A sealed folder's configuration, environment, and SHA-256 of every file that is no picture."""
-        files = {name: entry["sha256"] for name, entry in read_json(folder / MANIFEST)["files"].items()}
+        files = as_made(folder) or {
+            name: each["sha256"] for name, each in read_json(folder / MANIFEST)["files"].items()
+        }
         settings = {key: value for key, value in config.items() if key not in LISTS}
         kept = without_places(settings)
         if trial_id(kept) != trial_id(settings):

@@ -1,4 +1,4 @@
-"""A published result as a store again, in a folder that passes: whatever reads stores reads it."""
+"""A published result as a store again: whatever reads stores reads it, and a run there goes on from it."""
 
 import json
 import re
@@ -20,6 +20,7 @@ from ..bench.store.folder import is_published
 from ..bench.store.records import (
     MANIFEST,
     damage,
+    is_sealed,
     read_json,
     read_yaml,
     sealed_folder,
@@ -34,6 +35,7 @@ LISTS = ("train", "validation", "images")  # of a configuration: long, and the s
 PLACES = ("variant", "seed", "trial")  # of a row: where it comes from
 OF_IMAGES = ("annotations", "groups")  # of test images, a file a digest
 MEASURED = ("latency", "deployment")  # of a study, a file a machine
+AS_MADE = "published.json"  # of an unpacked folder
 READ = {"scores", "classes", "labels", "history.parquet", "reliability.parquet", *OF_IMAGES, *MEASURED}
 
 Parts = dict[tuple[str, str, str], pd.DataFrame]
@@ -51,12 +53,17 @@ def opened(folders: Sequence[Path]) -> Generator[list[Path]]:
         for position, folder in enumerate(folders):
             store = folder
             if is_published(folder):
-                if wrong := wrong_files(folder):
-                    raise MedbenchError(f"{wrong[0]}; `medbench verify` names all such files")
+                check_files(folder)
                 store = Path(place, str(position), folder.resolve().name)  # a store goes by its folder's name
                 unpack(folder, store)
             stores.append(store)
         yield stores
+
+
+def check_files(folder: Path) -> None:
+    """MedbenchError where a file of a published result is not what its manifest says."""
+    if wrong := wrong_files(folder):
+        raise MedbenchError(f"{wrong[0]}; `medbench verify` names all such files")
 
 
 def wrong_files(folder: Path) -> list[str]:
@@ -83,20 +90,23 @@ def _files(folder: Path, under: str, ending: str) -> list[Path]:
 
 
 def unpack(folder: Path, store: Path) -> None:
-    """Writes a store with what `packing.pack` wrote: metrics that follow from counts are computed anew, and scores of
-    images from those of their classes, where there are several; the others are in single precision. It lacks weights,
-    masks and images.
+    """Adds to a store, which there need not be, what `packing.pack` wrote: metrics that follow from counts are computed
+    anew, and scores of images from those of their classes, where there are several; the others are in single precision.
+    There are no weights, masks and images. What the store has already stays, and a trial that was trained there too
+    gets no scores of the published one.
 
     Raises MedbenchError where the files are not what `pack` writes.
     """
     try:
         name = _name(read_yaml(folder / "study.yaml")["study"])
-        write_bytes(store / "studies" / f"{name}.yaml", (folder / "study.yaml").read_bytes())
+        _add(store / "studies" / f"{name}.yaml", folder / "study.yaml")
         ledger = read_json(folder / "trials.json")
         classes, labels = _classes(folder), _labels(folder)
         scores, sums, histories = _scores(folder, classes), _sums(folder), _histories(folder)
         for trial in ledger["trials"]:
             place = store / "trials" / _name(trial["id"])
+            if is_sealed(place) and as_made(place) != trial["files"]:
+                continue  # trained once more: its scores are of other weights
             with sealed_folder(place) as working:
                 _write_origin(working, trial, ledger)
                 if trial["id"] in histories:
@@ -115,12 +125,13 @@ def unpack(folder: Path, store: Path) -> None:
                     if key in sums:
                         sums[key].to_parquet(working / "reliability.parquet", index=False)
         for trial, error in ledger["failed"].items():
-            write_json(store / "failed" / f"{_name(trial)}.json", {"error": error})
+            if not (store / "trials" / _name(trial)).exists():
+                write_json(store / "failed" / f"{trial}.json", {"error": error})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise MedbenchError(f"{folder}: not what `medbench publish` writes ({error!r})") from error
     for what, into in {**{each: each for each in OF_IMAGES}, **{each: f"{each}/{name}" for each in MEASURED}}.items():
         for path in _files(folder, what, ".json"):
-            write_bytes(store / into / path.name, path.read_bytes())
+            _add(store / into / path.name, path)
 
 
 def _name(text: str) -> str:
@@ -130,8 +141,19 @@ def _name(text: str) -> str:
     return text
 
 
+def _add(path: Path, source: Path) -> None:
+    """A copy at `path`, where there is nothing yet."""
+    if not path.exists():
+        write_bytes(path, source.read_bytes())
+
+
+def as_made(folder: Path) -> dict[str, str] | None:
+    """SHA-256 of the files that an unpacked trial or evaluation had where it was made; None of any other."""
+    return read_json(path) if (path := folder / AS_MADE).is_file() else None
+
+
 def _write_origin(working: Path, told: dict[str, Any], ledger: dict[str, Any]) -> None:
-    """Configuration and environment of a trial or an evaluation."""
+    """Configuration and environment of a trial or an evaluation, and the digests of its files."""
     config = {key: value for key, value in told["config"].items() if key not in LISTS}
     if sizes := config.get("training", {}).get("progressive_sizes"):  # JSON has texts alone for keys
         config["training"] |= {"progressive_sizes": {float(key): value for key, value in sizes.items()}}
@@ -140,6 +162,7 @@ def _write_origin(working: Path, told: dict[str, Any], ledger: dict[str, Any]) -
     # Lists of thousands as JSON, which is YAML too, and a hundred times as fast to write.
     write_text(working / "config.yaml", plain + "".join(f"{key}: {json.dumps(ids)}\n" for key, ids in lists.items()))
     write_json(working / "environment.json", ledger["environments"][told["environment"]])
+    write_json(working / AS_MADE, told["files"])
 
 
 def _scores(folder: Path, classes: Parts) -> Parts:

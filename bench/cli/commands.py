@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ..errors import MedbenchError
+from ..store.folder import check_writable, is_published
 from . import completing, data
 from .costs import deployment, latency, models
 from .painting import artifacts
@@ -99,6 +101,31 @@ def publish(
 
 
 @told_in_one_line
+def unpack(
+    result: Annotated[Path, typer.Argument(help="A folder that `medbench publish` wrote.")],
+    store: StoreOption = Path("runs"),
+) -> None:
+    """Put the trials of a published result into a store.
+
+    A run of its study there trains only what the result lacks: more seeds, or variants of your own. It has no weights,
+    so what was trained cannot be tested on other images, or be part of a new ensemble.
+    """
+    from ..store.records import read_json, read_yaml
+
+    if not is_published(result):
+        raise MedbenchError(f"{result}: no trials.json there; name a folder that `medbench publish` wrote")
+    check_writable(store, "name another store with --store")
+    with at_work("writing its trials into the store"):
+        from ...reports.unpacking import check_files
+        from ...reports.unpacking import unpack as write
+
+        check_files(result)
+        write(result, store)
+    study, trials = read_yaml(result / "study.yaml")["study"], read_json(result / "trials.json")["trials"]
+    console().print(f"{store} has {len(trials)} trials of {study} now; `medbench run` trains what its study lacks")
+
+
+@told_in_one_line
 def doctor(store: StoreOption = Path("runs"), data: DataOption = None, as_json: JsonOption = False) -> None:
     """Say what this machine can do and what is missing.
 
@@ -147,6 +174,7 @@ COMMANDS = (  # as help lists them
     models,
     report,
     publish,
+    unpack,
     score,
     compare,
     artifacts,

@@ -198,10 +198,15 @@ class Store:
         return read_yaml(self.trial(trial) / "config.yaml")
 
     def weights(self, trial: str) -> "dict[str, Tensor]":
-        """The weights of a finished trial."""
+        """The weights of a finished trial; MedbenchError where it has none, being from a published result."""
         from safetensors.torch import load_file
 
-        return load_file(self.trial(trial) / WEIGHTS)
+        if not (path := self.trial(trial) / WEIGHTS).is_file():
+            raise MedbenchError(
+                f"{path}: there is none, the trial is from a published result; move {path.parent} away, and "
+                "`medbench run` trains it again"
+            )
+        return load_file(path)
 
     def history(self, trial: str) -> "pd.DataFrame":
         """One row an epoch of a finished trial."""

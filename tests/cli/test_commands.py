@@ -229,6 +229,30 @@ def test_a_published_result_is_verified_run_again_and_reported_and_no_store(tmp_
     assert "weights: the SHA-256 of their file was 000" in differs.output
 
 
+def test_a_run_goes_on_from_a_published_result(tmp_path: Path, small_store: Path) -> None:
+    def medbench(*words: object) -> Any:
+        return CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200", "OMP_NUM_THREADS": "1"})
+
+    spec, result, store = small_store.parent / "small.yaml", tmp_path / "result", tmp_path / "runs"
+    assert medbench("publish", small_store, "small", "-o", result).exit_code == 0
+    trial = next(small_store.glob("trials/*/history.parquet")).parent.name
+    unpacked = medbench("unpack", result, "--store", store)
+    known, more = medbench("run", spec, "--store", store), medbench("run", spec, "--store", store, "--set", "seeds=2")
+    tested = medbench("run", spec, "--store", store, "--set", "evaluate=[{artifact: ruler, severity: 5}]")
+    exported = medbench("export", trial, "--store", store, "--to", "onnx", "-o", tmp_path / "net.onnx")
+
+    assert unpacked.exit_code == 0, unpacked.output
+    assert f"{store} has 3 trials of small now" in " ".join(unpacked.output.split())
+    assert (known.exit_code, more.exit_code) == (0, 0), known.output + more.output
+    assert "epoch" not in known.output
+    assert more.output.count("epoch 1/1") == 2
+    assert "weights.safetensors: there is none, the trial is from a published result" in tested.output
+    assert (tested.exit_code, exported.exit_code) == (1, 2)
+    assert "there is none, the trial is from a published result" in exported.stderr
+    assert medbench("verify", store).exit_code == 0
+    assert "no trials.json there" in medbench("unpack", small_store, "--store", store).stderr
+
+
 def test_a_store_that_lies_below_the_one_that_is_asked_for_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs" / "demo" / "studies").mkdir(parents=True)
 

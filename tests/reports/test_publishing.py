@@ -20,7 +20,7 @@ from medbench.reports.load import load_studies
 from medbench.reports.packing import LARGEST
 from medbench.reports.page import write_report
 from medbench.reports.publishing import problems, publish, weights_of
-from medbench.reports.unpacking import opened
+from medbench.reports.unpacking import opened, unpack
 
 from ..conftest import ROOT
 from ..fabricated_store import (
@@ -238,6 +238,40 @@ def test_it_is_joined_with_a_store_that_has_other_seeds(store: Path, published: 
 
     assert (joined.n_planned, len(joined.trials)) == (12, 9)
     assert len(joined.timings) == 2
+
+
+def test_unpacked_and_published_again_it_is_the_same(published: Path, tmp_path: Path) -> None:
+    """So a study can be finished by several machines, each of which has only what the ones before published."""
+    unpack(published, tmp_path / "store")
+    publish(tmp_path / "store", "baa", again := tmp_path / published.name, date=DAY)
+
+    assert {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()} == {
+        path.relative_to(published): path.read_bytes() for path in published.rglob("*") if path.is_file()
+    }
+
+
+def test_unpacked_into_a_store_it_leaves_what_is_there(store: Path, published: Path, tmp_path: Path) -> None:
+    """Above all it does not give a training of one's own the scores of another with the same id."""
+    own = shutil.copytree(store, tmp_path / "store")
+    study = write_own(own / "studies" / "baa.yaml")
+    tested = evaluation_of(own, "no_baa", 0)
+    shutil.rmtree(tested)
+    absent = own / "trials" / trial_id("medlitenet", 2)
+    shutil.rmtree(absent)
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+
+    unpack(published, own)
+    after = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+
+    assert read_yaml(own / "studies" / "baa.yaml") == study
+    assert {path for path in after if before.get(path) != after[path]} == {*absent.rglob("*.*")}
+    assert not tested.exists()
+
+
+def write_own(path: Path) -> dict[str, Any]:
+    study = read_yaml(path) | {"question": "My own?"}
+    write_yaml(path, study)
+    return study
 
 
 def test_a_store_that_differs_is_told_apart_by_the_name_of_the_folder(
