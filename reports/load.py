@@ -1,7 +1,7 @@
 """Reads a store: studies, their finished trials and their scores. What is unfinished is named, never read."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,8 @@ class Study:
     n_planned: int
     """Trials; what variants share counts once."""
     missing: tuple[str, ...]
-    """A phrase for each trial or evaluation that the study lists and the store does not hold, or holds damaged."""
+    """A phrase for each trial or evaluation that the study lists and the store does not hold, or holds damaged; one for
+    all unfinished trials of a variant."""
     apart: tuple[str, ...]
     """A sentence for each study of the same name in another store that this one could not be joined with."""
     same_scores: list[list[str]]
@@ -232,12 +233,16 @@ def _load_study(
     spec = complete(spec)
     trials: list[Trial] = []
     missing: list[str] = []
+    unfinished: dict[str, list[str]] = {}
     planned = [(variant, entry) for variant, known in spec["variants"].items() for entry in known["trials"]]
     for variant, entry in planned:
         where = f"{variant}, seed {entry['seed']}" + ("" if entry["fold"] is None else f", fold {entry['fold']}")
         place = Path("trials", entry["trial"])
         if not (finished := files.sealed(place)):
-            missing.append(f"{where}: trial {entry['trial']} {_why_missing(entry['trial'], files.stores)}")
+            if why := _why_failed(entry["trial"], files.stores):
+                missing.append(f"{where}: trial {entry['trial']} failed ({why})")
+            else:
+                unfinished.setdefault(variant, []).append(f"{where}: trial {entry['trial']} is not finished")
             continue
         if (folder := files.sound(place)) is None:
             missing.append(f"{where}: {place / files.damaged(finished[0])} {DAMAGED}")
@@ -273,7 +278,7 @@ def _load_study(
         spec=spec,
         trials=tuple(trials),
         n_planned=len({entry["trial"] for _, entry in planned}),
-        missing=tuple(missing),
+        missing=(*(_at_once(variant, each, spec) for variant, each in unfinished.items()), *missing),
         apart=apart,
         same_scores=[names for names in _same_scores(trials) if not any({*names} <= {*known} for known in same)],
         gallery=tuple(store / "gallery" for store in files.stores),
@@ -292,9 +297,16 @@ def _same_scores(trials: Sequence[Trial]) -> list[list[str]]:
     return same_scores(found)
 
 
-def _why_missing(trial: str, stores: Sequence[Path]) -> str:
+def _at_once(variant: str, unfinished: Sequence[str], spec: Mapping[str, Any]) -> str:
+    """One phrase for the unfinished trials of a variant."""
+    if len(unfinished) == 1:
+        return unfinished[0]
+    return f"{variant}: {len(unfinished)} of {len(spec['variants'][variant]['trials'])} trials are not finished"
+
+
+def _why_failed(trial: str, stores: Sequence[Path]) -> str | None:
     records = [path for store in stores if (path := store / "failed" / f"{trial}.json").is_file()]
-    return f"failed ({read_json(records[0])['error']})" if records else "is not finished"
+    return read_json(records[0])["error"] if records else None
 
 
 def _annotations(trials: Sequence[Trial], stores: Sequence[Path]) -> dict[str, dict[str, Any]]:

@@ -203,12 +203,24 @@ def looks_of(study: Study) -> tuple[Looks | None, list[str] | None]:
 def differing_settings(study: Study) -> dict[str, dict[str, Any]]:
     """Every key (dotted) in which the variants' settings differ -> the setting of each variant.
 
-    A variant without the key has None there: it does not take that setting.
+    A variant without the key has None there: it does not take that setting. An ensemble takes none of those that its
+    members were trained with, and an option is one of its model: these are compared among variants that could have it.
     """
     flat = {variant: flatten(known["settings"]) for variant, known in study.spec["variants"].items()}
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     table = {key: {variant: settings.get(key) for variant, settings in flat.items()} for key in keys}
-    return {key: row for key, row in table.items() if len(set(map(repr, row.values()))) > 1}
+    return {key: row for key, row in table.items() if any(len(values) > 1 for values in _of_kind(key, row, flat))}
+
+
+def _of_kind(key: str, row: Mapping[str, Any], flat: Mapping[str, Mapping[str, Any]]) -> list[set[str]]:
+    """The values, as text, of each kind of variants that a setting is compared among."""
+    found: dict[Any, set[str]] = {}
+    for variant, value in row.items():
+        is_ensemble = any(known.startswith("ensemble.") for known in flat[variant])
+        if not is_ensemble or key.startswith("ensemble."):
+            kind = flat[variant].get("model") if key.startswith("options.") else None
+            found.setdefault(kind, set()).add(repr(value))
+    return list(found.values())
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -284,6 +284,27 @@ def test_settings_that_differ_are_shown_and_the_others_are_not(facts: dict[str, 
     assert "size" not in rows
 
 
+def test_settings_that_an_ensemble_or_another_model_cannot_have_are_no_difference(tmp_path: Path) -> None:
+    study = fabricate(tmp_path, n_images=4)
+    variants = study["variants"]
+    for name in ("medlitenet", "no_baa"):
+        variants[name]["settings"]["options"]["heads"] = 4
+        variants[name]["settings"]["training"] = {"epochs": 12, "clip_norm": 1.0}
+    unet = {**variants["no_baa"]["settings"], "model": "unet", "options": {}, "training": {"epochs": 12}}
+    variants["unet"] = {**variants["no_baa"], "settings": unet}
+    write_yaml(tmp_path / "studies" / "baa.yaml", study)
+
+    _, (facts,) = write([tmp_path], tmp_path / "out")
+
+    assert [*facts["differing_settings"]] == [
+        "model",
+        "options.boundary_attention",
+        "training.clip_norm",
+        "ensemble.members",
+        "ensemble.weighting",
+    ]
+
+
 def test_the_latency_of_trials_says_on_what_and_how_it_was_measured(page: str, facts: dict[str, Any]) -> None:
     row = next(row for row in facts["variants"] if row["variant"] == "no_baa")
 
