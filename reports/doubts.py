@@ -134,7 +134,8 @@ def _too_little(study: Study) -> Iterator[str]:
             f"One seed only: {', '.join(single)}. What another seed would give is unknown, so no claim about the "
             "method can be made."
         )
-    settings = {variant: flatten(known["settings"]) for variant, known in study.spec["variants"].items()}
+    every = {variant: flatten(known["settings"]) for variant, known in study.spec["variants"].items()}
+    settings = {variant: known for variant, known in every.items() if "model" in known}  # an ensemble is not trained
     for key, least, what, so in (
         ("epochs", FEW_EPOCHS, "epochs", "they say little of what the models can reach"),
         ("size", 1.0, "pixels a side", "what is finer no model sees"),

@@ -216,9 +216,9 @@ def _of_kind(key: str, row: Mapping[str, Any], flat: Mapping[str, Mapping[str, A
     """The values, as text, of each kind of variants that a setting is compared among."""
     found: dict[Any, set[str]] = {}
     for variant, value in row.items():
-        is_ensemble = any(known.startswith("ensemble.") for known in flat[variant])
-        if not is_ensemble or key.startswith("ensemble."):
-            kind = flat[variant].get("model") if key.startswith("options.") else None
+        model = flat[variant].get("model")  # None of an ensemble
+        if model or key.startswith("ensemble."):
+            kind = model if key.startswith("options.") else None
             found.setdefault(kind, set()).add(repr(value))
     return list(found.values())
 
