@@ -35,6 +35,11 @@ def spread(row: dict[str, Any] | None, key: str = "difference") -> str:
 
 
 @pytest.fixture(scope="module")
+def reference() -> dict[str, Any]:
+    return study("2026-11-29-medlitenet")
+
+
+@pytest.fixture(scope="module")
 def mending() -> dict[str, Any]:
     return study("2026-11-29-mending")
 
@@ -54,6 +59,73 @@ def test_what_is_said_of_the_attention_is_what_its_report_says() -> None:
     looks = [number for number in found["looks"]["seeds"] if number <= clean["n_seeds_variant"]]
     assert looks == [3, 4, 5]
     assert '--set "' + found["set"][0].replace(" = ", "=") in told
+
+
+def test_the_table_of_the_reference_study_is_that_of_its_report(reference: dict[str, Any]) -> None:
+    found = {(row["variant"], row["evaluation"]): row for row in reference["variants"]}
+    against = {row["variant"]: row for row in clean_dice(reference)}
+
+    def told(variant: str) -> list[str]:
+        own, other = found[variant, "clean"], against.get(variant)
+        dice = f"{number(own['dice_mean'])} [{number(own['dice_ci_low'])}, {number(own['dice_ci_high'])}]"
+        elsewhere = [number(found[variant, name]["dice_mean"]) for name in ("ph2", "ham10000", "hair-5")]
+        difference = f"{spread(other)}, {other['claim']}" if other else ""
+        low, ratio, high = (own[f"latency_{key}"] for key in ("low", "ratio", "high"))
+        time = f"{ratio:.2f} [{low:.2f}, {high:.2f}]" if low else ""
+        return [f"`{variant}`", f"{own['parameters'] / 1e6:.2f} M", dice, difference, *elsewhere, time]
+
+    whole = [row["variant"] for row in reference["variants"] if (row["evaluation"], row["n_seeds"]) == ("clean", 3)]
+    assert rows("variant") == [told(variant) for variant in whole]
+    took = number(found[reference["baseline"], "clean"]["latency_ms"], 1)
+    assert f"a multiple of `medlitenet`'s {took} ms on one thread" in " ".join(RESULTS.split())
+
+
+def test_its_other_metrics_are_those_of_its_tables(reference: dict[str, Any]) -> None:
+    table = pd.read_csv(ROOT / "reports/published/2026-11-29-medlitenet/tables/medlitenet-cpu-comparisons.csv")
+    clean: Any = table[table["evaluation"] == "clean"]
+    differences: dict[tuple[str, str], Any] = {(row["variant"], row["metric"]): row for _, row in clean.iterrows()}
+
+    def told(variant: str, metric: str, digits: int) -> str:
+        low, high = (signed(differences[variant, metric][key], digits) for key in ("ci_low", "ci_high"))
+        return f"{signed(differences[variant, metric]['difference'], digits)} [{low}, {high}]"
+
+    digits = {"iou": 3, "hd95": 2, "biou": 3}
+    whole = [row["variant"] for row in clean_dice(reference) if row["n_seeds_variant"] == 3]
+    assert rows("against `medlitenet`") == [
+        [f"`{variant}`", *(told(variant, *each) for each in digits.items())] for variant in whole
+    ]
+
+
+def test_what_is_said_of_the_modules_and_of_the_paper_holds(reference: dict[str, Any]) -> None:
+    told, found = " ".join(RESULTS.split()), {row["variant"]: row for row in clean_dice(reference)}
+    modules = ["no_baa", "no_transformer", "no_aspp", "no_scse"]
+    assert {found[name]["claim"] for name in modules} == {"equivalent within 0.01"}
+    assert "Without any one of the four modules Dice is equivalent within 0.01" in told
+    assert found["scratch"]["claim"] == "worse"
+    assert f"ImageNet's weights are worth {number(-found['scratch']['difference'])} after 12 epochs" in told
+    assert f"the ensemble adds {spread(found['ensemble'])}: {found['ensemble']['claim']}" in told
+
+    def of(variant: str) -> str:
+        row = next(row for row in reference["variants"] if (row["variant"], row["evaluation"]) == (variant, "clean"))
+        dice, iou, *pooled = (number(row[key]) for key in ("dice_mean", "iou_mean", "pooled_dice", "pooled_iou"))
+        return f"`{variant}` has {dice} and {iou}, over all pixels together {pooled[0]} and {pooled[1]}"
+
+    assert f"Here {of('medlitenet')}; {of('ensemble')}." in told
+    assert {row["verdict"] for row in reference["published"]} == {"not comparable"}
+    lost = {row["variant"]: row for row in reference["lost_on_average"]}
+    assert f"cost `medlitenet` {spread(lost['medlitenet'], 'lost')} on average" in told
+    history = pd.read_parquet(ROOT / "reports/published/2026-11-29-medlitenet/history.parquet")
+    trainings, hours = history["trial"].nunique(), history["seconds"].sum() / 3600
+    images = next(row["n_images"] for row in reference["variants"] if row["evaluation"] == "clean")
+    assert f"{trainings} trainings, {images} test images; {hours:.1f} hours of training on one core" in told
+    lacking = {*reference["settings"]} - {row["variant"] for row in reference["variants"]}
+    assert lacking == {"resnet18_scratch", "unet_mobilenetv2", "unext", "egeunet", "ultralight_vmunet"}
+    assert "ResNet-18, the U-Net on the same encoder and three light peers are planned and not trained yet" in told
+
+
+def clean_dice(study: dict[str, Any]) -> list[dict[str, Any]]:
+    """The comparisons that claims are made by."""
+    return [row for row in study["comparisons"] if (row["evaluation"], row["metric"]) == ("clean", "dice")]
 
 
 def test_the_table_of_mending_is_that_of_its_report(mending: dict[str, Any]) -> None:
@@ -81,8 +153,7 @@ def test_what_is_said_beside_it_holds(mending: dict[str, Any]) -> None:
     washed_out = {row["variant"]: number(row["drop"]) for row in mending["robustness"] if row["artifact"] == "contrast"}
     costs = f"cost {washed_out['medlitenet']}, and {washed_out['low_contrast']} where training had seen such"
     assert costs in " ".join(RESULTS.split())  # of the two severities the second
-    clean = [row for row in mending["comparisons"] if (row["evaluation"], row["metric"]) == ("clean", "dice")]
-    assert {row["claim"] for row in clean} == {"equivalent within 0.01"}
+    assert {row["claim"] for row in clean_dice(mending)} == {"equivalent within 0.01"}
     assert "Clean Dice is equivalent within 0.01 for all." in RESULTS
     real = [row for row in mending["strata"] if row["artifact"] == "hair" and row["difference"] is not None]
     assert len(real) == 7

@@ -114,6 +114,8 @@ def unpack(
 
     if not is_published(result):
         raise MedbenchError(f"{result}: no trials.json there; name a folder that `medbench publish` wrote")
+    if is_published(store):
+        raise MedbenchError(f"{store} is a published result; name a store with --store")
     check_writable(store, "name another store with --store")
     with at_work("writing its trials into the store"):
         from ...reports.unpacking import check_files

@@ -44,6 +44,7 @@ MISTAKES = {  # of names and keys: the words of the command, and what is said
     "report nowhere": "no studies/ there",
     "publish nowhere baa -o out": "no studies/ there",
     "publish store nosuch -o out": "no study 'nosuch'; it has none",
+    "unpack store --store more": "store: no trials.json there",
     "latency nosuch": "unknown model 'nosuch'",
     "latency medlitenet --batch none": "--batch none",
     "deployment nosuch --store store": "no study 'nosuch'; it has none",
@@ -250,7 +251,7 @@ def test_a_run_goes_on_from_a_published_result(tmp_path: Path, small_store: Path
     assert (tested.exit_code, exported.exit_code) == (1, 2)
     assert "there is none, the trial is from a published result" in exported.stderr
     assert medbench("verify", store).exit_code == 0
-    assert "no trials.json there" in medbench("unpack", small_store, "--store", store).stderr
+    assert "is a published result; name a store" in medbench("unpack", result, "--store", result).stderr
 
 
 def test_a_store_that_lies_below_the_one_that_is_asked_for_is_named(tmp_path: Path) -> None:
