@@ -113,7 +113,14 @@ def test_what_is_said_of_the_modules_and_of_the_paper_holds(reference: dict[str,
     assert f"Here {of('medlitenet')}; {of('ensemble')}." in told
     assert {row["verdict"] for row in reference["published"]} == {"not comparable"}
     lost = {row["variant"]: row for row in reference["lost_on_average"]}
-    assert f"cost `medlitenet` {spread(lost['medlitenet'], 'lost')} on average" in told
+    assert f"cost `medlitenet` {spread(lost['medlitenet'], 'lost')} on average, most of all the heaviest JPEG" in told
+    drops = {
+        (row["artifact"], row["severity"]): row["drop"]
+        for row in reference["robustness"]
+        if row["variant"] == "medlitenet"
+    }
+    assert max(drops, key=drops.__getitem__) == ("jpeg", 5)
+    assert {row["device"] for row in reference["latency"]} == {"AMD EPYC, 1 thread"}
     history = pd.read_parquet(ROOT / "reports/published/2026-11-29-medlitenet/history.parquet")
     trainings, hours = history["trial"].nunique(), history["seconds"].sum() / 3600
     images = next(row["n_images"] for row in reference["variants"] if row["evaluation"] == "clean")

@@ -124,7 +124,8 @@ def unpack(
         check_files(result)
         write(result, store)
     study, trials = read_yaml(result / "study.yaml")["study"], read_json(result / "trials.json")["trials"]
-    console().print(f"{store} has {len(trials)} trials of {study} now; `medbench run` trains what its study lacks")
+    n_trials = len({each["id"] for each in trials})  # what variants share is listed for each of them
+    console().print(f"{store} has {n_trials} trials of {study} now; `medbench run` trains what its study lacks")
 
 
 @told_in_one_line

@@ -253,7 +253,8 @@ def test_unpacked_and_published_again_it_is_the_same(published: Path, tmp_path: 
 def test_unpacked_into_a_store_it_leaves_what_is_there(store: Path, published: Path, tmp_path: Path) -> None:
     """Above all it does not give a training of one's own the scores of another with the same id."""
     own = shutil.copytree(store, tmp_path / "store")
-    study = write_own(own / "studies" / "baa.yaml")
+    study = read_yaml(own / "studies" / "baa.yaml") | {"question": "My own?"}
+    write_yaml(own / "studies" / "baa.yaml", study)
     tested = evaluation_of(own, "no_baa", 0)
     shutil.rmtree(tested)
     absent = own / "trials" / trial_id("medlitenet", 2)
@@ -266,12 +267,6 @@ def test_unpacked_into_a_store_it_leaves_what_is_there(store: Path, published: P
     assert read_yaml(own / "studies" / "baa.yaml") == study
     assert {path for path in after if before.get(path) != after[path]} == {*absent.rglob("*.*")}
     assert not tested.exists()
-
-
-def write_own(path: Path) -> dict[str, Any]:
-    study = read_yaml(path) | {"question": "My own?"}
-    write_yaml(path, study)
-    return study
 
 
 def test_a_store_that_differs_is_told_apart_by_the_name_of_the_folder(
