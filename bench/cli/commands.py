@@ -1,5 +1,6 @@
 """Every command of `medbench`. Heavy imports wait inside the commands, so that help and completion answer at once."""
 
+import shlex
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -123,9 +124,14 @@ def unpack(
 
         check_files(result)
         write(result, store)
-    study, trials = read_yaml(result / "study.yaml")["study"], read_json(result / "trials.json")["trials"]
+    made, trials = read_yaml(result / "study.yaml"), read_json(result / "trials.json")["trials"]
     n_trials = len({each["id"] for each in trials})  # what variants share is listed for each of them
-    console().print(f"{store} has {n_trials} trials of {study} now; `medbench run` trains what its study lacks")
+    settings = [word for each in made["set"] for word in ("--set", each.replace(" = ", "=", 1))]
+    words = shlex.join(["--profile", made["profile"], *settings, "--store", str(store)])
+    console().print(
+        f"{store} has {n_trials} trials of {made['study']} now; to train what its study lacks (a name or a file):"
+    )
+    console().print(f"medbench run STUDY {words}")
 
 
 @told_in_one_line

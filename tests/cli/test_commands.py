@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from importlib import metadata
@@ -238,12 +239,17 @@ def test_a_run_goes_on_from_a_published_result(tmp_path: Path, small_store: Path
     assert medbench("publish", small_store, "small", "-o", result).exit_code == 0
     trial = next(small_store.glob("trials/*/history.parquet")).parent.name
     unpacked = medbench("unpack", result, "--store", store)
-    known, more = medbench("run", spec, "--store", store), medbench("run", spec, "--store", store, "--set", "seeds=2")
+    _, run, name, *options = shlex.split(unpacked.output.splitlines()[-1])
+    known, more = medbench(run, spec, *options), medbench("run", spec, "--store", store, "--set", "seeds=2")
+    medbench("publish", store, "small", "-o", tmp_path / "more")
+    again = medbench("unpack", tmp_path / "more", "--store", tmp_path / "again")
     tested = medbench("run", spec, "--store", store, "--set", "evaluate=[{artifact: ruler, severity: 5}]")
     exported = medbench("export", trial, "--store", store, "--to", "onnx", "-o", tmp_path / "net.onnx")
 
     assert unpacked.exit_code == 0, unpacked.output
-    assert f"{store} has 3 trials of small now" in " ".join(unpacked.output.split())
+    assert f"{store} has 3 trials of small now" in unpacked.output
+    assert (run, name) == ("run", "STUDY")
+    assert f"\nmedbench run STUDY --profile paper --set seeds=2 --store {tmp_path / 'again'}\n" in again.output
     assert (known.exit_code, more.exit_code) == (0, 0), known.output + more.output
     assert "epoch" not in known.output
     assert more.output.count("epoch 1/1") == 2
