@@ -221,6 +221,16 @@ class Evidence:
         }
 
     @cached_property
+    def mask_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """For each evaluation that is no repetition of the first the least and the greatest width and height of the
+        masks that were compared, in pixels."""
+        rows = self.scores[~self.scores["evaluation"].isin(self.study.repeated)]
+        return {
+            str(name): {side: (int(part[side].min()), int(part[side].max())) for side in ("width", "height")}
+            for name, part in rows.groupby("evaluation", sort=False)
+        }
+
+    @cached_property
     def environments(self) -> dict[str, Row]:
         """The different environments, named E1, E2, ...: their fields (flat), the trials and evaluations made there,
         and in which fields they differ from the first. What says nothing that another does not say is no other: an

@@ -233,16 +233,17 @@ def _load_study(
     spec = complete(spec)
     trials: list[Trial] = []
     missing: list[str] = []
-    unfinished: dict[str, list[str]] = {}
+    unfinished: dict[str, list[tuple[str, str]]] = {}
     planned = [(variant, entry) for variant, known in spec["variants"].items() for entry in known["trials"]]
     for variant, entry in planned:
-        where = f"{variant}, seed {entry['seed']}" + ("" if entry["fold"] is None else f", fold {entry['fold']}")
+        of_variant = f"seed {entry['seed']}" + ("" if entry["fold"] is None else f", fold {entry['fold']}")
+        where = f"{variant}, {of_variant}"
         place = Path("trials", entry["trial"])
         if not (finished := files.sealed(place)):
             if why := _why_failed(entry["trial"], files.stores):
                 missing.append(f"{where}: trial {entry['trial']} failed ({why})")
             else:
-                unfinished.setdefault(variant, []).append(f"{where}: trial {entry['trial']} is not finished")
+                unfinished.setdefault(variant, []).append((of_variant, entry["trial"]))
             continue
         if (folder := files.sound(place)) is None:
             missing.append(f"{where}: {place / files.damaged(finished[0])} {DAMAGED}")
@@ -297,11 +298,14 @@ def _same_scores(trials: Sequence[Trial]) -> list[list[str]]:
     return same_scores(found)
 
 
-def _at_once(variant: str, unfinished: Sequence[str], spec: Mapping[str, Any]) -> str:
-    """One phrase for the unfinished trials of a variant."""
-    if len(unfinished) == 1:
-        return unfinished[0]
-    return f"{variant}: {len(unfinished)} of {len(spec['variants'][variant]['trials'])} trials are not finished"
+def _at_once(variant: str, unfinished: Sequence[tuple[str, str]], spec: Mapping[str, Any]) -> str:
+    """One phrase for the unfinished trials of a variant, (where, id) each; names them where others are finished."""
+    [(where, trial), *more] = unfinished
+    if not more:
+        return f"{variant}, {where}: trial {trial} is not finished"
+    n_planned = len(spec["variants"][variant]["trials"])
+    which = f" ({'; '.join(where for where, _ in unfinished)})" if len(unfinished) < n_planned else ""
+    return f"{variant}: {len(unfinished)} of {n_planned} trials are not finished{which}"
 
 
 def _why_failed(trial: str, stores: Sequence[Path]) -> str | None:

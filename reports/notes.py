@@ -14,6 +14,12 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
+def sides(known: Mapping[str, tuple[int, int]]) -> str:
+    """Width and height of images, of each of which the least and the greatest are known."""
+    spans = known["width"], known["height"]
+    return " × ".join(f"{low}" if low == high else f"{low} to {high}" for low, high in spans)
+
+
 def signed(value: float | None, digits: int = 3) -> str:
     """A number with its sign, also when positive; zero has none."""
     if value is None:

@@ -26,6 +26,7 @@ def overview(evidence: Evidence, parts: Mapping[Section, Part]) -> Row:
         "trained_on": evidence.trained_on,
         "split_sizes": evidence.split_sizes,
         "tested_on": evidence.tested_on,
+        "mask_sizes": evidence.mask_sizes,
         **({"groups": evidence.groups} if evidence.groups else {}),
         **({"series": study.spec["series"]} if "series" in study.spec else {}),
         "n_trials": study.n_trials,

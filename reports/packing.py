@@ -16,11 +16,11 @@ from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS, from_counts
 from ..bench.metrics.classes import from_counts_of_classes
 from ..bench.metrics.failures import FAILURES
-from ..bench.store.folder import trial_id
+from ..bench.store.folder import as_made, trial_id
 from ..bench.store.provenance import without_places
 from ..bench.store.records import MANIFEST, read_json, read_yaml, short_id, write_bytes, write_json, write_yaml
 from .load import CLASSES, SCORES, Evaluation, Study, Trial
-from .unpacking import LISTS, OF_IMAGES, PLACES, as_made, of_images
+from .unpacking import LISTS, OF_IMAGES, PLACES, of_images
 
 LARGEST = 1_500_000  # bytes of a file
 WHOLE = {**dict.fromkeys(("height", "width", *COUNTS), "int32"), **dict.fromkeys(FAILURES, "Int8")}

@@ -11,7 +11,7 @@ from .artifact_losses import asked_about
 from .evidence import Evidence, Row
 from .looks import adjusted_by, looked
 from .naming import kind, kinds, names_of
-from .notes import by_groups, counted, digits_of, heading, listed, number
+from .notes import by_groups, counted, digits_of, heading, listed, number, sides
 from .settings import alike
 
 SPLITS = {
@@ -383,6 +383,9 @@ def _scoring(evidence: Evidence) -> str:
     target = evidence.study.target
     if evidence.spec["at_input"]:
         where += f" (those of {listed(evidence.spec['at_input'])} at {places['input']})"
+    sizes = alike({name: sides(each) for name, each in evidence.mask_sizes.items()})
+    told = [f"{size} pixels{f' in {listed(names)}' if len(sizes) > 1 else ''}" for names, size in sizes]
+    where += f" ({'; '.join(told)})" if told else ""
     if not names_of(target):
         return f"Masks were scored{where}, image by image, and averaged over images."
     one, all_ = kind(target), kinds(target)

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.errors import MedbenchError
-from ..bench.store.folder import WEIGHTS
 from ..bench.store.provenance import code, package_version
 from ..bench.store.records import MANIFEST, file_digest, read_json, sealed_folder
 from .load import load_studies
 from .notes import counted
 from .packing import check_sizes, pack
 from .page import Record, write_report
-from .unpacking import UNLISTED, unlisted, unpack, wrong_files
+from .unpacking import UNLISTED, restore, unlisted, wrong_files
 
 # Keys of sentences, which another version of medbench may word otherwise; whatever else is told must be found again.
 SENTENCES = {
@@ -76,7 +75,7 @@ def _reported(folder: Path, record: Record) -> Generator[Path]:
     """Gives the folder of the report that is made from the files in a packed one."""
     with tempfile.TemporaryDirectory() as place:
         store, report = Path(place, "store"), Path(place, "report")
-        unpack(folder, store)
+        restore(folder, store)
         write_report([store], report, record=record, keep=_of_the_primary_metric)
         yield report
 
@@ -115,13 +114,6 @@ def problems(folder: Path) -> Iterator[str]:
         for path in (folder / "report.json", *sorted(folder.glob("tables/*.csv"))):
             name = path.relative_to(folder)
             yield from _differences(_values(path), _values(report / name), str(name))
-
-
-def weights_of(folder: Path, trial: str) -> str | None:
-    """The SHA-256 of the weights of a published trial; None of an ensemble, which has none."""
-    return next(
-        each["files"].get(WEIGHTS) for each in read_json(folder / "trials.json")["trials"] if each["id"] == trial
-    )
 
 
 def _values(path: Path) -> Any:

@@ -203,24 +203,24 @@ def looks_of(study: Study) -> tuple[Looks | None, list[str] | None]:
 def differing_settings(study: Study) -> dict[str, dict[str, Any]]:
     """Every key (dotted) in which the variants' settings differ -> the setting of each variant.
 
-    A variant without the key has None there: it does not take that setting. An ensemble takes none of those that its
-    members were trained with, and an option is one of its model: these are compared among variants that could have it.
+    A variant without the key has None there: it does not take that setting. That is no difference by itself where it
+    could not: an ensemble takes none of the settings that its members were trained with, and an option is one of its
+    model.
     """
     flat = {variant: flatten(known["settings"]) for variant, known in study.spec["variants"].items()}
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     table = {key: {variant: settings.get(key) for variant, settings in flat.items()} for key in keys}
-    return {key: row for key, row in table.items() if any(len(values) > 1 for values in _of_kind(key, row, flat))}
+    return {key: row for key, row in table.items() if _differs(key, row, flat)}
 
 
-def _of_kind(key: str, row: Mapping[str, Any], flat: Mapping[str, Mapping[str, Any]]) -> list[set[str]]:
-    """The values, as text, of each kind of variants that a setting is compared among."""
-    found: dict[Any, set[str]] = {}
-    for variant, value in row.items():
+def _differs(key: str, row: Mapping[str, Any], flat: Mapping[str, Mapping[str, Any]]) -> bool:
+    values = [repr(value) for variant, value in row.items() if key in flat[variant]]
+    could: dict[Any, list[bool]] = {}  # of each kind of variants that could have it, which have it
+    for variant in row:
         model = flat[variant].get("model")  # None of an ensemble
         if model or key.startswith("ensemble."):
-            kind = model if key.startswith("options.") else None
-            found.setdefault(kind, set()).add(repr(value))
-    return list(found.values())
+            could.setdefault(model if key.startswith("options.") else None, []).append(row[variant] is not None)
+    return len(set(values)) > 1 or any(any(have) and not all(have) for have in could.values())
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..bench.errors import MedbenchError
 from ..bench.metrics import COUNTS, from_counts
 from ..bench.metrics.classes import from_counts_of_classes, over_classes
-from ..bench.store.folder import is_published
+from ..bench.store.folder import AS_MADE, Store, as_made, is_published
 from ..bench.store.records import (
     MANIFEST,
     damage,
@@ -31,11 +31,11 @@ from ..bench.store.records import (
 from .files import read_frame
 
 UNLISTED = "not in the manifest"
+SHOWN = 3  # ids named in a message
 LISTS = ("train", "validation", "images")  # of a configuration: long, and the same in many
 PLACES = ("variant", "seed", "trial")  # of a row: where it comes from
 OF_IMAGES = ("annotations", "groups")  # of test images, a file a digest
 MEASURED = ("latency", "deployment")  # of a study, a file a machine
-AS_MADE = "published.json"  # of an unpacked folder
 READ = {"scores", "classes", "labels", "history.parquet", "reliability.parquet", *OF_IMAGES, *MEASURED}
 
 Parts = dict[tuple[str, str, str], pd.DataFrame]
@@ -55,9 +55,17 @@ def opened(folders: Sequence[Path]) -> Generator[list[Path]]:
             if is_published(folder):
                 check_files(folder)
                 store = Path(place, str(position), folder.resolve().name)  # a store goes by its folder's name
-                unpack(folder, store)
+                restore(folder, store)
             stores.append(store)
         yield stores
+
+
+@contextmanager
+def _as_published(folder: Path) -> Generator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MedbenchError(f"{folder}: not what `medbench publish` writes ({error!r})") from error
 
 
 def check_files(folder: Path) -> None:
@@ -89,30 +97,74 @@ def _files(folder: Path, under: str, ending: str) -> list[Path]:
     return [path for path in sorted((folder / under).rglob(f"*{ending}")) if not _is_hidden(path.relative_to(folder))]
 
 
-def unpack(folder: Path, store: Path) -> None:
-    """Adds to a store, which there need not be, what `packing.pack` wrote: metrics that follow from counts are computed
-    anew, and scores of images from those of their classes, where there are several; the others are in single precision.
-    There are no weights, masks and images. What the store has already stays, and a trial that was trained there too
-    gets no scores of the published one.
+def check_store(folder: Path, store: Path) -> None:
+    """MedbenchError where a store is, or has, something else than a published result would add: then scores of some
+    trainings would meet weights, ensembles or a plan of others."""
+    there = Store(store)
+    with _as_published(folder):
+        study = read_yaml(folder / "study.yaml")
+        path = there.study(_name(study["study"]))
+        trials = {_name(each["id"]): each["files"] for each in read_json(folder / "trials.json")["trials"]}
+        others = [id for id, files in trials.items() if _is_other(there, id, files)]
+    if others:
+        raise MedbenchError(
+            f"{store}: has other trainings of {len(others)} of the {len(trials)} trials of {folder} "
+            f"({', '.join(others[:SHOWN])}{', ...' if len(others) > SHOWN else ''}); name a new store with --store"
+        )
+    if path.exists() and read_yaml(path) != study:
+        raise MedbenchError(f"{path}: another study than that of {folder}; name a new store with --store")
+
+
+def _is_other(store: Store, trial: str, files: dict[str, str]) -> bool:
+    """Whether a store has a training, begun or finished, of a trial that ended with other files."""
+    place = store.trial(trial)
+    is_begun = store.checkpoint(trial).exists() or store.is_claimed(trial)
+    return is_begun or (place.exists() and as_made(place) != files)
+
+
+def incomplete(folder: Path) -> set[str]:
+    """The trials of a published result that lack an evaluation of its study, which needs weights, and the ensembles of
+    such: they have to be trained again."""
+    with _as_published(folder):
+        trials, wanted = read_json(folder / "trials.json")["trials"], {*read_yaml(folder / "study.yaml")["evaluations"]}
+        found = {each["id"] for each in trials if not wanted <= each["evaluations"].keys()}
+        members = {each["id"]: {*each["config"].get("ensemble", {}).get("members", {}).values()} for each in trials}
+    return found | {id for id, those in members.items() if those & found}
+
+
+def restore(folder: Path, store: Path) -> None:
+    """Makes the store that a published result is of, as far as it tells: what `unpack` adds, and what had failed."""
+    unpack(folder, store)
+    with _as_published(folder):
+        for trial, error in read_json(folder / "trials.json")["failed"].items():
+            write_json(Store(store).failure(_name(trial)), {"error": error})
+
+
+def unpack(folder: Path, store: Path, *, without: Collection[str] = ()) -> int:
+    """Adds to a store, which there need not be, what `packing.pack` wrote, some trials apart: metrics that follow from
+    counts are computed anew, and scores of images from those of their classes, where there are several; the others are
+    in single precision. There are no weights, masks and images. Gives back the number of trials that are new there.
 
     Raises MedbenchError where the files are not what `pack` writes.
     """
-    try:
+    new: set[str] = set()
+    with _as_published(folder):
         name = _name(read_yaml(folder / "study.yaml")["study"])
         _add(store / "studies" / f"{name}.yaml", folder / "study.yaml")
         ledger = read_json(folder / "trials.json")
         classes, labels = _classes(folder), _labels(folder)
         scores, sums, histories = _scores(folder, classes), _sums(folder), _histories(folder)
-        for trial in ledger["trials"]:
+        for trial in (each for each in ledger["trials"] if each["id"] not in without):
             place = store / "trials" / _name(trial["id"])
-            if is_sealed(place) and as_made(place) != trial["files"]:
-                continue  # trained once more: its scores are of other weights
+            if not is_sealed(place):
+                new.add(trial["id"])
             with sealed_folder(place) as working:
                 _write_origin(working, trial, ledger)
                 if trial["id"] in histories:
                     histories[trial["id"]].to_parquet(working / "history.parquet", index=False)
             for machine, timing in trial.get("latency", {}).items():
-                write_json(place / "latency" / f"{_name(machine)}.json", timing)
+                if not (path := place / "latency" / f"{_name(machine)}.json").exists():
+                    write_json(path, timing)
             for label, each in trial["evaluations"].items():
                 key = label, trial["variant"], trial["id"]
                 with sealed_folder(place / "evaluations" / _name(each["id"])) as working:
@@ -124,14 +176,10 @@ def unpack(folder: Path, store: Path) -> None:
                         labels[key].to_parquet(working / "labels.parquet", index=False)
                     if key in sums:
                         sums[key].to_parquet(working / "reliability.parquet", index=False)
-        for trial, error in ledger["failed"].items():
-            if not (store / "trials" / _name(trial)).exists():
-                write_json(store / "failed" / f"{trial}.json", {"error": error})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise MedbenchError(f"{folder}: not what `medbench publish` writes ({error!r})") from error
     for what, into in {**{each: each for each in OF_IMAGES}, **{each: f"{each}/{name}" for each in MEASURED}}.items():
         for path in _files(folder, what, ".json"):
             _add(store / into / path.name, path)
+    return len(new)
 
 
 def _name(text: str) -> str:
@@ -145,11 +193,6 @@ def _add(path: Path, source: Path) -> None:
     """A copy at `path`, where there is nothing yet."""
     if not path.exists():
         write_bytes(path, source.read_bytes())
-
-
-def as_made(folder: Path) -> dict[str, str] | None:
-    """SHA-256 of the files that an unpacked trial or evaluation had where it was made; None of any other."""
-    return read_json(path) if (path := folder / AS_MADE).is_file() else None
 
 
 def _write_origin(working: Path, told: dict[str, Any], ledger: dict[str, Any]) -> None:

@@ -111,27 +111,39 @@ def unpack(
     A run of its study there trains only what the result lacks: more seeds, or variants of your own. It has no weights,
     so what was trained cannot be tested on other images, or be part of a new ensemble.
     """
-    from ..store.records import read_json, read_yaml
-
     if not is_published(result):
-        raise MedbenchError(f"{result}: no trials.json there; name a folder that `medbench publish` wrote")
-    if is_published(store):
-        raise MedbenchError(f"{store} is a published result; name a store with --store")
-    check_writable(store, "name another store with --store")
+        what = "no trials.json there" if result.is_dir() else "there is no such folder"
+        raise MedbenchError(f"{result}: {what}; name a folder that `medbench publish` wrote")
+    if store.resolve().is_relative_to(result.resolve()):
+        raise MedbenchError(f"{store} is a published result, or in one; name a store with --store")
     with at_work("writing its trials into the store"):
-        from ...reports.unpacking import check_files
+        from ...reports.unpacking import check_files, check_store, incomplete
         from ...reports.unpacking import unpack as write
 
         check_files(result)
-        write(result, store)
-    made, trials = read_yaml(result / "study.yaml"), read_json(result / "trials.json")["trials"]
-    n_trials = len({each["id"] for each in trials})  # what variants share is listed for each of them
-    settings = [word for each in made["set"] for word in ("--set", each.replace(" = ", "=", 1))]
-    words = shlex.join(["--profile", made["profile"], *settings, "--store", str(store)])
-    console().print(
-        f"{store} has {n_trials} trials of {made['study']} now; to train what its study lacks (a name or a file):"
-    )
-    console().print(f"medbench run STUDY {words}")
+        check_store(result, store)
+        check_writable(store, "name another store with --store")
+        left_out = incomplete(result)
+        n_new = write(result, store, without=left_out)
+    terminal = console()
+    for trial in sorted(left_out):
+        terminal.print(f"{trial} is left out: without weights it cannot have the evaluations that it lacks")
+    terminal.print(f"new in {store}: {n_new} trial{'s' if n_new != 1 else ''}; to train what their study lacks:")
+    terminal.print(_command_of(result, store))
+
+
+def _command_of(result: Path, store: Path) -> str:
+    """What trains more of a published study in a store: its name where it ships with medbench, else a word for it."""
+    from ...ablations.schema.loading import shipped_studies
+    from ...reports.resolved import complete
+    from ..store.records import read_yaml
+
+    study = complete(read_yaml(result / "study.yaml"))
+    name = study["study"].removesuffix(f"-{study['profile']}")
+    profile = ["--profile", study["profile"]] if study["profile"] else []
+    settings = [word for each in study["set"] for word in ("--set", each.replace(" = ", "=", 1))]
+    words = [name if name in shipped_studies() else "STUDY", *profile, *settings, "--store", str(store)]
+    return f"medbench run {shlex.join(words)}"
 
 
 @told_in_one_line

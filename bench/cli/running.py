@@ -141,12 +141,14 @@ def run(
         # These need torch, which takes seconds to import: what was wrong is told by now.
         from ..study.executors import Resources
         from ..study.executors.local import visible_gpus
-        from ..study.runner import annotate, decode, left_to_do, run_study, time_models
+        from ..study.runner import annotate, check_weights, decode, left_to_do, run_study, time_models
         from ..study.sharing import threads_for, trials_at_once
         from ..study.tracking import tracked
         from ..study.trials import Place
 
         left = _each_once([left_to_do(each, Store(store)) for each in plans])
+        for planned, todo in zip(plans, left, strict=True):
+            check_weights(planned, todo, Store(store))
         for planned, todo in zip(plans, left, strict=True) if not dry_run else ():
             decode(todo, sets)
             annotate(planned, Store(store), sets)

@@ -103,17 +103,15 @@ def verify(
     if is_published(folder):
         if set_aside:
             raise MedbenchError(f"{folder} is a published result: --set-aside is for stores, which are run again")
-        from ...reports.publishing import weights_of
         from ...reports.unpacking import opened
 
         if not rerun:
             _verify_published(folder)
             return
         with opened([folder]) as [unpacked]:
-            trial = Store(unpacked).trial_named(rerun)
-            _rerun(Store(unpacked), trial, data, weights_of(folder, trial))
+            _rerun(Store(unpacked), rerun, data)
     elif rerun:
-        _rerun(Store(folder), Store(folder).trial_named(rerun), data)
+        _rerun(Store(folder), rerun, data)
     else:
         _verify(Store(folder), set_aside)
 
@@ -154,15 +152,15 @@ def _verify_published(folder: Path) -> None:
     console().print(f"{folder}: every file is as its manifest says, and gives report.json and its tables again")
 
 
-def _rerun(store: "Store", trial: str, data: Path | None, weights: str | None = None) -> None:
+def _rerun(store: "Store", named: str, data: Path | None) -> None:
     from ..study.sets import cache_folder, data_folder
     from ..study.trials import Place
     from ..study.verifying import rerun
     from .live_view import View
 
-    terminal = console()
+    terminal, trial = console(), store.trial_named(named)
     with View(terminal, 1) as view:
         place = Place(store.root, data_folder(data), cache_folder(), 1, 0)
-        lines = rerun(store, trial, place, view, weights=weights)
+        lines = rerun(store, trial, place, view)
     terminal.print("\n".join(lines) or f"{trial}: identical: history, weights and scores")
     raise typer.Exit(1 if lines else 0)

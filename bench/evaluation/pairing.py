@@ -64,7 +64,7 @@ def cuts_of(codings: Mapping[str, Coding], paths: Mapping[str, Path]) -> dict[st
     their files can hold. A mask among maps of probability is refused where that half would divide it otherwise: a map
     may well hold nothing but 0 and 1. So is a label map that half would divide.
     """
-    maps = [id for id, each in codings.items() if is_map(each)]
+    maps = {id: None for id, each in codings.items() if is_map(each)}  # in order, unlike a set
     cuts = {id: each.cut for id, each in codings.items()}
     if maps:
         is_wide = any(each.high > 255 for each in codings.values())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # both take a second to import, and `medbench status` needs n
     from torch import Tensor
 
 WEIGHTS = "weights.safetensors"  # in a trial's folder
+AS_MADE = "published.json"  # in that of a trial or an evaluation from a published result
 PROTOCOL = 2  # of trainings: raised whenever one configuration comes to mean another training
 
 
@@ -198,14 +199,17 @@ class Store:
         return read_yaml(self.trial(trial) / "config.yaml")
 
     def weights(self, trial: str) -> "dict[str, Tensor]":
-        """The weights of a finished trial; MedbenchError where it has none, being from a published result."""
+        """The weights of a finished trial; MedbenchError where there are none."""
         from safetensors.torch import load_file
 
-        if not (path := self.trial(trial) / WEIGHTS).is_file():
+        path = self.trial(trial) / WEIGHTS
+        if as_made(path.parent):
             raise MedbenchError(
                 f"{path}: there is none, the trial is from a published result; move {path.parent} away, and "
                 "`medbench run` trains it again"
             )
+        if not path.is_file():
+            raise MedbenchError(f"{path}: missing; `medbench run` trains the trial again")
         return load_file(path)
 
     def history(self, trial: str) -> "pd.DataFrame":
@@ -222,6 +226,12 @@ class Store:
         """Validation Dice of the weights that the trial kept."""
         dice = self.history(trial)["validation_dice"].to_list()
         return dice[-1] if self.config(trial)["training"]["checkpoint"] == "last" else max(dice)
+
+
+def as_made(folder: Path) -> dict[str, str] | None:
+    """Of a trial or an evaluation from a published result the SHA-256 of each file that it had where it was made, of
+    the weights too, which it has no more; None of any other."""
+    return read_json(path) if (path := folder / AS_MADE).is_file() else None
 
 
 def is_published(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...datasets.annotations import annotations
 from ..errors import MedbenchError
-from ..store.folder import Store
+from ..store.folder import Store, as_made
 from ..store.records import read_json, read_yaml, short_id, write_json, write_yaml
 from .executors import Execute
 from .executors.guard import failure
@@ -57,6 +57,28 @@ def left_to_do(planned: Plan, store: Store) -> list[Job]:
         if not store.is_sound(job.id)
         or any(not store.is_sound(job.id, config["id"]) for config in job.evaluations.values())
     ]
+
+
+def check_weights(planned: Plan, todo: Sequence[Job], store: Store) -> None:
+    """MedbenchError where trials from a published result, which have no weights, would have to be tested on more images
+    or combined, or where its ensembles are of other members than the store's."""
+
+    def is_from_result(id: str) -> bool:
+        return as_made(store.trial(id)) is not None and store.is_sound(id)
+
+    wanted = [id for job in todo for id in (_members(job) if job.is_ensemble else [job.id])]
+    ensembles = [job for job in planned.jobs if job.is_ensemble and is_from_result(job.id)]
+    for ids, why in (
+        (wanted, "from a published result, without the weights that this run needs"),
+        (
+            [job.id for job in ensembles if not all(map(is_from_result, _members(job)))],
+            "ensembles from a published result, of other members than there are here",
+        ),
+    ):
+        if found := [id for id in dict.fromkeys(ids) if is_from_result(id)]:
+            raise MedbenchError(
+                f"{store.root / 'trials'}: {', '.join(found)} are {why}; move them away, and they are made again"
+            )
 
 
 def _merged(jobs: Sequence[Job]) -> list[Job]:
@@ -132,5 +154,8 @@ def _most_seeds(variants: Iterable[dict[str, Any]], counts: Callable[[dict[str, 
 
 
 def _waits_for(job: Job, failed: list[Job]) -> bool:
-    members = job.config["ensemble"]["members"].values() if job.is_ensemble else ()
-    return any(other.id in members for other in failed)
+    return job.is_ensemble and any(other.id in _members(job) for other in failed)
+
+
+def _members(ensemble: Job) -> list[str]:
+    return [*ensemble.config["ensemble"]["members"].values()]

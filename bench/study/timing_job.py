@@ -81,7 +81,7 @@ def time_study(job: Job, place: Place, listen: Listen) -> None:
 
 
 def _subject(name: str, store: Store, trial: str) -> Subject:
-    model, config = trained_model(store, trial), seen_by(store, trial)
+    model, config = trained_model(store, trial, or_untrained=True), seen_by(store, trial)  # weights change no time
     return Subject(name, model, config["size"], channels=config.get("channels", 3))
 
 

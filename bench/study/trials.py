@@ -17,7 +17,7 @@ from ..errors import MedbenchError
 from ..evaluation.testing import evaluate, write_masks, write_pictures
 from ..metrics import COUNTS, Target, constant
 from ..metrics.failures import FAILURES
-from ..store.folder import WEIGHTS, BusyError, Store, save_weights
+from ..store.folder import WEIGHTS, BusyError, Store, as_made, save_weights
 from ..store.provenance import environment, noting_nondeterminism, without_names
 from ..store.records import damage, is_sealed, read_json, sealed_folder, write_json, write_yaml
 from ..training.device import best_device, device_id, prepare
@@ -96,17 +96,21 @@ def _do(job: Job, store: Store, sets: Sets, place: Place, listen: Listen) -> Non
     tell("done")
 
 
-def trained_model(store: Store, trial: str) -> nn.Module:
-    """The model of a finished trial, ensembles included, on the CPU in evaluation mode."""
+def trained_model(store: Store, trial: str, *, or_untrained: bool = False) -> nn.Module:
+    """The model of a finished trial, ensembles included, on the CPU in evaluation mode.
+
+    A trial from a published result has no weights: MedbenchError, but with `or_untrained` its model as it begins.
+    """
     config = store.config(trial)
     if "ensemble" in config:
         members = config["ensemble"]["members"]
         weights = config["ensemble"]["weights"]
-        models = [trained_model(store, id) for id in members.values()]
+        models = [trained_model(store, id, or_untrained=or_untrained) for id in members.values()]
         overlap = Target.of(seen_by(store, trial).get("target")).overlap
         return segmentation_only(Ensemble(models, [weights[name] for name in members], overlap=overlap)).eval()
     model = build_model(config["model"], **network_of(config)).model
-    model.load_state_dict(store.weights(trial))
+    if not (or_untrained and as_made(store.trial(trial))):
+        model.load_state_dict(store.weights(trial))
     return model.eval()
 
 

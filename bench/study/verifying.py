@@ -11,7 +11,7 @@ import numpy as np
 
 from ...ablations.schema.grid import Cell
 from ..errors import MedbenchError
-from ..store.folder import WEIGHTS, Store, evaluation_id, trial_id
+from ..store.folder import WEIGHTS, Store, as_made, evaluation_id, trial_id
 from ..store.records import MANIFEST, damage, file_digest, read_yaml
 from .planning import Job
 
@@ -64,23 +64,24 @@ def _wrong_id(folder: Path) -> list[str]:
     return [] if expected == folder.name else [f"{folder}: its configuration has the id {expected}"]
 
 
-def rerun(store: Store, trial: str, place: "Place", listen: "Listen", *, weights: str | None = None) -> list[str]:
+def rerun(store: Store, trial: str, place: "Place", listen: "Listen") -> list[str]:
     """Trains and evaluates a trial again, elsewhere, and says what differs; an empty list where nothing does.
+
+    One from a published result has no weights but the SHA-256 of their file, and scores in single precision: it is
+    compared so.
 
     Args:
         store: where the trial is.
         trial: the id of a finished one.
         place: where data and cache are. Its store is not touched, and the trial has as many threads as it had.
         listen: hears of the progress.
-        weights: of a published result, which does not hold them, the SHA-256 of their file; its scores are in single
-            precision and are compared so.
 
     Raises:
         MedbenchError: it is an ensemble, or its data are not to be had.
     """
     from .trials import run_job
 
-    config = store.config(trial)
+    config, made = store.config(trial), as_made(store.trial(trial))
     if "ensemble" in config:
         members = ", ".join(config["ensemble"]["members"].values())
         raise MedbenchError(f"{trial} is an ensemble, which is not trained; rerun its members {members}")
@@ -96,14 +97,14 @@ def rerun(store: Store, trial: str, place: "Place", listen: "Listen", *, weights
         run_job(job, replace(place, store=again.root, threads=threads), listen)
         return [
             *_history_differs(store.history(trial), again.history(trial)),
-            *(_file_differs(again, trial, weights) if weights else _weights_differ(store, again, trial)),
+            *(_file_differs(again, trial, made[WEIGHTS]) if made else _weights_differ(store, again, trial)),
             *(
                 line
                 for name, each in evaluations.items()
                 for line in _numbers_differ(
                     name,
                     *(s.evaluation(trial, each["id"]) for s in (store, again)),
-                    precision=np.float32 if weights else np.float64,
+                    precision=np.float32 if made else np.float64,
                 )
             ),
             *(

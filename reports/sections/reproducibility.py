@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..evidence import Evidence, Row
+from ..notes import sides
 from ..section import Part, Section
 from ..tables import records
 from ..timings import latency_table
@@ -18,7 +19,8 @@ class Facts:
 
 def make(evidence: Evidence) -> Part:
     facts = Facts(_digests(evidence), records(latency_table(evidence.study)))
-    return Part(facts=facts, is_shown=True, view={"variants": evidence.variant_rows})
+    sizes = {name: sides(each) for name, each in evidence.mask_sizes.items()}
+    return Part(facts=facts, is_shown=True, view={"variants": evidence.variant_rows, "sizes": sizes})
 
 
 def _digests(evidence: Evidence) -> dict[str, list[str]]:

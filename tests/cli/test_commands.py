@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -46,6 +47,7 @@ MISTAKES = {  # of names and keys: the words of the command, and what is said
     "publish nowhere baa -o out": "no studies/ there",
     "publish store nosuch -o out": "no study 'nosuch'; it has none",
     "unpack store --store more": "store: no trials.json there",
+    "unpack nowhere --store more": "nowhere: there is no such folder",
     "latency nosuch": "unknown model 'nosuch'",
     "latency medlitenet --batch none": "--batch none",
     "deployment nosuch --store store": "no study 'nosuch'; it has none",
@@ -240,24 +242,31 @@ def test_a_run_goes_on_from_a_published_result(tmp_path: Path, small_store: Path
     trial = next(small_store.glob("trials/*/history.parquet")).parent.name
     unpacked = medbench("unpack", result, "--store", store)
     _, run, name, *options = shlex.split(unpacked.output.splitlines()[-1])
-    known, more = medbench(run, spec, *options), medbench("run", spec, "--store", store, "--set", "seeds=2")
+    known = medbench(run, spec, *options)
+    shutil.rmtree(store / "latency")
+    more = medbench("run", spec, "--store", store, "--set", "seeds=2")
+    rerun = medbench("verify", store, "--rerun", trial)
     medbench("publish", store, "small", "-o", tmp_path / "more")
     again = medbench("unpack", tmp_path / "more", "--store", tmp_path / "again")
     tested = medbench("run", spec, "--store", store, "--set", "evaluate=[{artifact: ruler, severity: 5}]")
     exported = medbench("export", trial, "--store", store, "--to", "onnx", "-o", tmp_path / "net.onnx")
 
     assert unpacked.exit_code == 0, unpacked.output
-    assert f"{store} has 3 trials of small now" in unpacked.output
+    assert f"new in {store}: 3 trials; to train what their study lacks:\n" in unpacked.output
     assert (run, name) == ("run", "STUDY")
     assert f"\nmedbench run STUDY --profile paper --set seeds=2 --store {tmp_path / 'again'}\n" in again.output
     assert (known.exit_code, more.exit_code) == (0, 0), known.output + more.output
     assert "epoch" not in known.output
     assert more.output.count("epoch 1/1") == 2
-    assert "weights.safetensors: there is none, the trial is from a published result" in tested.output
-    assert (tested.exit_code, exported.exit_code) == (1, 2)
+    assert "timed" not in more.output  # what cannot be is told
+    assert len([*(store / "latency").glob("*/*.json")]) == 1
+    assert f"{trial}: identical" in rerun.output
+    assert "are from a published result, without the weights that this run needs" in tested.stderr
+    assert (tested.exit_code, exported.exit_code) == (2, 2)
     assert "there is none, the trial is from a published result" in exported.stderr
     assert medbench("verify", store).exit_code == 0
-    assert "is a published result; name a store" in medbench("unpack", result, "--store", result).stderr
+    assert "is a published result, or in one" in medbench("unpack", result, "--store", result / "runs").stderr
+    assert "has other trainings of 3 of the 3 trials" in medbench("unpack", result, "--store", small_store).stderr
 
 
 def test_a_store_that_lies_below_the_one_that_is_asked_for_is_named(tmp_path: Path) -> None:

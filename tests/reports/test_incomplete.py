@@ -29,14 +29,16 @@ def test_an_unfinished_trial_is_named_and_not_read(tmp_path: Path) -> None:
     assert {row["n_seeds"] for row in facts["variants"] if row["variant"] == "no_baa"} == {2}
 
 
-def test_unfinished_trials_of_a_variant_are_named_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seeds", "which"), [([0, 1, 2], ""), ([1, 2], " (seed 1; seed 2)")])
+def test_unfinished_trials_of_a_variant_are_named_at_once(tmp_path: Path, seeds: list[int], which: str) -> None:
     fabricate(tmp_path, n_images=4)
-    for seed in (0, 1, 2):
+    for seed in seeds:
         (tmp_path / "trials" / trial_id("no_baa", seed) / "manifest.json").unlink()
 
     page, _ = write([tmp_path], tmp_path / "out")
 
-    assert "6 of 9 trials done. no_baa: 3 of 3 trials are not finished." in page
+    n = len(seeds)
+    assert f"{9 - n} of 9 trials done. no_baa: {n} of 3 trials are not finished{which}." in page
 
 
 def test_a_failed_trial_is_named_with_its_reason(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ import pytest
 
 from medbench.bench.errors import MedbenchError
 from medbench.bench.metrics import COUNTS, from_counts
+from medbench.bench.store.folder import Store, as_made
 from medbench.bench.store.records import MANIFEST, file_digest, read_json, read_yaml, write_json, write_yaml
 from medbench.reports import load, packing
 from medbench.reports.load import load_studies
 from medbench.reports.packing import LARGEST
 from medbench.reports.page import write_report
-from medbench.reports.publishing import problems, publish, weights_of
-from medbench.reports.unpacking import opened, unpack
+from medbench.reports.publishing import problems, publish
+from medbench.reports.unpacking import check_store, incomplete, opened, unpack
 
 from ..conftest import ROOT
 from ..fabricated_store import (
@@ -220,9 +221,13 @@ def test_lists_and_environments_that_many_trials_share_stand_there_once(publishe
 
 
 def test_digests_of_weights_are_told(store: Path, published: Path) -> None:
-    trial = trial_id("medlitenet", 2)
+    folder = Path("trials", trial_id("medlitenet", 2))
 
-    assert weights_of(published, trial) == file_digest(store / "trials" / trial / "weights.safetensors")
+    with opened([published]) as [unpacked]:
+        made = as_made(unpacked / folder)
+
+    assert made is not None
+    assert made["weights.safetensors"] == file_digest(store / folder / "weights.safetensors")
 
 
 def test_it_is_joined_with_a_store_that_has_other_seeds(store: Path, published: Path, tmp_path: Path) -> None:
@@ -250,23 +255,49 @@ def test_unpacked_and_published_again_it_is_the_same(published: Path, tmp_path: 
     }
 
 
-def test_unpacked_into_a_store_it_leaves_what_is_there(store: Path, published: Path, tmp_path: Path) -> None:
-    """Above all it does not give a training of one's own the scores of another with the same id."""
+def test_it_is_not_unpacked_beside_other_trainings_or_another_plan(
+    store: Path, published: Path, tmp_path: Path
+) -> None:
+    """Scores of an ensemble, say, would be of other members, and looks at other seeds would be forgotten."""
+    trial = trial_id("medlitenet", 2)
+    unpack(published, other := tmp_path / "other")
+    write_yaml(other / "studies" / "baa.yaml", read_yaml(other / "studies" / "baa.yaml") | {"question": "My own?"})
+    begun, unsound = Store(tmp_path / "begun"), tmp_path / "unsound"
+    write_json(begun.checkpoint(trial), {})
+    (unsound / "trials" / trial).mkdir(parents=True)
+
+    for place, n in ((store, 9), (begun.root, 1), (unsound, 1)):
+        with pytest.raises(MedbenchError, match=rf"has other trainings of {n} of the 9 trials of .* \(\w{{16}}"):
+            check_store(published, place)
+    with begun.claimed(trial_id("no_baa", 0)), pytest.raises(MedbenchError, match="of 2 of the 9"):
+        check_store(published, begun.root)
+    with pytest.raises(MedbenchError, match=r"baa\.yaml: another study than that of"):
+        check_store(published, other)
+
+
+def test_unpacked_twice_it_is_there_once(published: Path, tmp_path: Path) -> None:
+    unpack(published, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    shutil.rmtree(absent := tmp_path / "trials" / trial_id("medlitenet", 2))
+
+    check_store(published, tmp_path)
+
+    assert (unpack(published, tmp_path), unpack(published, tmp_path)) == (1, 0)
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert before.keys() == after.keys()
+    assert {path for path in after if before[path] != after[path]} == {*absent.rglob("*.*")}
+
+
+def test_trials_that_lack_an_evaluation_and_their_ensembles_are_left_for_training(store: Path, tmp_path: Path) -> None:
     own = shutil.copytree(store, tmp_path / "store")
-    study = read_yaml(own / "studies" / "baa.yaml") | {"question": "My own?"}
-    write_yaml(own / "studies" / "baa.yaml", study)
-    tested = evaluation_of(own, "no_baa", 0)
-    shutil.rmtree(tested)
-    absent = own / "trials" / trial_id("medlitenet", 2)
-    shutil.rmtree(absent)
-    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    shutil.rmtree(evaluation_of(own, "no_baa", 0))
+    publish(own, "baa", result := tmp_path / "result", date=DAY, partial=True)
 
-    unpack(published, own)
-    after = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    left = incomplete(result)
+    unpack(result, tmp_path / "again", without=left)
 
-    assert read_yaml(own / "studies" / "baa.yaml") == study
-    assert {path for path in after if before.get(path) != after[path]} == {*absent.rglob("*.*")}
-    assert not tested.exists()
+    assert left == {trial_id("no_baa", 0), trial_id("ensemble", 0)}
+    assert not left & {path.name for path in (tmp_path / "again" / "trials").iterdir()}
 
 
 def test_a_store_that_differs_is_told_apart_by_the_name_of_the_folder(

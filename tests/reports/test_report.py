@@ -23,7 +23,7 @@ from medbench.reports.pictures import chosen, outline, pictures
 from medbench.reports.tables import cells, variants_table
 
 from ..conftest import ROOT
-from ..fabricated_store import fabricate, trial_id, unsealed, write_deployment, write_timing
+from ..fabricated_store import HEIGHT, WIDTH, fabricate, trial_id, unsealed, write_deployment, write_timing
 
 HOSTILE = "<script>alert('$1$')</script>"
 
@@ -284,13 +284,22 @@ def test_settings_that_differ_are_shown_and_the_others_are_not(facts: dict[str, 
     assert "size" not in rows
 
 
+def test_how_large_the_scored_masks_are_is_told(page: str, facts: dict[str, Any]) -> None:
+    size = {"width": [WIDTH, WIDTH], "height": [HEIGHT, HEIGHT]}
+
+    assert facts["mask_sizes"] == {"clean": size, "ph2": size}
+    assert "clean 64 × 48 pixels; ph2 64 × 48 pixels" in page
+    assert "at the reference masks&#39; own resolution (64 × 48 pixels), image by image" in page
+
+
 def test_settings_that_an_ensemble_or_another_model_cannot_have_are_no_difference(tmp_path: Path) -> None:
     study = fabricate(tmp_path, n_images=4)
     variants = study["variants"]
     for name in ("medlitenet", "no_baa"):
         variants[name]["settings"]["options"]["heads"] = 4
         variants[name]["settings"]["training"] = {"epochs": 12, "clip_norm": 1.0}
-    unet = {**variants["no_baa"]["settings"], "model": "unet", "options": {}, "training": {"epochs": 12}}
+    unet = {**variants["no_baa"]["settings"], "model": "unet", "training": {"epochs": 12}}
+    unet["options"] = {"heads": 8, "depth": 3}
     variants["unet"] = {**variants["no_baa"], "settings": unet}
     write_yaml(tmp_path / "studies" / "baa.yaml", study)
 
@@ -299,6 +308,7 @@ def test_settings_that_an_ensemble_or_another_model_cannot_have_are_no_differenc
     assert [*facts["differing_settings"]] == [
         "model",
         "options.boundary_attention",
+        "options.heads",
         "training.clip_norm",
         "ensemble.members",
         "ensemble.weighting",

@@ -60,7 +60,7 @@ def timed(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(timing_job, "time_side_by_side", time_side_by_side)
     monkeypatch.setattr(timing_job, "PASSES", {1: 20})
-    monkeypatch.setattr(timing_job, "trained_model", lambda store, trial: nn.Conv2d(3, 1, 1))
+    monkeypatch.setattr(timing_job, "trained_model", lambda *_, **__: nn.Conv2d(3, 1, 1))
     return done
 
 
