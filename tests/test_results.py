@@ -10,6 +10,7 @@ from medbench.bench.store.records import read_json
 from medbench.reports.notes import number, signed
 
 ROOT = Path(__file__).parent.parent
+REFERENCE = "2026-11-29-medlitenet"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 VERDICTS = README[README.index("\n## Results\n") : README.index("\n## The main job on real images\n")]
 RESULTS = VERDICTS + (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
@@ -36,7 +37,7 @@ def spread(row: dict[str, Any] | None, key: str = "difference") -> str:
 
 @pytest.fixture(scope="module")
 def reference() -> dict[str, Any]:
-    return study("2026-11-29-medlitenet")
+    return study(REFERENCE)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_the_table_of_the_reference_study_is_that_of_its_report(reference: dict[
 
 
 def test_its_other_metrics_are_those_of_its_tables(reference: dict[str, Any]) -> None:
-    table = pd.read_csv(ROOT / "reports/published/2026-11-29-medlitenet/tables/medlitenet-cpu-comparisons.csv")
+    table = pd.read_csv(ROOT / "reports/published" / REFERENCE / "tables/medlitenet-cpu-comparisons.csv")
     clean: Any = table[table["evaluation"] == "clean"]
     differences: dict[tuple[str, str], Any] = {(row["variant"], row["metric"]): row for _, row in clean.iterrows()}
 
@@ -121,7 +122,7 @@ def test_what_is_said_of_the_modules_and_of_the_paper_holds(reference: dict[str,
     }
     assert max(drops, key=drops.__getitem__) == ("jpeg", 5)
     assert {row["device"] for row in reference["latency"]} == {"AMD EPYC, 1 thread"}
-    history = pd.read_parquet(ROOT / "reports/published/2026-11-29-medlitenet/history.parquet")
+    history = pd.read_parquet(ROOT / "reports/published" / REFERENCE / "history.parquet")
     trainings, hours = history["trial"].nunique(), history["seconds"].sum() / 3600
     images = next(row["n_images"] for row in reference["variants"] if row["evaluation"] == "clean")
     assert f"{trainings} trainings, {images} test images; {hours:.1f} hours of training on one core" in told
@@ -165,7 +166,15 @@ def test_what_is_said_beside_it_holds(mending: dict[str, Any]) -> None:
     real = [row for row in mending["strata"] if row["artifact"] == "hair" and row["difference"] is not None]
     assert len(real) == 7
     assert all(row["difference_ci_low"] < 0 < row["difference_ci_high"] for row in real)
-    assert f"On the {real[0]['n_with']} test photographs with real hair no variant is shown" in RESULTS
+    told = " ".join(RESULTS.split())
+    assert f"On the {real[0]['n_with']} test photographs with real hair no variant is shown" in told
+    [own] = [each for each in mending["strata"] if (each["artifact"], each["variant"]) == ("hair", "medlitenet")]
+    anything = spread({"lost": own["lost"], "ci_low": own["lost_ci_low"], "ci_high": own["lost_ci_high"]}, "lost")
+    assert (
+        f"on the {own['n_with']} test photographs with real hair `medlitenet` is not shown to lose anything: " in told
+    )
+    assert f"anything: {anything.replace(', ', ', +')}." in told
+    assert own["lost_ci_low"] < 0 < own["lost_ci_high"]
     trainings = {row["variant"]: row["n_seeds"] for row in mending["lost_on_average"]}
     assert {*trainings.values()} == {3}
     history = pd.read_parquet(ROOT / "reports" / "published" / "2026-11-29-mending" / "history.parquet")
@@ -173,6 +182,20 @@ def test_what_is_said_beside_it_holds(mending: dict[str, Any]) -> None:
     assert f"{hours:.0f} hours of training on one core" in RESULTS
     told = f"{mending['n_trials']} trainings, {mending['lost_on_average'][0]['n_images']} test images"
     assert told in " ".join(RESULTS.split())
+
+
+def test_trainings_on_two_processors_differ_as_told() -> None:
+    published, dice = ROOT / "reports" / "published", dict[str, "pd.Series[float]"]()
+    for folder in (REFERENCE, "2026-11-29-baa"):
+        counts = pd.read_parquet(published / folder / "scores" / "clean.parquet")
+        of_images = 2 * counts["tp"] / (2 * counts["tp"] + counts["fp"] + counts["fn"])
+        dice[folder] = of_images.groupby(counts["trial"]).mean()
+    apart = (dice[REFERENCE] - dice["2026-11-29-baa"]).dropna().abs()
+
+    told = " ".join((ROOT / "docs" / "explanation" / "protocol.md").read_text(encoding="utf-8").split())
+    assert len(apart) == 6
+    assert f"differ by {number(apart.min())} to {number(apart.max())} in Dice, as two seeds do" in told
+    assert "six trainings that two [published results](../results.md) share" in told
 
 
 def test_what_protocol_alone_does_is_told(mending: dict[str, Any]) -> None:
