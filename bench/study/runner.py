@@ -77,7 +77,7 @@ def check_weights(planned: Plan, todo: Sequence[Job], store: Store) -> None:
     ):
         if found := [id for id in dict.fromkeys(ids) if is_from_result(id)]:
             raise MedbenchError(
-                f"{store.root / 'trials'}: {', '.join(found)} are {why}; move them away, and they are made again"
+                f"{store.root / 'trials'}: {why}: {', '.join(found)}; move them away, and they are made again"
             )
 
 

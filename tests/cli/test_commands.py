@@ -261,7 +261,7 @@ def test_a_run_goes_on_from_a_published_result(tmp_path: Path, small_store: Path
     assert "timed" not in more.output  # what cannot be is told
     assert len([*(store / "latency").glob("*/*.json")]) == 1
     assert f"{trial}: identical" in rerun.output
-    assert "are from a published result, without the weights that this run needs" in tested.stderr
+    assert "trials: from a published result, without the weights that this run needs: " in tested.stderr
     assert (tested.exit_code, exported.exit_code) == (2, 2)
     assert "there is none, the trial is from a published result" in exported.stderr
     assert medbench("verify", store).exit_code == 0
