@@ -9,8 +9,16 @@ from medbench.bench.store.folder import AS_MADE, Store
 from medbench.bench.store.records import sealed_folder, write_json
 from medbench.bench.study.planning import Job, Plan
 from medbench.bench.study.runner import check_weights, left_to_do
+from medbench.datasets.synthetic import SyntheticSet
 
-from .test_timing_job import of, plan  # noqa: F401
+from .test_planning import planned, write_set
+from .test_timing_job import STUDY, of
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("plan")
+    return planned(folder, write_set(folder / "mine", SyntheticSet(images=12, size=32)), text=STUDY)
 
 
 def finish(store: Store, job: Job, *, from_result: bool) -> None:
@@ -20,7 +28,7 @@ def finish(store: Store, job: Job, *, from_result: bool) -> None:
                 write_json(working / AS_MADE, {"weights.safetensors": "0" * 64})
 
 
-def test_what_is_whole_is_taken_as_it_is(plan: Plan, tmp_path: Path) -> None:  # noqa: F811
+def test_what_is_whole_is_taken_as_it_is(plan: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path)
     for job in plan.jobs:
         if job.cell.seed == 0:
@@ -32,7 +40,7 @@ def test_what_is_whole_is_taken_as_it_is(plan: Plan, tmp_path: Path) -> None:  #
     assert {job.cell.seed for job in todo} == {1}
 
 
-def test_they_cannot_be_tested_on_more_images_or_combined(plan: Plan, tmp_path: Path) -> None:  # noqa: F811
+def test_they_cannot_be_tested_on_more_images_or_combined(plan: Plan, tmp_path: Path) -> None:
     store, first, both = Store(tmp_path), of(plan, "first", 0), of(plan, "both", 0)
     finish(store, first, from_result=True)
 
@@ -43,7 +51,7 @@ def test_they_cannot_be_tested_on_more_images_or_combined(plan: Plan, tmp_path: 
     check_weights(plan, [of(plan, "second", 0)], store)
 
 
-def test_an_ensemble_is_not_kept_beside_members_that_were_trained_here(plan: Plan, tmp_path: Path) -> None:  # noqa: F811
+def test_an_ensemble_is_not_kept_beside_members_that_were_trained_here(plan: Plan, tmp_path: Path) -> None:
     store, both = Store(tmp_path), of(plan, "both", 0)
     finish(store, of(plan, "first", 0), from_result=True)
     finish(store, of(plan, "second", 0), from_result=False)
