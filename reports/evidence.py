@@ -224,7 +224,7 @@ class Evidence:
     def mask_sizes(self) -> dict[str, dict[str, tuple[int, int]]]:
         """For each evaluation that is no repetition of the first the least and the greatest width and height of the
         masks that were compared, in pixels."""
-        rows = self.scores[~self.scores["evaluation"].isin(self.study.repeated)]
+        rows: Any = self.scores[~self.scores["evaluation"].isin([*self.study.repeated])]
         return {
             str(name): {side: (int(part[side].min()), int(part[side].max())) for side in ("width", "height")}
             for name, part in rows.groupby("evaluation", sort=False)
