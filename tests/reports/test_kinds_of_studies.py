@@ -94,7 +94,7 @@ def said_in(page: str) -> str:
 def test_every_number_of_the_methods_is_in_the_resolved_study(kind: tuple[str, str, dict[str, Any]]) -> None:
     _, page, facts = kind
     known = {*numbers(facts["settings"]), *numbers(facts["dataset"]), *numbers(facts["split_sizes"])}
-    known |= {*numbers([trial["sizes"] for trial in facts["trials"]])}
+    known |= {*numbers([trial["sizes"] for trial in facts["trials"]]), *numbers(facts["mask_sizes"])}
     known |= {*numbers(facts["margin"]), *numbers(facts["medbench"]), *numbers(facts["protocol"])}
     known |= {len({trial[key] for trial in facts["trials"]}) for key in ("seed", "fold")}
     known |= {trial["seed"] for trial in facts["trials"]} | {row["n_images"] for row in facts["variants"]}
