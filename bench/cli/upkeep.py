@@ -109,9 +109,11 @@ def verify(
             _verify_published(folder)
             return
         with opened([folder]) as [unpacked]:
-            _rerun(Store(unpacked), rerun, data)
+            store = Store(unpacked)
+            _rerun(store, store.trial_named(rerun), data)
     elif rerun:
-        _rerun(Store(folder), rerun, data)
+        store = Store(folder)
+        _rerun(store, store.trial_named(rerun), data)
     else:
         _verify(Store(folder), set_aside)
 
@@ -152,13 +154,13 @@ def _verify_published(folder: Path) -> None:
     console().print(f"{folder}: every file is as its manifest says, and gives report.json and its tables again")
 
 
-def _rerun(store: "Store", named: str, data: Path | None) -> None:
+def _rerun(store: "Store", trial: str, data: Path | None) -> None:
     from ..study.sets import cache_folder, data_folder
     from ..study.trials import Place
     from ..study.verifying import rerun
     from .live_view import View
 
-    terminal, trial = console(), store.trial_named(named)
+    terminal = console()
     with View(terminal, 1) as view:
         place = Place(store.root, data_folder(data), cache_folder(), 1, 0)
         lines = rerun(store, trial, place, view)
