@@ -109,11 +109,9 @@ def verify(
             _verify_published(folder)
             return
         with opened([folder]) as [unpacked]:
-            store = Store(unpacked)
-            _rerun(store, store.trial_named(rerun), data)
+            _rerun(Store(unpacked), rerun, data)
     elif rerun:
-        store = Store(folder)
-        _rerun(store, store.trial_named(rerun), data)
+        _rerun(Store(folder), rerun, data)
     else:
         _verify(Store(folder), set_aside)
 
@@ -154,7 +152,8 @@ def _verify_published(folder: Path) -> None:
     console().print(f"{folder}: every file is as its manifest says, and gives report.json and its tables again")
 
 
-def _rerun(store: "Store", trial: str, data: Path | None) -> None:
+def _rerun(store: "Store", named: str, data: Path | None) -> None:
+    trial = store.trial_named(named)  # before torch is imported, which takes seconds
     from ..study.sets import cache_folder, data_folder
     from ..study.trials import Place
     from ..study.verifying import rerun
