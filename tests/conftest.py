@@ -1,6 +1,7 @@
 """What many tests share."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from medbench.bench.cli import app
+from medbench.bench.cost import latency
+from medbench.bench.study import sharing, timing_job
 from medbench.datasets.synthetic import SyntheticSet
 
 from .image_files import save
@@ -33,6 +36,18 @@ def real_data() -> Path:
     if not (folder / "isic2018").is_dir():
         pytest.skip("no real images: set MEDBENCH_DATA")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_and_one_at_a_time() -> Iterator[None]:
+    """In the tests' own processes, of which there is one a core, a run trains on that one, and times just enough to
+    have the numbers. What tests start as processes of their own is as users have it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing, "n_cores", lambda: 1)
+        patch.setattr(latency, "INSTANCES", 2)
+        patch.setattr(latency, "LONGEST_WARM_UP_S", 0.5)
+        patch.setattr(timing_job, "PASSES", dict.fromkeys(timing_job.PASSES, 4))
+        yield
 
 
 @pytest.fixture(autouse=True)

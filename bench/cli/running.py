@@ -140,7 +140,7 @@ def run(
             raise MedbenchError("\n".join(troubles))
         # These need torch, which takes seconds to import: what was wrong is told by now.
         from ..study.executors import Resources
-        from ..study.executors.local import visible_gpus
+        from ..study.executors.local import Local, visible_gpus
         from ..study.runner import annotate, check_weights, decode, left_to_do, run_study, time_models
         from ..study.sharing import threads_for, trials_at_once
         from ..study.tracking import tracked
@@ -149,6 +149,9 @@ def run(
         left = _each_once([left_to_do(each, Store(store)) for each in plans])
         for planned, todo in zip(plans, left, strict=True):
             check_weights(planned, todo, Store(store))
+        # Before images are decoded, which takes minutes: there may be no cluster, or none that gives so much.
+        resources = Resources(cpus, gpus, memory)
+        cluster = None if dry_run else _cluster(executor, resources, address, slurm or [], store)
         for planned, todo in zip(plans, left, strict=True) if not dry_run else ():
             decode(todo, sets)
             annotate(planned, Store(store), sets)
@@ -168,7 +171,7 @@ def run(
             # Absolute, so that processes elsewhere find them.
             folders = store.absolute(), sets.data and sets.data.absolute(), cache.absolute()
             place = Place(*folders, threads, workers, compiled)
-            execute = _executor(executor, at_once, Resources(cpus, gpus, memory), address, slurm or [], store)
+            execute = cluster or Local(at_once)
             last = place, execute
             with (
                 _stoppable(),
@@ -254,9 +257,10 @@ def _on_set(record: dict[str, Any]) -> str:
     return f"on {record['series']['set']}: " if "series" in record else ""
 
 
-def _executor(
-    name: ExecutorName, jobs: int, resources: "Resources", address: str | None, slurm: list[str], store: Path
-) -> "Execute":
+def _cluster(
+    name: ExecutorName, resources: "Resources", address: str | None, slurm: list[str], store: Path
+) -> "Execute | None":
+    """What places trials on other machines, where that is asked for."""
     if name == ExecutorName.RAY:
         from ..study.executors.on_ray import on_ray
 
@@ -265,9 +269,7 @@ def _executor(
         from ..study.executors.on_slurm import on_slurm
 
         return on_slurm(resources, store.absolute() / "logs" / "slurm", slurm)
-    from ..study.executors.local import Local
-
-    return Local(jobs)
+    return None
 
 
 def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_once: int) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import nn
 from typer.testing import CliRunner
 
 from medbench.bench.cli import app
@@ -19,7 +20,7 @@ from medbench.bench.cost import latency
 from medbench.bench.cost.latency import pinned, ratio_to, time_side_by_side
 from medbench.bench.cost.runtimes import DTYPES, RUNTIMES, Runtime, Subject
 from medbench.bench.errors import MedbenchError
-from medbench.models.catalog import build_model, untrained_model
+from medbench.models.catalog import untrained_model
 from medbench.models.counting import count_parameters
 
 from ..conftest import Trained
@@ -73,7 +74,7 @@ def test_the_ratio_is_that_of_the_models(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_models_take_turns() -> None:
-    timed(passes=20)
+    timed(passes=latency.INSTANCES * latency.ROUNDS)
 
     warmed_up = 10  # each of the last instance, then the rounds, then passes after a pause
     last = Sleeper.order[-2 * (latency.ROUNDS + latency.PAUSED_PASSES) :]
@@ -156,8 +157,8 @@ def test_the_fastest_runtimes_of_both_are_compared(monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="module")
 def subject() -> Subject:
     torch.manual_seed(0)
-    model = build_model("medlitenet", {"backbone": "mobilenetv3_small_050", "width": 32}).model
-    return Subject("light", model, 64)
+    first = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+    return Subject("light", nn.Sequential(first, nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 1, 1)), 64)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +199,10 @@ def test_half_precision_is_refused_on_a_cpu_with_the_reason() -> None:
 
 
 def test_the_command_prints_a_row_a_model_and_type() -> None:
-    words = ["latency", "medlitenet", "no_transformer", "--size", "32", "--batch", "1", "--dtype", "fp32,bf16"]
+    words = ["latency", "medlitenet", "no_transformer", "--options", "{backbone: mobilenetv3_small_050, width: 32}"]
+    small = ["--size", "32", "--batch", "1", "--dtype", "fp32,bf16", "--passes", "20"]
 
-    done = CliRunner().invoke(app, [*words, "--passes", "20", "--json"])
+    done = CliRunner().invoke(app, [*words, *small, "--json"])
 
     rows = json.loads(done.stdout)
     assert [(row["model"], row["dtype"]) for row in rows] == [
@@ -249,9 +251,8 @@ def test_networks_of_others_and_trials_are_timed_beside_each_other(small_store: 
 
 
 def test_a_model_by_name_is_built_for_the_classes_and_channels_of_the_trial_beside_it(
-    trained_on_classes: Trained, monkeypatch: pytest.MonkeyPatch
+    trained_on_classes: Trained,
 ) -> None:
-    monkeypatch.setattr(latency, "INSTANCES", 2)
     words = ["latency", trained_on_classes.trial, "ulite", "--store", trained_on_classes.store, "--batch", 1]
 
     done = CliRunner().invoke(app, [*map(str, words), "--passes", "20", "--json"])

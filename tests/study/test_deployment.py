@@ -34,7 +34,6 @@ def found(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     del record["variants"]["two"]  # one export less to wait for
     write_yaml(store / "studies" / "small.yaml", record)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latency, "INSTANCES", 2)
         patch.setattr(latency, "PAUSE_S", 0.0)
         done = deployment("small", "--store", store, "--runtime", "eager,onnxruntime", "--passes", 20)
     assert done.exit_code == 0, done.output
@@ -77,7 +76,6 @@ def test_of_several_classes_the_loss_is_that_of_the_mean_over_those_of_each_imag
     trained_on_classes: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(trained_on_classes.store, tmp_path / "runs")
-    monkeypatch.setattr(latency, "INSTANCES", 2)
     monkeypatch.setattr(latency, "PAUSE_S", 0.0)
     monkeypatch.setenv("MEDBENCH_CACHE", str(trained_on_classes.cache))
 

@@ -21,8 +21,8 @@ STUDY = """\
 question: Is it decided?
 baseline: one
 variants:
-  one: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32}}
-  two: {model: medlitenet, options: {backbone: mobilenetv3_small_050, width: 32, boundary_attention: false}}
+  one: {model: ulite}
+  two: {model: ulite, options: {kernel_size: 5}}
 dataset: {name: synthetic, images: 40, size: 32}
 encoder_weights: none
 training: {epochs: 1, batch_size: 8}

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from medbench.ablations.schema.grid import Cell
 from medbench.bench.cli import app
-from medbench.bench.cost.latency import INSTANCES
+from medbench.bench.cost import latency
 from medbench.bench.errors import MedbenchError
 from medbench.bench.metrics import METRICS
 from medbench.bench.store.folder import Store
@@ -127,7 +127,7 @@ def test_the_models_of_a_study_are_timed_in_turns_once_a_machine(finished: Path)
     assert next(iter(found["models"])) == found["baseline"] == record_of(finished)["baseline"]
     for row in found["rows"]:
         assert 0 < row["p5_ms"] <= row["median_ms"] <= row["p95_ms"]
-        assert len(row["instance_ms"]) == INSTANCES
+        assert len(row["instance_ms"]) == latency.INSTANCES
         assert row["model"] == found["baseline"] or row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
 
 
@@ -464,12 +464,24 @@ def test_artifacts_cost_no_training_and_are_reported(study: Path, store: Path) -
 
 @pytest.mark.slow
 def test_one_epoch_on_real_images_learns_and_carries_over_to_ph2(real_data: Path, tmp_path: Path) -> None:
-    settings = ["seeds=1", "dataset.size=64", "dataset.test_images=100", "training.epochs=1"]
-    settings.append("training.progressive_sizes={0.0: 1.0}")
-    words = [word for setting in settings for word in ("--set", setting)]
+    (tmp_path / "mine.yaml").write_text(
+        """\
+question: Does it learn?
+baseline: full
+variants:
+  full: {model: medlitenet}
+dataset: {name: isic2018, size: 64, test_images: 100}
+evaluate: [clean, {dataset: ph2}]
+seeds: 1
+training: {epochs: 1, progressive_sizes: {0.0: 1.0}}
+""",
+        encoding="utf-8",
+    )
 
-    result = medbench("run", "baa", "--profile", "cpu", "--data", real_data, "--store", tmp_path / "runs", *words)
+    result = medbench("run", tmp_path / "mine.yaml", "--data", real_data, "--store", tmp_path / "runs")
 
     assert result.exit_code == 0, result.output
-    for path in (tmp_path / "runs" / "trials").glob("*/evaluations/*/scores.parquet"):
+    scores = [*(tmp_path / "runs" / "trials").glob("*/evaluations/*/scores.parquet")]
+    assert len(scores) == 2
+    for path in scores:
         assert np.mean(pd.read_parquet(path)["dice"]) > 0.6
