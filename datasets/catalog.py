@@ -290,7 +290,7 @@ def _own_folder(root: Path) -> FileSet:
 def _read(name: str, read: Callable[[Path], FileSet], root: Path, how: str) -> FileSet:
     """The set below `root`; a set without a single pair counts as missing."""
     if not root.is_dir():
-        raise MedbenchError(f"{name}: not found, looked for the folder {root}; {how}")
+        raise MedbenchError(f"{name}: not found, looked for the folder {root.absolute()}; {how}")
     found = read(root)
     if not found.ids:
         first = f" (first problem: {found.unmatched[0]})" if found.unmatched else ""

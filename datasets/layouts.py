@@ -35,8 +35,14 @@ def read_folder(root: Path) -> FileSet:
     """
     images, masks = images_and_masks(root)
     tables = tables_of(root)
-    is_asked = GROUP in columns_of(*tables) or METADATA in [each.name.lower() for each in tables]
-    table = table_of(tables, GROUP) if is_asked else None
+    is_there = GROUP in columns_of(*tables)
+    if not is_there and METADATA in [each.name.lower() for each in tables]:
+        raise MedbenchError(
+            f"{tables[-1]}: no column {GROUP!r}; there are {', '.join(map(repr, columns_of(*tables)))}; rename the one "
+            "that says which images belong together, or say group: COLUMN in a dataset.yaml (`medbench data describe "
+            f"{root} --write` proposes one)"
+        )
+    table = table_of(tables, GROUP) if is_there else None
     groups = groups_of(table, "image", (GROUP,))
     pairs = ((path, None) for path in images), masks, groups
     found = pair(root.resolve().name, root, *pairs, table=table, is_closed=True)
@@ -75,7 +81,7 @@ def find_masks(root: Path, more: Collection[str] = ()) -> dict[str, Path]:
     """Every mask below a folder by the id of its image: the stem without _segmentation, _mask or _lesion.
 
     Where some files have such an ending, those in other folders are no masks (PH2 keeps images and regions there), nor
-    is the image that lies beside its mask. `more` are further endings that are read.
+    are images where one lies beside each mask. `more` are further endings that are read.
 
     Raises:
         MedbenchError: the folder is missing or holds no mask, or two files could be the mask of one image.
@@ -110,15 +116,16 @@ def _kinds(more: Collection[str]) -> str:
 
 
 def _marked(paths: Iterable[Path]) -> list[Path]:
-    """Those with the ending of a mask, and images beside them that none of these belongs to: some people mark a few of
-    their masks. All where none has one."""
+    """Those with the ending of a mask. All where none has one; and where some people mark a few of their masks, so that
+    beside them lie others, all of that folder: then one without the ending may be a mask as well."""
     paths = list(paths)
     marked = {path: MASK_ENDING.sub("", _stem(path)) for path in paths if MASK_ENDING.search(_stem(path))}
+    if not marked:
+        return paths
     ids, folders = {*marked.values()}, {path.parent for path in marked}
     beside = {each for each in paths if each.parent in folders and each.suffix.lower() in IMAGE_ENDINGS}
-    return (
-        [path for path in paths if path in marked or (path in beside and _stem(path) not in ids)] if marked else paths
-    )
+    some_are_not = any(_stem(path) not in ids for path in beside - marked.keys())
+    return [path for path in paths if path in marked or (some_are_not and path in beside)]
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -26,12 +26,17 @@ def groups_of(table: Path | None, image: str, keys: tuple[str, ...]) -> dict[str
         return node
 
     ids: list[str] = []
+    told: dict[tuple[str, str], str] = {}
     for row in rows:
         if not (id := id_of(row[image])):
             continue
         ids.append(id)
         for key in keys:
             if value := (row[key] or "").strip():
+                if (before := told.setdefault((id, key), value)) != value:
+                    raise MedbenchError(
+                        f"{table}: {key} of {id} is {before} in one row and {value} in another; keep one"
+                    )
                 leader[lead(f"{key}={value}")] = lead(f"image={id}")
     first: dict[str, str] = {}
     for id in sorted(ids):
@@ -45,8 +50,12 @@ def read_rows(table: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     rows = _opened(table)
     for column in columns:
         if column not in (rows.fieldnames or ()):
-            raise MedbenchError(f"{table}: no column {column!r}; needed are {', '.join(columns)}")
+            raise MedbenchError(f"{table}: no column {column!r}; {_columns_told(table)}")
     return [{str(key): value or "" for key, value in row.items() if key is not None} for row in rows]
+
+
+def _columns_told(*tables: Path) -> str:
+    return f"there are {', '.join(map(repr, columns_of(*tables))) or 'none'}"
 
 
 def columns_of(*tables: Path) -> tuple[str, ...]:
@@ -58,7 +67,8 @@ def table_of(tables: Sequence[Path], column: str) -> Path:
     """The one of a set's tables that has a column; MedbenchError where none has it, or two have."""
     having = [table for table in tables if column in columns_of(table)]
     if not having:
-        raise MedbenchError(f"{' and '.join(map(str, tables))}: no column {column!r}")
+        told = " and ".join(map(str, tables))
+        raise MedbenchError(f"{told}: no column {column!r}; {_columns_told(*tables)}")
     if len(having) > 1:
         raise MedbenchError(
             f"{having[0]}: has a column {column!r}, and so has {having[1].name}: take it out of one of them, or say "

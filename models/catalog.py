@@ -13,6 +13,7 @@ from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import segmentation_models_pytorch as smp
 import timm
@@ -191,6 +192,11 @@ def _check_signature(name: str, function: Callable[..., Any], options: Mapping[s
 def _call(name: str, build: Callable[[], nn.Module]) -> Any:
     try:
         return build()
+    except URLError as error:
+        raise MedbenchError(
+            f"model {name!r} wants weights from the network, which is not reached ({error.reason}); an option of its "
+            "own may leave them out, as in options: {weights_backbone: null}"
+        ) from error
     except Exception as error:  # whatever a constructor makes of options that do not fit
         raise MedbenchError(f"model {name!r} cannot be built with these options: {first_line(error)}") from error
 

@@ -114,6 +114,7 @@ IN_TIMM = {  # the encoders that smp builds itself, by timm's names of the same 
 SET_MAPS = ("maps", "num_classes", "classes", "n_classes", "num_class", "nclass", "out_channels", "out_chans", "out_ch")
 SET_CHANNELS = ("channels", "in_channels", "in_chans", "n_channels", "num_channels", "input_channels", "in_ch")
 LEFT_TO_THE_SET = "the data set decides, by its classes and the channels of its images; leave it out"
+WEIGHTS = ("none", "imagenet")
 OTHERS = " Or smp:Architecture/encoder, or package.module:Class."
 
 
@@ -128,6 +129,8 @@ def check_name(name: str, options: Mapping[str, Any] | None = None, encoder_weig
     Raises:
         MedbenchError: the message says what would be right.
     """
+    if encoder_weights not in WEIGHTS and not Path(encoder_weights).suffix:
+        raise UnknownNameError("encoder_weights", encoder_weights, WEIGHTS, " Or the path of a safetensors file.")
     if name.startswith("smp:"):
         architecture, _, encoder = name.partition("/")
         if not encoder:

@@ -99,7 +99,7 @@ def _evaluation(
     for trial in sorted(study.trials, key=lambda each: (each.seed, -1 if each.fold is None else each.fold)):
         if name in trial.evaluations:
             first.setdefault(trial.variant, []).append(trial.evaluations[name].folder / "masks")
-    table = {key: _rounded(values) for key, values in zip(by_variant.index, by_variant.to_numpy(), strict=True)}
+    table = dict(zip(by_variant.index, by_variant.to_numpy(), strict=True))
     images: list[dict[str, Any]] = []
     for rank, image in enumerate(map(str, means.index), start=1):
         if image not in folders:
@@ -117,14 +117,14 @@ def _evaluation(
             "rank": rank,
             "truth": _path(folders[image] / f"{image}.png", study.target, width, height),
             "paths": {v: _first_path(masks, image, study.target, width, height) for v, masks in first.items()},
-            "scores": {v: table[image, v] for v in study.spec["variants"] if (image, v) in table},
+            "scores": {v: _rounded(table[image, v]) for v in study.spec["variants"] if (image, v) in table},
         }
         room.left -= sum(map(len, entry["truth"]))
         room.left -= sum(sum(map(len, path)) + 12 * len(metrics) for path in entry["paths"].values())
         images.append(entry)
     if not images:
         return None
-    known = [i for i in range(len(metrics)) if any(row[i] is not None for row in table.values())]
+    known = np.flatnonzero(by_variant.notna().any()).tolist()
     painted = name in study.artifacts
     return {"name": name, "painted": painted, "total": len(means), "metrics": known, "images": images}
 

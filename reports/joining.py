@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .files import Files
 from .resolved import Spec
@@ -45,9 +45,19 @@ Origin = tuple[str, int | None, str]
 """A variant, a fold, and what its trials must have in common there."""
 
 
-def joined(name: str, found: Sequence[tuple[Path, Spec]], files: Files) -> list[tuple[str, Spec, tuple[str, ...]]]:
-    """Names, specs and warnings of the studies that these make: one where all are alike, whose trials are then all of
-    theirs; else those that differ get the name of their store, and each says in what it differs from the first.
+class Joined(NamedTuple):
+    """A study of one store or several."""
+
+    name: str
+    spec: Spec
+    said: tuple[str, ...]
+    """Warnings."""
+    stores: tuple[Path, ...]
+
+
+def joined(name: str, found: Sequence[tuple[Path, Spec]], files: Files) -> list[Joined]:
+    """The studies that these make: one where all are alike, whose trials are then all of theirs; else those that differ
+    get the name of their store, and each says in what it differs from the first.
 
     Args:
         name: of the study.
@@ -56,19 +66,21 @@ def joined(name: str, found: Sequence[tuple[Path, Spec]], files: Files) -> list[
             show that their images, weights or code differ.
     """
     (first_store, first), *others = found
-    whole, apart = first, list[tuple[str, Spec, tuple[str, ...]]]()
+    whole, stores, apart = first, [first_store], list[Joined]()
     for store, spec in others:
         differences = _differences(whole, spec, files)
         if not differences:
             whole = _union(whole, spec)
+            stores.append(store)
             continue
         own = f"{name}@{store.resolve().name}"
-        taken = {each for each, *_ in apart}
+        taken = {each.name for each in apart}
         own = own if own not in taken else f"{own}-{len(apart) + 1}"
         listed = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
-        apart.append((own, spec, (f"Not joined with {name} of {first_store.resolve().name}: {listed}.",)))
-    said = tuple(f"{own} is reported by itself. {why}" for own, _, (why,) in apart)
-    return [(name, whole, said), *apart]
+        why = f"Not joined with {name} of {first_store.resolve().name}: {listed}."
+        apart.append(Joined(own, spec, (why,), (store,)))
+    said = tuple(f"{each.name} is reported by itself. {each.said[0]}" for each in apart)
+    return [Joined(name, whole, said, tuple(stores)), *apart]
 
 
 def _differences(a: Spec, b: Spec, files: Files) -> list[str]:
@@ -87,10 +99,13 @@ def _differences(a: Spec, b: Spec, files: Files) -> list[str]:
         if key not in OF_NO_MATTER and flat[0].get(key) != flat[1].get(key)
     ]
     found += _other_origins(_origins_of(a, files), _origins_of(b, files))
+    if found:
+        return found
     for variant, known in b["variants"].items():
         known_there = {_place(t): t["trial"] for t in a["variants"].get(variant, {"trials": ()})["trials"]}
         found += [
-            f"{variant}, seed {trial['seed']}, is another training there (other images, code or protocol)"
+            f"{variant}, seed {trial['seed']}{_of_fold(trial)}, is another training there (other images, code or "
+            "protocol)"
             for trial in known["trials"]
             if known_there.get(_place(trial), trial["trial"]) != trial["trial"]
         ]
@@ -145,6 +160,10 @@ def _union(a: Spec, b: Spec) -> Spec:
         variants[variant] = {**variants[variant], "trials": [*variants[variant]["trials"], *more]}
     settings = dict.fromkeys([*a.get("set", ()), *b.get("set", ())])
     return {**b, **a, "set": list(settings), "variants": variants}
+
+
+def _of_fold(trial: dict[str, Any]) -> str:
+    return "" if trial.get("fold") is None else f", fold {trial['fold']}"
 
 
 def _place(trial: dict[str, Any]) -> tuple[int, int | None]:

@@ -9,7 +9,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,8 @@ def write_report(
     study. `sections` stand in this order on the page; a section of your own is one more.
     Raises MedbenchError when a store holds no study.
     """
-    environment = _environment(sections)
+    modules = dict.fromkeys(Path(inspect.getfile(section.make)).parent for section in sections)
+    environment = _environment(HERE, *modules)
     answering = {section.asks: section.answers for section in sections if section.asks and section.answers}
     room = Room(beside=out / "pictures" if all_images else None)
     before = earlier(out)
@@ -104,6 +105,7 @@ def write_report(
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         thumbnails=room.thumbnails,
         digest=file_digest(out / "report.json"),
+        n_colours=len(PALETTE),
         refresh=refresh,
         record=record,
         has_files=any(not each.startswith("data:") for each in room.thumbnails.values()),
@@ -153,7 +155,7 @@ def _rendered(
     environment: Environment, evidence: Evidence, facts: dict[str, Any], parts: dict[Section, Part]
 ) -> dict[str, Any]:
     """What the page's template needs of a study: its head and its sections as HTML."""
-    shared = {"study": facts, "anchor": evidence.anchor, "primary": evidence.metric}
+    shared = {"study": facts, "anchor": evidence.anchor, "primary": evidence.metric, "n_colours": len(PALETTE)}
     shared["digits"] = notes.digits_of(evidence.primary)
     target = evidence.study.target
     shared |= {
@@ -202,12 +204,12 @@ def _leads(evidence: Evidence, sections: Iterable[Section]) -> dict[str, list[An
     return {lead: answers for lead, answers in found.items() if answers}
 
 
-def _environment(sections: Iterable[Section]) -> Environment:
-    """Templates, those of sections beside their modules, with the words and numbers of a report; every value is
-    escaped."""
-    modules = dict.fromkeys(Path(inspect.getfile(section.make)).parent for section in sections)
+@cache
+def _environment(*folders: Path) -> Environment:
+    """The templates in these folders with the words and numbers of a report; every value is escaped. Compiled once, for
+    a run that is watched is reported again and again."""
     environment = Environment(
-        loader=FileSystemLoader([HERE, *modules]),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -234,7 +236,6 @@ def _environment(sections: Iterable[Section]) -> Environment:
         "known": tables.KNOWN,
         "failures": FAILURES,
         "wording": tables.wording,
-        "n_colours": len(PALETTE),
     }
     return environment
 

@@ -62,8 +62,11 @@ def abstract(evidence: Evidence) -> str:
         level += f" ({by_class} as the mean over {names} of each one's mean over images)"
     cell = evidence.cells[first, own["variant"]]
     scored = cell.scores["image"].isin(list(cell.tables[metric]))
-    n_trainings = cell.scores.loc[scored, "trial"].nunique()  # of a seed as many as it has folds
-    over = f"{counted(n_trainings, 'training')} and {counted(own['n_images'], 'test image')}"
+    n_trainings, n_seeds = (cell.scores.loc[scored, key].nunique() for key in ("trial", "seed"))
+    over = counted(n_trainings, "training")
+    if n_trainings > n_seeds and n_trainings % n_seeds == 0:  # in folds each image is tested by one training of a seed
+        over += f" ({counted(n_seeds, 'seed')} of {counted(n_trainings // n_seeds, 'fold')})"
+    over += f" and {counted(own['n_images'], 'test image')}"
     sentences.append(f"Over {over} {own['variant']} {level}.")
     sentences += [each.abstract for each in evidence.asked if each.evaluation == first]
     return " ".join(sentences)

@@ -282,7 +282,8 @@ def _cell(scores: pd.DataFrame, groups: Mapping[str, str], classes: dict[str, Ce
     columns, images = pd.factorize(known["image"], sort=True)
     values = np.full((len(metrics), len(seeds), len(images)), np.nan)
     values[:, rows, columns] = known[metrics].to_numpy(dtype=np.float64).T
-    index, names = pd.Index(seeds, name="seed"), pd.Index(images, name="image")
+    # As Python's own strings, for tables are looked up in by image thousands of times: Arrow's are made anew each time.
+    index, names = pd.Index(seeds, name="seed"), pd.Index(images, name="image", dtype=object)
     tables = {
         metric: pd.DataFrame(table, index, names, copy=False).dropna(axis="columns")  # rows stay contiguous in memory
         for metric, table in zip(metrics, values, strict=True)

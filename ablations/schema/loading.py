@@ -21,7 +21,7 @@ from ...bench.store.records import read_json, write_text
 from .document import Document
 from .layers import merge
 from .recipe import Training
-from .spec import PARTS, Study
+from .spec import NAME, PARTS, SPLIT, TASK, Study
 
 HERE = Path(__file__).parent
 STUDIES = HERE.parent
@@ -31,6 +31,11 @@ MESSAGES = {
     "tuple_type": "write a list here, as in [a, b]",
     "model_type": "write a mapping here, as in {key: value}",
     "too_short": "needs one entry at least; or leave the key out",
+}
+PATTERNS = {  # in words, for those who do not read regular expressions
+    SPLIT: "write holdout, official, egeunet, random, or kfold:K with 2 folds or more, as in kfold:5",
+    NAME: "a name has letters, digits, _, . and - alone",
+    TASK: "a name has letters, digits and _ alone, and begins with none of the digits",
 }
 TOLD = {"missing", "study", "value_error"}  # errors that name what was given, or that nothing was
 
@@ -280,6 +285,7 @@ class InvalidStudyError(MedbenchError):
 def _message(error: ErrorDetails, keys: Sequence[Any]) -> str:
     """What is wrong, with what was given where it is short."""
     message = MESSAGES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    message = PATTERNS.get(error.get("ctx", {}).get("pattern", ""), message)
     given = error["input"]
     if error["type"] == "extra_forbidden":
         return f"{message}{_meant(str(keys[-1]), keys[:-1])}"

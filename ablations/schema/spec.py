@@ -18,8 +18,10 @@ from .recipe import Augment, Consistency, Count, Spec, Training, as_tuple
 from .seeds import Seeds, UntilDecided, wrong_looks
 
 NAME = r"^[A-Za-z0-9_.-]+$"
+SPLIT = r"^(official|holdout|egeunet|random|kfold:([2-9]|[1-9][0-9]+))$"
+TASK = r"^[A-Za-z_][A-Za-z0-9_]*$"
 Size = Annotated[int, Field(ge=32, multiple_of=32)]
-TaskName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+TaskName = Annotated[str, Field(pattern=TASK)]
 
 
 class DatasetSpec(Spec):
@@ -29,7 +31,7 @@ class DatasetSpec(Spec):
     """The name of a set (`medbench data list`); or give `folder`."""
     folder: str | None = None
     """A set of your own: a folder with images/ and masks/, or give `name`."""
-    split: Annotated[str, Field(pattern=r"^(official|holdout|egeunet|random|kfold:([2-9]|[1-9][0-9]+))$")]
+    split: Annotated[str, Field(pattern=SPLIT)]
     """`holdout` (70/10/20), `official` (as published), `egeunet` (63/7/30), `kfold:K`; or `random`, which divides
     lesions and copies and leaves none out, to show what that does."""
     split_seed: int

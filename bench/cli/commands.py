@@ -51,6 +51,7 @@ def report(
     index.html, tables, figures and report.json; several stores, and what was published, are read as one.
     """
     wanted = [existing_store(each, or_published=True) for each in [*(stores or ()), *(named or ())] or [None]]
+    check_writable(out, "name another folder with -o")
     if not watch:
         with at_work("reading the store and writing the page"):
             from ...reports.page import write_report

@@ -1,5 +1,6 @@
 """The commands `medbench data ...`: look at data sets. Heavy imports wait inside the commands."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -113,15 +114,16 @@ def data_verify(
 
     Errors: files without their counterpart or that cannot be read, sizes that differ, masks that could be read in two
     ways or hold a level of no class. Notes: empty and grey masks, images that are nearly black, parts of a published
-    set that are not here, classes that no mask has, images with equal pixels of which different things are said. How
-    the levels of masks are read is counted, and what each class takes of the pixels.
+    set that are not here, classes that no mask has, columns of tables that may tell groups and that nothing reads,
+    images with equal pixels of which different things are said. How the levels of masks are read is counted, and what
+    each class takes of the pixels.
     """
     from collections import Counter
     from dataclasses import asdict
 
     from ...datasets.base import Problem
     from ...datasets.catalog import completeness, open_dataset, told_completeness
-    from ...datasets.described.census import absent, census, twins
+    from ...datasets.described.census import absent, census, twins, ungrouped
     from ...datasets.inspection import inspect
     from ..study.sets import cache_folder, data_folder
 
@@ -133,7 +135,7 @@ def data_verify(
     if any(here < published for here, published in counts.values()):
         problems.append(Problem(name, "", f"is not complete: {told_completeness(counts)}", "note"))
     classes = census(inspection)
-    problems += [*absent(classes, image_set), *twins(image_set, inspection)]
+    problems += [*absent(classes, image_set), *ungrouped(image_set), *twins(image_set, inspection)]
     n_errors = sum(problem.kind == "error" for problem in problems)
     if as_json:
         rows = [{"id": each.id, "file": each.file, "kind": each.kind, "message": each.message} for each in problems]
@@ -150,7 +152,9 @@ def data_verify(
             typer.echo(
                 f"masks by levels: {'; '.join(f'{how} ({n:,})' for how, n in codings.most_common()) or 'none is read'}"
             )
-        typer.echo(f"{image_set.name}: {len(image_set)} pairs, {n_errors} errors, {len(problems) - n_errors} notes")
+        n_notes = len(problems) - n_errors
+        counts = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((n_errors, "error"), (n_notes, "note"))]
+        typer.echo(f"{image_set.name}: {len(image_set)} pairs, {', '.join(counts)}")
     if n_errors:
         raise typer.Exit(1)
 
@@ -160,7 +164,8 @@ def data_verify(
 def data_audit(
     names: NamesArgument,
     split: Annotated[
-        str | None, typer.Option(help="Say in which part of this split each image lies: holdout, official, ...")
+        str | None,
+        typer.Option(help="Say in which part, or fold, of this split each image lies: holdout, kfold:5, ..."),
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -191,10 +196,14 @@ def data_audit(
         declared = open_dataset(name, data=data_folder(data))  # opened above, equal pixels are in one group
         group_of |= {f"{declared.name}/{id}": f"{declared.name}/{group}" for id, group in declared.groups.items()}
     part_of: dict[str, str] = {}
+    folds = range(int(split.partition(":")[2])) if split and re.fullmatch(r"kfold:\d+", split) else None
     for each in sets if split else ():
-        found = make_split(each, str(split))
-        for part in ("train", "validation", "test"):
-            part_of |= {f"{each.name}/{id}": part for id in getattr(found, part)}
+        if folds is not None:  # each image is tested in one of them, and learnt from in the others
+            tested = {f"fold {fold}": make_split(each, str(split), fold=fold).test for fold in folds}
+        else:
+            found = make_split(each, str(split))
+            tested = {part: getattr(found, part) for part in ("train", "validation", "test")}
+        part_of |= {f"{each.name}/{id}": part for part, ids in tested.items() for id in ids}
     with progress_bar("looking") as show:
         pairs = audit(sets, cache=cache_folder(), progress=show)
     rows = [
@@ -225,7 +234,7 @@ def data_audit(
             typer.echo(f"{n_within} of them lie within one group{told}; {len(pairs) - n_within} across groups")
         if split:
             apart = sum(len(set(row["parts"])) > 1 for row in rows)
-            typer.echo(f"{apart} of them lie in two parts of {split}")
+            typer.echo(f"{apart} of them lie in two {'parts' if folds is None else 'folds'} of {split}")
     if pairs:
         raise typer.Exit(1)
 
@@ -277,8 +286,10 @@ def _propose(names: list[str]) -> None:
     root = Path(names[0].removeprefix("folder:"))
     with progress_bar(f"looking at {root.name}") as show:
         path = propose(root, show)
-    typer.echo(path.read_text(encoding="utf-8"), nl=False)
-    typer.echo(f"wrote {path}; give the classes their names, then: medbench data verify folder:{root}")
+    text = path.read_text(encoding="utf-8")
+    typer.echo(text, nl=False)
+    groups = "" if "\ngroup: " in text else ", say group: COLUMN where images belong together (a patient, a video)"
+    typer.echo(f"wrote {path}; give the classes their names{groups}, then: medbench data verify folder:{root}")
 
 
 def _spread(value: Any) -> str:

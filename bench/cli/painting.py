@@ -46,6 +46,8 @@ def artifacts(
     if severity is not None:
         check_severity(severity)
     is_set = what in DATASETS or what.startswith("folder:")
+    if not is_set and Path(what).is_dir():
+        raise MedbenchError(f"{what}: is a folder; of a set write folder:{what}")
     if kind is None or severity is None:
         if is_set:
             raise MedbenchError(f"{what}: name a --kind and a --severity; sheets of all are for single images")

@@ -18,15 +18,32 @@ def rounds(planned: "Plan", store: Path, terminal: Console) -> Iterator["Plan"]:
     """The parts of a plan that are to be run one after the other: all of it at once, or where it is trained until it is
     decided its first seeds, then those with one seed more of each variant, and so on until the scores in the store
     decide or no look is left. What is finished already is looked at once, at its last look."""
-    from ..store.folder import Store
-    from ..study.runner import left_to_do
-
-    numbers = planned.rounds
-    done = [number for number in numbers if not left_to_do(planned.first(number), Store(store))]
+    numbers, done = planned.rounds, _looked_at(planned, store)
     for number in [*done[-1:], *numbers[len(done) :]]:
         yield planned.first(number)
         if "looks" in planned.record and _tell(planned.record["study"], store, number, numbers[-1], terminal):
             return
+
+
+def _looked_at(planned: "Plan", store: Path) -> list[int]:
+    """The looks whose seeds the store has."""
+    from ..store.folder import Store
+    from ..study.runner import left_to_do
+
+    return [number for number in planned.rounds if not left_to_do(planned.first(number), Store(store))]
+
+
+def at_most(planned: "Plan", store: Path, terminal: Console) -> "Plan":
+    """What a run would train at most: no seed more, which is told, where the scores in the store decide the study."""
+    from ..store.folder import Store
+
+    study, done = planned.record["study"], _looked_at(planned, store)
+    if "looks" not in planned.record or not done or not Store(store).study(study).is_file():
+        return planned
+    if not all(each.verdict for each in decisions_of(study, store)):
+        return planned
+    terminal.print(f"{study} is decided after {done[-1]} seeds of each variant: no seed is added")
+    return planned.first(done[-1])
 
 
 def _tell(study: str, store: Path, number: int, most: int, terminal: Console) -> bool:

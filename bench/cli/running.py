@@ -119,7 +119,7 @@ def run(
     from ..study.planning import plan
     from ..study.sets import Sets, cache_folder, data_folder
     from .live_view import View
-    from .rounds import rounds
+    from .rounds import at_most, rounds
 
     if executor == ExecutorName.LOCAL and (slurm or gpus or memory or cpus > 1):
         raise MedbenchError("--cpus, --gpus, --memory and --slurm are for a cluster: add --executor ray or slurm")
@@ -159,7 +159,7 @@ def run(
     for planned, whole in zip(plans, left, strict=True):
         ids, part, failed = {job.id for job in whole}, planned, list["Job"]()
         last: tuple[Place, Execute] | None = None
-        for part in [planned] if dry_run else rounds(planned, store, terminal):
+        for part in [at_most(planned, store, terminal)] if dry_run else rounds(planned, store, terminal):
             todo = [job for job in left_to_do(part, Store(store)) if job.id in ids]
             at_once = jobs or trials_at_once(todo, n_gpus)
             at_once = min(at_once, len(todo) or at_once)
@@ -302,7 +302,7 @@ def _tell_of(planned: "Plan", todo: "list[Job]", sets: "Sets", threads: int, at_
             f"once{without}; {megabytes(costs.stored)} in the store, {megabytes(costs.cached)} of decoded images in "
             f"the cache, {megabytes(costs.at_work * at_once)} for checkpoints while it runs"
         )
-    if "looks" in planned.record:
+    if "looks" in planned.record and todo:
         first, last = planned.rounds[0], planned.rounds[-1]
         in_first = sum(costs.seconds.get(job.id, 0.0) for job in planned.first(first).jobs)
         terminal.print(

@@ -115,7 +115,7 @@ def measure_of(metric: str, higher_is_better: bool | None) -> Measure:
     found = known.get(metric.lower())
     if found is None:
         if higher_is_better is None:
-            raise MedbenchError(f"{metric}: unknown metric; say --higher-is-better or --lower-is-better")
+            raise MedbenchError(f"{metric}: no metric that medbench knows; say --higher-is-better or --lower-is-better")
         return Measure(metric, higher_is_better, None)
     if higher_is_better not in (None, found.higher_is_better):
         raise MedbenchError(f"{metric}: of {found.label}, {'higher' if found.higher_is_better else 'lower'} is better")

@@ -72,8 +72,9 @@ def cuts_of(codings: Mapping[str, Coding], paths: Mapping[str, Path]) -> dict[st
         brightest = max(maps, key=lambda id: codings[id].high / half[id])
         if codings[brightest].high <= half[brightest]:
             raise MedbenchError(
-                f"{paths[brightest].parent}: predictions have many levels, the highest {codings[brightest].high:g}, "
-                f"none above half of {2 * half[brightest]:g}; save masks as 0 and 255, probabilities from 0 to 255, "
+                f"{paths[brightest]}: has more than the two levels of a mask, as {len(maps)} of the {len(codings)} "
+                f"predictions, the highest of all {codings[brightest].high:g}, none above half of "
+                f"{2 * half[brightest]:g}; save masks as 0 and 255, probabilities from 0 to 255, "
                 f"and of label maps one label, {NAME_CLASSES}"
             )
         doubts = {

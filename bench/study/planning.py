@@ -1,5 +1,6 @@
 """From a study to jobs: every choice resolved, every image and weight named by its digest, every id known."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -318,11 +319,7 @@ def _record(
         "completeness": {part: list(counts) for part, counts in complete.items()} or None,
         "evaluations": list(jobs[0].evaluations),
         "datasets": {name: config["dataset"] for name, config in jobs[0].evaluations.items()},
-        "copies_left_out": {
-            name: most
-            for name in jobs[0].evaluations
-            if (most := max(job.evaluations[name]["copies_left_out"] for job in jobs))
-        },
+        "copies_left_out": {name: most for name in jobs[0].evaluations if (most := _most_left_out(jobs, name))},
         "artifacts": {
             name: {key: artifact[key] for key in ("kind", "severity")}
             for name, config in jobs[0].evaluations.items()
@@ -335,6 +332,14 @@ def _record(
         "variants": variants,
         "spec": yaml.safe_dump(study.model_dump(exclude_none=True, exclude={"profiles"}), sort_keys=False),
     }
+
+
+def _most_left_out(jobs: Sequence[Job], name: str) -> int:
+    """The copies that a training leaves out of an evaluation, the folds of one, which test other images, together."""
+    counts: Counter[tuple[str, int]] = Counter()
+    for job in jobs:
+        counts[job.cell.variant, job.cell.seed] += job.evaluations[name]["copies_left_out"]
+    return max(counts.values())
 
 
 def _looks(seeds: UntilDecided) -> dict[str, Any]:

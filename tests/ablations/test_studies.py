@@ -153,7 +153,11 @@ def test_a_study_expands_to_variants_times_seeds_times_folds(tmp_path: Path) -> 
         ("epochs: 7", "epochs: seven", "mine.yaml:7: variants.less.training.epochs: Input should be a valid integer"),
         ("epochs: 7", "epochs: 0", "mine.yaml:7: variants.less.training.epochs: Input should be greater than"),
         ("size: 64", "size: 65", "mine.yaml:8: dataset.size: Input should be a multiple of 32"),
-        ("size: 64", "split: shuffled", "mine.yaml:8: dataset.split: "),
+        (
+            "size: 64",
+            "split: shuffled",
+            "mine.yaml:8: dataset.split: write holdout, official, egeunet, random, or kfold:K",
+        ),
         ("name: synthetic", "name: isic2018", "mine.yaml:8: dataset: images is the number of synthetic images"),
         ("question: Is it better?", "", "mine.yaml:1: question: this key is missing"),
         ("[clean, {dataset: ph2}]", "[clen]", "mine.yaml:10: evaluate.0: Input should be 'clean'"),

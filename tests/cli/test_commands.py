@@ -36,7 +36,7 @@ MISTAKES = {  # of names and keys: the words of the command, and what is said
     "run mine.yaml --set variants.one.options.width=.inf": "width=.inf: got inf; an option is a finite number",
     "run mine.yaml --set variants.one.options={width: 2026-01-31}": "got datetime.date(2026, 1, 31); an option is",
     "run mine.yaml --set dataset.name=nosuch": "unknown dataset 'nosuch'",
-    "run mine.yaml --set dataset={folder: nowhere}": "looked for the folder nowhere",
+    "run mine.yaml --set dataset={folder: nowhere}": "/nowhere; ",
     "run mine.yaml --set evaluate=[{artifact: nosuch, severity: 1}]": "unknown artifact 'nosuch'",
     "run baa": "no data folder is set",
     "run mine.yaml --slurm partition=x": "add --executor ray or slurm",

@@ -254,6 +254,28 @@ def test_with_a_split_each_image_has_its_part(folder: Path) -> None:
     assert f"{apart} of them lie in two parts of holdout" in run(f"folder:{folder}", "--split", "holdout").output
 
 
+def test_of_folds_each_image_has_the_one_that_tests_it(folder: Path) -> None:
+    for index in range(3, 9):
+        for name in (f"{index}", f"small{index}"):
+            side = 200 if name.startswith("small") else textured(index).shape[0]
+            Image.fromarray(textured(index)).resize((side, side)).save(folder / "images" / f"{name}.png")
+            mask = Image.fromarray(SOURCE.mask(SOURCE.ids[index])).resize((side, side))
+            mask.save(folder / "masks" / f"{name}.png")
+
+    told = run(f"folder:{folder}", "--split", "kfold:3", "--json")
+
+    images = Sets(None, folder / "cache").open({"folder": str(folder)}).image_set
+    fold_of = {id: f"fold {fold}" for fold in range(3) for id in make_split(images, "kfold:3", fold=fold).test}
+    found = {
+        tuple(each[side].split("/")[1] for side in "ab"): each["parts"] for each in json.loads(told.stdout)["pairs"]
+    }
+    assert found == {pair: [fold_of[id] for id in pair] for pair in found}
+    assert len(found) == 7
+    apart = sum(len(set(parts)) == 2 for parts in found.values())
+    assert apart > 0
+    assert f"{apart} of them lie in two folds of kfold:3" in run(f"folder:{folder}", "--split", "kfold:3").output
+
+
 def test_sets_are_described_side_by_side(folder: Path) -> None:
     words = ["data", "describe", f"folder:{folder}", "synthetic"]
 

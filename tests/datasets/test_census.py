@@ -78,6 +78,34 @@ def test_equal_pixels_that_are_told_alike_are_no_note(tmp_path: Path) -> None:
     assert twins(found, inspect(found)) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "table", "note"),
+    [
+        (
+            "modality: fundus\n",
+            "image,patient,finding\na,1,benign\nb,1,benign\n",
+            "metadata.csv: nothing reads patient, finding; if one",
+        ),
+        ("group: patient\n", "image,patient,finding\na,1,benign\nb,1,benign\n", None),
+        ("group: image\n", "image,patient\na,1\nb,1\n", None),
+        ("modality: fundus\n", "image,group,age\na,1,50\nb,1,50\n", None),
+        ("label: finding\n", "image,finding\na,benign\nb,benign\n", None),
+    ],
+)
+def test_columns_that_may_tell_groups_and_are_not_read_are_noted(
+    tmp_path: Path, text: str, table: str, note: str | None
+) -> None:
+    root = folder(tmp_path / "set", text, {"a": TWO, "b": TWO})
+    (root / "labels.csv").unlink(missing_ok=True)
+    (root / "metadata.csv").write_text(table)
+
+    told = CliRunner().invoke(app, ["data", "verify", f"folder:{root}"])
+
+    assert told.exit_code == 0, told.output
+    assert ("nothing reads" in told.output) == (note is not None)
+    assert note is None or f"note: set: {note} of them says which images belong together" in told.output
+
+
 def test_verify_shows_classes_in_text_and_json(three: Path) -> None:
     command = ["data", "verify", f"folder:{three}"]
 

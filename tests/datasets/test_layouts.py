@@ -151,6 +151,21 @@ def test_a_publishers_table_of_other_images_is_refused_and_of_some_noted(tmp_pat
         isic2018(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("image,patient_id\na,p1\n", r"no column 'group'; there are 'image', 'patient_id'; rename .* group: COLUMN"),
+        ("image,group\na,p1\na.png,p2\n", "group of a is p1 in one row and p2 in another; keep one"),
+    ],
+)
+def test_tables_that_do_not_say_one_group_are_refused(tmp_path: Path, table: str, said: str) -> None:
+    save_pair(tmp_path, "images/a.png", "masks/a.png")
+    (tmp_path / "metadata.csv").write_text(table)
+
+    with pytest.raises(MedbenchError, match=rf"metadata\.csv: {said}"):
+        read_folder(tmp_path)
+
+
 def test_metadata_without_its_column_is_refused(tmp_path: Path) -> None:
     save_pair(tmp_path, "images/a.png", "masks/a.png")
     (tmp_path / "metadata.csv").write_text("name,group\na,p1\n")

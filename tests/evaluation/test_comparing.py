@@ -119,7 +119,7 @@ def test_a_metric_that_medbench_does_not_know_needs_a_direction(file: Path) -> N
     result = run(file, metric="loss")
 
     assert result.exit_code == 2
-    assert "loss: unknown metric; say --higher-is-better or --lower-is-better" in result.output
+    assert "loss: no metric that medbench knows; say --higher-is-better or --lower-is-better" in result.output
 
 
 def test_the_direction_of_a_known_metric_cannot_be_turned(file: Path) -> None:

@@ -1,6 +1,7 @@
 """`medbench score`: masks in files, as other tools leave them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,8 @@ def test_label_maps_are_refused(folders: Path) -> None:
     result = score(folders)
 
     assert result.exit_code == 2
-    assert "the highest 2, none above half of 255; save masks as 0 and 255" in result.output
+    assert "ISIC_0.png: has more than the two levels of a mask, as 4 of the 4 predictions" in result.output
+    assert "the highest of all 2, none above half of 255; save masks as 0 and 255" in result.output
 
 
 def scaled(mask: NDArray[Any], by: int, method: int = cv2.INTER_NEAREST) -> NDArray[Any]:
@@ -298,6 +300,17 @@ def test_images_and_regions_beside_marked_masks_are_passed_over(folders: Path) -
         save(folders / "reference" / id / f"{id}_R1_Label4.bmp", np.zeros((20, 30), dtype=np.uint8))
 
     assert scored(folders)["images"] == 4
+
+
+def test_of_two_files_that_could_be_one_prediction_neither_is_taken(folders: Path) -> None:
+    """Though one has the ending of a mask: beside files that have none it may be anything."""
+    right = folders / "prediction" / "ISIC_2.png"
+    shutil.copy(right.with_name("ISIC_1.png"), right.with_name("ISIC_2_mask.png"))
+
+    result = score(folders)
+
+    assert result.exit_code == 2
+    assert f"{right.with_name('ISIC_2_mask.png')}: {right} could be the mask of ISIC_2 as well" in result.output
 
 
 def test_predictions_without_a_reference_are_counted(folders: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -107,6 +108,10 @@ def test_counting_moves_no_random_number() -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
+def fetching() -> nn.Module:
+    raise URLError("no route")
+
+
 def test_a_function_that_gives_a_network_is_a_model() -> None:
     built = build_model(f"{HERE}:of_one_size", {"num_classes": 2})
 
@@ -119,6 +124,11 @@ def test_a_function_that_gives_a_network_is_a_model() -> None:
     [
         ("of_one_size", {"num_clases": 1}, r"Did you mean 'num_classes'\?.*\*\*kwargs .*name each option"),
         ("of_whatever", {"width": 1}, r"Known: none\. What \*\*kwargs takes"),
+        (
+            "fetching",
+            {},
+            r"wants weights from the network, which is not reached \(no route\); .*weights_backbone: null",
+        ),
         ("of_nothing", {}, "gives str; needs torch.nn.Module"),
         ("ready", {}, "is built already"),
         ("HERE", {}, "is not a class of torch.nn.Module, nor a function"),

@@ -11,7 +11,7 @@ from medbench.bench.store.records import read_yaml, write_yaml
 from medbench.reports.load import load_studies
 from medbench.reports.page import write_report
 
-from ..fabricated_store import fabricate, trial_id, unsealed
+from ..fabricated_store import fabricate, trial_id, unsealed, write_timings
 from .test_report import evaluation_of, write
 
 
@@ -77,13 +77,25 @@ def test_a_study_that_two_laboratories_share_is_joined(tmp_path: Path) -> None:
 def test_studies_that_differ_are_told_apart(tmp_path: Path, change: dict[str, Any], why: str) -> None:
     study = fabricate(tmp_path / "here", n_images=4)
     shutil.copytree(tmp_path / "here", tmp_path / "there")
-    write_yaml(tmp_path / "there" / "studies" / "baa.yaml", study | change)
+    other = study | change
+    other["variants"] = {  # trained under another protocol, they are other trials
+        name: known | {"trials": [trial | {"trial": f"{trial['trial'][:-1]}x"} for trial in known["trials"]]}
+        for name, known in study["variants"].items()
+    }
+    for path in (tmp_path / "there" / "trials").iterdir():
+        path.rename(path.with_name(f"{path.name[:-1]}x"))
+    write_yaml(tmp_path / "there" / "studies" / "baa.yaml", other)
+    for lab, known, ms in (("here", study, 5.0), ("there", other, 7.0)):
+        write_timings(tmp_path / lab, known, {name: [ms, ms] for name in known["variants"]})
 
     page, (first, second) = write([tmp_path / "here", tmp_path / "there"], tmp_path / "out")
 
     assert (first["study"], second["study"]) == ("baa", "baa@there")
     assert f"Not joined with baa of here: {why}" in page
+    assert "another training" not in page  # which says no more
     assert first["warnings"][0].startswith("baa@there is reported by itself")
+    assert [{row["latency_ms"] for row in each["variants"]} for each in (first, second)] == [{5.0}, {7.0}]
+    assert "what was timed" not in page
 
 
 def test_other_trainings_under_the_same_seed_are_not_joined(tmp_path: Path) -> None:

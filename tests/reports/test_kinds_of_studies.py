@@ -276,7 +276,7 @@ def test_each_fold_of_a_seed_is_a_training(tmp_path: Path) -> None:
 
     lacking = write([tmp_path / "st"], tmp_path / "lacking")[0]
 
-    assert "Over 6 trainings and 12 test images medlitenet reached" in whole
+    assert "Over 6 trainings (2 seeds of 3 folds) and 12 test images medlitenet reached" in whole
     assert "They were trained with 2 seeds (0, 1) in each of 3 folds." in said_in(whole)
     assert (
         "medlitenet was trained with 2 seeds (0, 1) in each of 3 folds; no_baa was trained with 2 seeds (0 in 3 folds, "

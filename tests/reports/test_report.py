@@ -233,7 +233,7 @@ def test_a_cell_is_a_pivot_table_without_the_images_that_a_seed_lacks(store: Pat
     for cell in found.values():
         for metric, table in cell.tables.items():
             expected = cell.scores.pivot_table(index="seed", columns="image", values=metric).dropna(axis="columns")
-            pd.testing.assert_frame_equal(table, expected, check_exact=True)
+            pd.testing.assert_frame_equal(table, expected, check_exact=True, check_column_type=False)
 
 
 def test_the_answer_comes_first_with_effect_interval_and_what_it_is_over(page: str) -> None:

@@ -305,7 +305,7 @@ def test_an_artifact_is_an_evaluation_a_severity_on_the_test_images_of_the_study
         ("variants.other.model=smp:Unet", "name its encoder too, as in smp:Unet/mobilenet_v2"),
         ("variants={other: {model: 'nosuch.module:Net'}}", "cannot be imported: No module named 'nosuch'"),
         ("encoder_weights=nowhere.safetensors", "there is no file nowhere.safetensors"),
-        ("dataset.folder=nowhere", "looked for the folder nowhere"),
+        ("dataset.folder=nowhere", "/nowhere; "),
         ("dataset.split=official", "mine: has no official split; holdout, egeunet and kfold:K can be run"),
     ],
 )

@@ -225,6 +225,16 @@ def test_a_dry_run_says_when_it_may_stop(study: Path) -> None:
     assert not (study.parent / "dry").exists()
 
 
+def test_a_dry_run_of_what_is_decided_adds_no_seed(decided: tuple[Path, str], study: Path) -> None:
+    done = medbench("run", study, "--store", decided[0], "--dry-run")
+
+    assert done.exit_code == 0, done.output
+    assert "mine is decided after 3 seeds of each variant: no seed is added" in done.output
+    assert "6 trials on" in done.output
+    assert "0 to do" in done.output
+    assert "it stops when" not in done.output
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -363,6 +363,8 @@ def test_the_report_holds_what_the_store_holds(finished: Path, tmp_path: Path) -
         (["run", "baa", "--profile", "quick", "--set", "dataset.images=2"], "too few for the split"),
         (["run", "baa", "--profile", "quick", "--set", "variants.no_baa.model=x"], "unknown model 'x'"),
         (["run", "baa", "--profile", "quick", "--set", "encoder_weights=w.safetensors"], "w.safetensors"),
+        (["run", "baa", "--profile", "quick", "--set", "encoder_weights=imagnet"], "Did you mean 'imagenet'?"),
+        (["report", "-o", "taken.txt"], "taken.txt: cannot be written to (File exists); name another folder with -o"),
         (["report", "nowhere"], "nowhere"),
         (["data", "verify", "nothing"], "unknown dataset 'nothing'"),
         (["data", "verify", "folder:nowhere"], "nowhere"),
@@ -372,6 +374,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
     words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("taken.txt").touch()
+    Path("runs", "studies").mkdir(parents=True)
 
     result = medbench(*words)
 

@@ -128,6 +128,22 @@ def test_copies_of_trained_images_are_left_out_of_every_variants_test(tmp_path: 
     assert jobs(without)["here"].id == jobs(planned(tmp_path, more, text=text))["here"].id
 
 
+def test_copies_that_folds_leave_out_are_counted_over_all_of_them(tmp_path: Path) -> None:
+    pictures = {f"h{i:02d}": textured(i) for i in range(14)}
+    smaller = {f"{id}-again": cv2.resize(each, (200, 200))[:, ::-1] for id, each in [*pictures.items()][:5]}
+    study = STUDY.replace("  there: {model", "  other: {model").replace(", dataset: {folder: THERE}", "")
+    study = study.partition("evaluate:")[0] + "exclude_copies: true\n"
+    both = (write(tmp_path / "mine", {**pictures, **smaller}),) * 2
+
+    found = planned(tmp_path, both, "dataset.split=kfold:3", text=study)
+
+    tested = {id for job in found.jobs for id in job.evaluations["clean"]["images"]}
+    left_out = [job.evaluations["clean"]["copies_left_out"] for job in found.jobs if job.cell.variant == "here"]
+    assert len(left_out) == 3
+    assert max(left_out) < 19 - len(tested)
+    assert found.record["copies_left_out"] == {"clean": 19 - len(tested)}
+
+
 def test_a_copy_of_a_tested_image_stays(tmp_path: Path, folders) -> None:
     tested = jobs(planned(tmp_path, folders))["here"].evaluations["here"]["images"][0]
     text = STUDY.replace("THERE, part: test", "THERE").replace("there: {model", "other: {model", 1)
