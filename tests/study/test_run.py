@@ -467,17 +467,17 @@ def test_artifacts_cost_no_training_and_are_reported(study: Path, store: Path) -
 
 
 @pytest.mark.slow
-def test_one_epoch_on_real_images_learns_and_carries_over_to_ph2(real_data: Path, tmp_path: Path) -> None:
+def test_a_short_training_on_real_images_learns_and_carries_over(real_data: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         """\
 question: Does it learn?
 baseline: full
 variants:
   full: {model: medlitenet}
-dataset: {name: isic2018, size: 64, test_images: 100}
-evaluate: [clean, {dataset: ph2}]
+dataset: {name: ph2, size: 64, test_images: 100}
+evaluate: [clean, {dataset: isic2018}]
 seeds: 1
-training: {epochs: 1, progressive_sizes: {0.0: 1.0}}
+training: {epochs: 4, progressive_sizes: {0.0: 1.0}}
 """,
         encoding="utf-8",
     )
