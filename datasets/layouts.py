@@ -14,7 +14,7 @@ from typing import Literal
 from ..bench.errors import MedbenchError
 from .base import FileSet, Item, Part, Problem
 from .reading import IMAGE_ENDINGS, ending_of, read_bytes
-from .tables import columns_of, groups_of, table_of
+from .tables import columns_of, columns_told, groups_of, table_of
 
 TABLES = ("labels.csv", METADATA := "metadata.csv")
 GROUP = "group"  # the column of a table, where nobody names another
@@ -38,9 +38,8 @@ def read_folder(root: Path) -> FileSet:
     is_there = GROUP in columns_of(*tables)
     if not is_there and METADATA in [each.name.lower() for each in tables]:
         raise MedbenchError(
-            f"{tables[-1]}: no column {GROUP!r}; there are {', '.join(map(repr, columns_of(*tables)))}; rename the one "
-            "that says which images belong together, or say group: COLUMN in a dataset.yaml (`medbench data describe "
-            f"{root} --write` proposes one)"
+            f"{tables[-1]}: no column {GROUP!r}; {columns_told(*tables)}; rename the one that says which images belong "
+            f"together, or say group: COLUMN in a dataset.yaml (`medbench data describe {root} --write` proposes one)"
         )
     table = table_of(tables, GROUP) if is_there else None
     groups = groups_of(table, "image", (GROUP,))

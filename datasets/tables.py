@@ -50,11 +50,12 @@ def read_rows(table: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     rows = _opened(table)
     for column in columns:
         if column not in (rows.fieldnames or ()):
-            raise MedbenchError(f"{table}: no column {column!r}; {_columns_told(table)}")
+            raise MedbenchError(f"{table}: no column {column!r}; {columns_told(table)}")
     return [{str(key): value or "" for key, value in row.items() if key is not None} for row in rows]
 
 
-def _columns_told(*tables: Path) -> str:
+def columns_told(*tables: Path) -> str:
+    """The columns of such tables, for a message."""
     return f"there are {', '.join(map(repr, columns_of(*tables))) or 'none'}"
 
 
@@ -68,7 +69,7 @@ def table_of(tables: Sequence[Path], column: str) -> Path:
     having = [table for table in tables if column in columns_of(table)]
     if not having:
         told = " and ".join(map(str, tables))
-        raise MedbenchError(f"{told}: no column {column!r}; {_columns_told(*tables)}")
+        raise MedbenchError(f"{told}: no column {column!r}; {columns_told(*tables)}")
     if len(having) > 1:
         raise MedbenchError(
             f"{having[0]}: has a column {column!r}, and so has {having[1].name}: take it out of one of them, or say "

@@ -129,7 +129,8 @@ def unpack(
     terminal = console()
     for trial in sorted(left_out):
         terminal.print(f"{trial} is left out: without weights it cannot have the evaluations that it lacks")
-    terminal.print(f"new in {store}: {n_new} trial{'s' if n_new != 1 else ''}; to train what their study lacks:")
+    n_told = f"{n_new} trial{'s' if n_new != 1 else ''}"
+    terminal.print(f"new in {store}: {n_told}; their study goes on there, where it is not done, with:")
     terminal.print(_command_of(result, store))
 
 

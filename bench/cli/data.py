@@ -114,7 +114,7 @@ def data_verify(
 
     Errors: files without their counterpart or that cannot be read, sizes that differ, masks that could be read in two
     ways or hold a level of no class. Notes: empty and grey masks, images that are nearly black, parts of a published
-    set that are not here, classes that no mask has, columns of tables that may tell groups and that nothing reads,
+    set that are not here, classes that no mask has, columns of tables that may tell groups where none are named,
     images with equal pixels of which different things are said. How the levels of masks are read is counted, and what
     each class takes of the pixels.
     """
@@ -288,7 +288,8 @@ def _propose(names: list[str]) -> None:
         path = propose(root, show)
     text = path.read_text(encoding="utf-8")
     typer.echo(text, nl=False)
-    groups = "" if "\ngroup: " in text else ", say group: COLUMN where images belong together (a patient, a video)"
+    is_told = "\ngroup: " in text or ", for group or label: " not in text
+    groups = "" if is_told else ", say group: COLUMN where images belong together (a patient, a video)"
     typer.echo(f"wrote {path}; give the classes their names{groups}, then: medbench data verify folder:{root}")
 
 

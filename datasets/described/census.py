@@ -38,18 +38,19 @@ def absent(found: list[Census], image_set: ImageSet) -> list[Problem]:
 
 
 def ungrouped(image_set: ImageSet) -> list[Problem]:
-    """A note where a described set names no groups and its tables have columns that nothing reads: one of them may say
-    whose images they are, and a split would divide a patient."""
+    """A note where a described set names no groups and its tables have further columns: one of them may say whose
+    images they are, and a split would divide a patient."""
     if not isinstance(image_set, DescribedSet) or not find_description(image_set.root):  # or medbench's own
         return []
     described, columns = image_set.description, columns_of(*image_set.tables)
-    unread = [column for column in columns if column not in ("image", described.label)]
-    if described.group or GROUP in columns or not unread:
+    others = [column for column in columns if column not in ("image", described.label)]
+    if described.group or GROUP in columns or not others:
         return []
     names = " and ".join(table.name for table in image_set.tables)
     message = (
-        f"{names}: nothing reads {', '.join(unread)}; if one of them says which images belong together (a patient, a "
-        "video), say group: COLUMN in dataset.yaml, else a split divides them; group: image says that none do"
+        f"no groups are named, and {names} has {', '.join(others)}: if one of them says which images belong together "
+        "(a patient, a video), say group: COLUMN in dataset.yaml, else a split divides them; group: image says that "
+        "none do"
     )
     return [Problem(image_set.name, "", message, "note")]
 

@@ -252,7 +252,7 @@ def test_a_run_goes_on_from_a_published_result(tmp_path: Path, small_store: Path
     exported = medbench("export", trial, "--store", store, "--to", "onnx", "-o", tmp_path / "net.onnx")
 
     assert unpacked.exit_code == 0, unpacked.output
-    assert f"new in {store}: 3 trials; to train what their study lacks:\n" in unpacked.output
+    assert f"new in {store}: 3 trials; their study goes on there, where it is not done, with:\n" in unpacked.output
     assert (run, name) == ("run", "STUDY")
     assert f"\nmedbench run STUDY --profile paper --set seeds=2 --store {tmp_path / 'again'}\n" in again.output
     assert (known.exit_code, more.exit_code) == (0, 0), known.output + more.output

@@ -84,7 +84,7 @@ def test_equal_pixels_that_are_told_alike_are_no_note(tmp_path: Path) -> None:
         (
             "modality: fundus\n",
             "image,patient,finding\na,1,benign\nb,1,benign\n",
-            "metadata.csv: nothing reads patient, finding; if one",
+            "no groups are named, and metadata.csv has patient, finding: if one",
         ),
         ("group: patient\n", "image,patient,finding\na,1,benign\nb,1,benign\n", None),
         ("group: image\n", "image,patient\na,1\nb,1\n", None),
@@ -102,7 +102,7 @@ def test_columns_that_may_tell_groups_and_are_not_read_are_noted(
     told = CliRunner().invoke(app, ["data", "verify", f"folder:{root}"])
 
     assert told.exit_code == 0, told.output
-    assert ("nothing reads" in told.output) == (note is not None)
+    assert ("no groups are named" in told.output) == (note is not None)
     assert note is None or f"note: set: {note} of them says which images belong together" in told.output
 
 
