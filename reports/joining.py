@@ -83,6 +83,26 @@ def joined(name: str, found: Sequence[tuple[Path, Spec]], files: Files) -> list[
     return [Joined(name, whole, said, tuple(stores)), *apart]
 
 
+def measured(stores: Sequence[Path], study: Joined, what: str, name: str) -> list[Path]:
+    """The stores' files, one a machine, of a study that goes by this name in the store; from a store that has another
+    study of that name those that name a trial of this one."""
+    trials = [entry["trial"] for known in study.spec["variants"].values() for entry in known["trials"]]
+    return [
+        path
+        for store in stores
+        for path in sorted((store / what / name).glob("*.json"))
+        if store in study.stores or _names_one_of(trials, path)
+    ]
+
+
+def _names_one_of(trials: Sequence[str], path: Path) -> bool:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return any(trial in text for trial in trials)
+
+
 def _differences(a: Spec, b: Spec, files: Files) -> list[str]:
     """What keeps two studies of one name from being one, a phrase each."""
     shared = [key for key in a if key in b]  # an older medbench did not write all of them

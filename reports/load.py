@@ -15,7 +15,7 @@ from ..bench.metrics import COUNTS, Target
 from ..bench.store.records import read_json, read_yaml, same_trials
 from .copies import same_scores
 from .files import Files, read_frame
-from .joining import Joined, joined
+from .joining import joined, measured
 from .resolved import complete
 from .unpacking import opened
 
@@ -216,32 +216,12 @@ def load_studies(stores: Sequence[Path], *, only: str | None = None) -> list[Stu
             each.spec,
             each.said,
             files,
-            _measured(stores, each, "deployment", name),
-            _measured(stores, each, "latency", name),
+            measured(stores, each, "deployment", name),
+            measured(stores, each, "latency", name),
         )
         for name, found in sorted(specs.items())
         for each in joined(name, found, files)
     ]
-
-
-def _measured(stores: Sequence[Path], study: Joined, what: str, name: str) -> list[Path]:
-    """The stores' files, one a machine, of a study that goes by this name in the store; from a store that has another
-    study of that name those that name a trial of this one."""
-    trials = [entry["trial"] for known in study.spec["variants"].values() for entry in known["trials"]]
-    return [
-        path
-        for store in stores
-        for path in sorted((store / what / name).glob("*.json"))
-        if store in study.stores or _names_one_of(trials, path)
-    ]
-
-
-def _names_one_of(trials: Sequence[str], path: Path) -> bool:
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return any(trial in text for trial in trials)
 
 
 def _load_study(

@@ -125,7 +125,7 @@ def test_folded_norms_compute_the_same(model: nn.Module) -> None:
 @pytest.mark.parametrize("name", [each for each in FAMILIES if each not in ("egeunet", "ulite")])
 def test_it_runs_as_onnx(model: nn.Module) -> None:
     """But for those that tests/cost/test_exporting.py exports, for it takes long."""
-    assert to_onnx(model.eval(), 64)  # compared with torch's logits before it is given
+    assert to_onnx(model.eval(), 32)  # compared with torch's logits before it is given
 
 
 def test_it_runs_as_torchscript(model: nn.Module) -> None:
