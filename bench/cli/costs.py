@@ -72,13 +72,15 @@ def latency(
 
     from ...models.counting import cost
     from ..cost.energy import conditions, meter_of
-    from ..cost.latency import pinned, time_side_by_side
+    from ..cost.latency import pinned, serving, time_side_by_side
     from ..cost.runtimes import Subject
     from ..training.device import best_device, prepare
 
     prepare(0, threads)
     device = best_device()
     runtimes = ",".join(runtime).split(",") if runtime else ["eager", *(["graph"] if device.type == "cuda" else [])]
+    for each in dtype.split(","):
+        serving(each, runtimes, device)  # before models are built, which takes seconds
     before = conditions(device)
     with progress_bar("timing") as show, pinned(threads), quietly():
         subjects = [

@@ -112,7 +112,7 @@ def time_side_by_side(
         MedbenchError: a runtime is not known, or no runtime computes in a data type on this device.
     """
     on_gpu = device.type == "cuda"
-    chosen = {dtype: _serving(dtype, runtimes, device) for dtype in dtypes}
+    chosen = {dtype: serving(dtype, runtimes, device) for dtype in dtypes}
     torch.use_deterministic_algorithms(False)  # training asks for deterministic kernels, which nobody deploys
     torch.backends.cudnn.benchmark = on_gpu
     clock, meter, rows = clock_of(device), meter_of(device), list[dict[str, Any]]()
@@ -160,8 +160,9 @@ def pinned(threads: int) -> Generator[None]:
             os.sched_setaffinity(0, before)
 
 
-def _serving(dtype: str, runtimes: Sequence[str], device: torch.device) -> list[str]:
-    """The runtimes, of those asked for, that compute in a data type on the device."""
+def serving(dtype: str, runtimes: Sequence[str], device: torch.device) -> list[str]:
+    """The runtimes, of those asked for, that compute in a data type on the device; MedbenchError where one is unknown
+    or none does."""
     for name in runtimes:
         if name not in RUNTIMES:
             raise UnknownNameError("runtime", name, RUNTIMES)
