@@ -133,9 +133,9 @@ def test_copies_that_folds_leave_out_are_counted_over_all_of_them(tmp_path: Path
     smaller = {f"{id}-again": cv2.resize(each, (200, 200))[:, ::-1] for id, each in [*pictures.items()][:5]}
     study = STUDY.replace("  there: {model", "  other: {model").replace(", dataset: {folder: THERE}", "")
     study = study.partition("evaluate:")[0] + "exclude_copies: true\n"
-    both = (write(tmp_path / "mine", {**pictures, **smaller}),) * 2
+    mine = write(tmp_path / "mine", {**pictures, **smaller})
 
-    found = planned(tmp_path, both, "dataset.split=kfold:3", text=study)
+    found = planned(tmp_path, (mine, mine), "dataset.split=kfold:3", text=study)
 
     tested = {id for job in found.jobs for id in job.evaluations["clean"]["images"]}
     left_out = [job.evaluations["clean"]["copies_left_out"] for job in found.jobs if job.cell.variant == "here"]
