@@ -38,18 +38,18 @@ def make_split(image_set: ImageSet, rule: str, *, seed: int = 0, fold: int | Non
     rounded in favour of the test. The order comes from the SHA-256 of seed and group key, so that neither the order of
     ids nor a library's random generator matters.
     """
-    kfold = re.fullmatch(r"kfold:(\d+)", rule)
-    if kfold is None and rule not in RULES[:-1]:
+    folds = folds_of(rule)
+    if folds is None and rule not in RULES[:-1]:
         raise UnknownNameError("split", rule, RULES, " K is the number of folds, as in kfold:5.")
-    if kfold is None and fold is not None:
+    if folds is None and fold is not None:
         raise MedbenchError(f"split {rule}: has no folds; leave fold out, or use kfold:K")
     if rule == "official":
         return _official(image_set)
 
     groups = _shuffled({id: id for id in image_set.ids} if rule == "random" else image_set.groups, image_set.ids, seed)
     n = len(image_set.ids)
-    if kfold:
-        test, rest = _fold(image_set.name, groups, int(kfold[1]), fold)
+    if folds:
+        test, rest = _fold(image_set.name, groups, len(folds), fold)
         validation, train = _take(rest, _count(rest) // 10)
     else:
         n_train = n * 7 // 10
@@ -65,6 +65,14 @@ def make_split(image_set: ImageSet, rule: str, *, seed: int = 0, fold: int | Non
                 f"nothing is left for {part}"
             )
     return split
+
+
+def folds_of(rule: str) -> range | None:
+    """The numbers of the folds of `kfold:K`, None of another rule; MedbenchError where there are fewer than 2."""
+    kfold = re.fullmatch(r"kfold:(\d+)", rule)
+    if kfold and int(kfold[1]) < 2:
+        raise MedbenchError(f"split {rule}: needs at least 2 folds")
+    return range(int(kfold[1])) if kfold else None
 
 
 def _official(image_set: ImageSet) -> Split:
@@ -118,8 +126,6 @@ def _take(groups: Groups, target: int) -> tuple[Groups, Groups]:
 
 def _fold(name: str, groups: Groups, n_folds: int, fold: int | None) -> tuple[Groups, Groups]:
     """The groups of one fold and those of the others; the largest groups are dealt first, each to the smallest fold."""
-    if n_folds < 2:
-        raise MedbenchError(f"split kfold:{n_folds}: needs at least 2 folds")
     if fold is None or not 0 <= fold < n_folds:
         raise MedbenchError(f"split kfold:{n_folds}: fold must be 0 to {n_folds - 1}, got {fold}")
     if len(groups) < max(n_folds, 3):

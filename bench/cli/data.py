@@ -1,6 +1,5 @@
 """The commands `medbench data ...`: look at data sets. Heavy imports wait inside the commands."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -179,7 +178,7 @@ def data_audit(
     """
     from ...datasets.audit import audit
     from ...datasets.catalog import open_dataset
-    from ...datasets.splits import make_split
+    from ...datasets.splits import folds_of, make_split
     from ..study.sets import Sets, cache_folder, check_named_apart, data_folder
 
     sources = [
@@ -196,9 +195,9 @@ def data_audit(
         declared = open_dataset(name, data=data_folder(data))  # opened above, equal pixels are in one group
         group_of |= {f"{declared.name}/{id}": f"{declared.name}/{group}" for id, group in declared.groups.items()}
     part_of: dict[str, str] = {}
-    folds = range(int(split.partition(":")[2])) if split and re.fullmatch(r"kfold:\d+", split) else None
+    folds = folds_of(split) if split else None
     for each in sets if split else ():
-        if folds is not None:  # each image is tested in one of them, and learnt from in the others
+        if folds:  # each image is tested in one of them, and learnt from in the others
             tested = {f"fold {fold}": make_split(each, str(split), fold=fold).test for fold in folds}
         else:
             found = make_split(each, str(split))
@@ -234,7 +233,7 @@ def data_audit(
             typer.echo(f"{n_within} of them lie within one group{told}; {len(pairs) - n_within} across groups")
         if split:
             apart = sum(len(set(row["parts"])) > 1 for row in rows)
-            typer.echo(f"{apart} of them lie in two {'parts' if folds is None else 'folds'} of {split}")
+            typer.echo(f"{apart} of them lie in two {'folds' if folds else 'parts'} of {split}")
     if pairs:
         raise typer.Exit(1)
 

@@ -226,7 +226,8 @@ def test_it_prints_on_a4_with_the_results_unfolded(page: Any, tmp_path: Path) ->
     assert page.locator("#baa details.fine dl.facts").last.evaluate(height) == 0  # every setting is in report.json
 
 
-@pytest.mark.parametrize(("viewport", "scheme"), [(WIDE, "dark"), (PHONE, "light")], ids=["wide-dark", "phone-light"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
 def test_axe_finds_nothing_serious(browser: Any, index: str, scheme: str, viewport: dict[str, int]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = browser.new_page(viewport=viewport, color_scheme=scheme, bypass_csp=True)  # axe is a script of its own
